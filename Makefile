@@ -1,0 +1,177 @@
+# firstmile - the one Makefile. `make help` lists what it can do.
+
+VERSION  := 0.1.0
+COMMIT   := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+VARIANT  ?= release
+DEV      ?= 0
+V        ?= 0
+PREFIX   ?= /usr/local
+B        := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+Q        := $(if $(filter 1,$(V)),,@)
+CC       ?= cc
+PKGS     := libcurl jansson libmicrohttpd sqlite3 ini_config
+TEST_PKG := criterion
+CCACHE   := $(shell command -v ccache 2>/dev/null)
+
+# The toolchain is asked once it is there; `make setup` and `make clean` must work without it.
+pkg       = $(shell pkg-config $(1) $(2) 2>/dev/null)
+KAFKA    := $(shell pkg-config --exists rdkafka 2>/dev/null && echo 1)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+        -Wvla -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings -Wnull-dereference
+HARD := -fstack-protector-strong -fstack-clash-protection -fno-common -fPIC
+CPPFLAGS += -D_GNU_SOURCE -Isrc -Iinclude -DFM_VERSION=\"$(VERSION)\" -DFM_COMMIT=\"$(COMMIT)\" \
+            $(call pkg,--cflags,$(PKGS)) $(if $(KAFKA),-DFM_HAVE_RDKAFKA=1)
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2
+CFLAGS_debug   := -O0 -g
+CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+                  -fno-sanitize-recover=undefined
+CFLAGS_tsan    := -O1 -g -fsanitize=thread
+CFLAGS_cover   := -O0 -g --coverage
+# Assertions stay on in release: a programming error must not run on.
+FM_CFLAGS := -std=c17 $(WARN) $(HARD) $(if $(filter 1,$(DEV)),-Werror) $(CFLAGS_$(VARIANT)) $(CFLAGS)
+LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize=% --coverage,$(CFLAGS_$(VARIANT)))
+LIBS     := $(call pkg,--libs,$(PKGS)) $(if $(KAFKA),$(call pkg,--libs,rdkafka)) -lpthread -lm
+
+CLI_SRC  := $(wildcard src/cli/*.c)
+LIB_SRC  := $(filter-out $(CLI_SRC),$(sort $(wildcard src/*/*.c src/*/*/*.c)))
+HARNESS  := $(sort $(wildcard tests/harness/*.c))
+MODULES  := $(sort $(notdir $(patsubst %/,%,$(wildcard tests/unit/*/))))
+obj       = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIB_OBJ  := $(call obj,$(LIB_SRC))
+CLI_OBJ  := $(call obj,$(CLI_SRC))
+TESTS    := $(foreach m,$(MODULES),$(B)/tests/test_$(m))
+FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS  := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(FUZZERS))
+STRESS   := $(patsubst tests/stress/%.c,$(B)/tests/%,$(sort $(wildcard tests/stress/*.c)))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all
+all: $(B)/firstmile $(B)/libfirstmile.a $(B)/libfirstmile.so ## build the program and the libraries
+
+# $(B)/stamp changes when the flags or the version do, and rebuilds what was made with others.
+FLAGS_LINE := $(CC) $(FM_CFLAGS) $(CPPFLAGS)
+$(B)/stamp: FORCE
+	@mkdir -p $(B); printf '%s\n' '$(subst ','\'',$(filter-out -DFM_COMMIT=%,$(FLAGS_LINE)))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(filter-out -DFM_COMMIT=%,$(FLAGS_LINE)))' > $@
+.PHONY: FORCE
+FORCE:
+
+$(B)/obj/%.o: %.c $(B)/stamp
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CCACHE) $(CC) $(CPPFLAGS) $(FM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/tests/%.o: CPPFLAGS += -Itests/harness -Wno-pedantic
+
+$(B)/libfirstmile.a: $(LIB_OBJ)
+	$(if $(Q),@echo "  AR    $@")
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/libfirstmile.so: $(LIB_OBJ)
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CC) $(FM_CFLAGS) -shared $(LDFLAGS) -Wl,-soname,libfirstmile.so.0 -o $@ $^ $(LIBS)
+
+$(B)/firstmile: $(CLI_OBJ) $(B)/libfirstmile.a
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CC) $(FM_CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
+
+.SECONDEXPANSION:
+$(B)/tests/test_%: $$(call obj,$$(sort $$(wildcard tests/unit/%/*.c))) $(call obj,$(HARNESS)) $(B)/libfirstmile.a
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(call pkg,--libs,$(TEST_PKG))
+
+# A fuzz target becomes an ordinary program that replays its corpus.
+$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(B)/libfirstmile.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: setup
+setup: ## install what is missing, through the system's package manager
+	@tests/setup.sh build test
+
+.PHONY: demo
+demo: ## set up, build and run the main job against a sample JVM and a sandbox on HTTPS
+	@tests/setup.sh build demo
+	@$(MAKE) --no-print-directory build/firstmile
+	@tests/demo/demo.sh
+
+.PHONY: test
+test: ## set up, then run all unit and integration tests with ASan and UBSan
+	@tests/setup.sh build test
+	@$(MAKE) --no-print-directory VARIANT=asan run-tests
+
+.PHONY: run-tests
+run-tests: $(B)/firstmile $(TESTS) $(REPLAYS)
+	@B=$(B) tests/run.sh $(TESTS) $(REPLAYS)
+
+test-%: ## run the unit tests of one module (make test-spool)
+	@$(MAKE) --no-print-directory VARIANT=asan build/asan/tests/test_$*
+	@B=build/asan tests/run.sh build/asan/tests/test_$*
+
+.PHONY: lint fmt layers
+lint: ## formatting, layers, headers, clang-tidy and cppcheck
+	@tests/setup.sh build lint
+	@tests/lint/lint.sh
+
+fmt: ## format the sources in place
+	@clang-format -i $$(git ls-files 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]')
+
+layers: ## check that includes point down
+	@tests/lint/layers.sh
+
+.PHONY: asan tsan debug cover
+asan tsan debug cover: ## build a variant
+	@$(MAKE) --no-print-directory VARIANT=$@ all
+
+.PHONY: stress
+stress: ## thread tests under TSan
+	@$(MAKE) --no-print-directory VARIANT=tsan run-stress
+
+.PHONY: run-stress
+run-stress: $(STRESS)
+	@set -e; for t in $(STRESS); do echo "  RUN   $$t"; $$t; done
+
+$(B)/tests/stress_%: $(B)/obj/tests/stress/stress_%.o $(B)/libfirstmile.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: e2e
+e2e: ## the whole way with a real Kafka behind the sandbox (or a REST proxy: E2E_REST_URL)
+	@tests/setup.sh build test e2e
+	@$(MAKE) --no-print-directory build/firstmile
+	@tests/e2e/run.sh
+
+.PHONY: bench
+bench: ## benchmarks: one line of numbers each
+	@tests/setup.sh build test
+	@$(MAKE) --no-print-directory build/firstmile
+	@tests/bench/run.sh
+
+.PHONY: fuzz
+fuzz: ## fuzz one target with libFuzzer (make fuzz T=ser SECONDS=60)
+	@tests/fuzz/fuzz.sh $(T) $(or $(SECONDS),60)
+
+.PHONY: image
+image: ## build the container image with docker, podman or buildah
+	@docker/image.sh
+
+.PHONY: install
+install: $(B)/firstmile ## install program, man page and example configuration (DESTDIR, PREFIX)
+	install -D -m 0755 $(B)/firstmile $(DESTDIR)$(PREFIX)/bin/firstmile
+	install -D -m 0644 docker/firstmile.1 $(DESTDIR)$(PREFIX)/share/man/man1/firstmile.1
+	install -D -m 0644 config.ini $(DESTDIR)$(PREFIX)/share/doc/firstmile/config.ini
+
+.PHONY: clean
+clean: ## remove the build folders
+	rm -rf build
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z0-9 %-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	  awk -F'\t' '{printf "  make %-18s %s\n", $$1, $$2}'

@@ -1,0 +1,241 @@
+/* spool/spool.h - records rest here, on disk or in memory, until the proxy has taken them.
+ *
+ * A stream is one sequence of records: one spool and one topic. The spool gives seq inside the
+ * transaction that stores the record and keeps, in the same transactions,
+ *     assigned = delivered + pending + lost + dead        (per stream, exact at any moment).
+ * One thread of its own does all disk work; the functions may be called from any thread. Functions
+ * marked "waits" wait for that thread; the others only queue. Nothing that the folder contains keeps
+ * fm_spool_open() from succeeding, save a newer format or another holder of the lock. */
+#ifndef FM_SPOOL_SPOOL_H
+#define FM_SPOOL_SPOOL_H
+
+#include <stdint.h>
+
+#include "base/log.h"
+#include "frame/frame.h"
+
+enum fm_spool_full { FM_SPOOL_DROP_OLDEST, FM_SPOOL_DROP_NEWEST, FM_SPOOL_BLOCK };
+
+enum fm_gap_reason {
+    FM_GAP_DEAD, FM_GAP_FULL, FM_GAP_AGE, FM_GAP_DAMAGE, FM_GAP_OPERATOR, FM_GAP_TOO_LARGE
+};
+const char *fm_gap_reason_name(enum fm_gap_reason reason); /* "dead", ... as in gap records */
+
+/** A control record that the spool needs written (design, section 5). */
+struct fm_spool_control {
+    enum { FM_CONTROL_START, FM_CONTROL_GAP } type;
+    const char *topic;
+    bool has_prev;            /* START: prev_stream and prev_last_seq are to be written */
+    const char *prev_stream;  /* may be "" when unknown but has_prev */
+    int64_t prev_last_seq;    /* -1: null */
+    int64_t from_seq, to_seq; /* GAP; -1: null */
+    int64_t count;            /* numbers lost; -1: null */
+    enum fm_gap_reason reason;
+    int64_t first_ms, last_ms; /* times of the first and last lost record; 0: unknown */
+    const char *lost_stream;   /* NULL: its own stream */
+};
+
+/** Render a control record into a fresh chunk (one record, kind FM_RECORD_CONTROL).
+ * Called on the spool's thread, inside a transaction: pure rendering, no locks, no calls back. */
+typedef enum fm_code fm_spool_control_fn(void *arg, const struct fm_spool_control *what,
+                                         struct fm_chunk **out, struct fm_err *err);
+
+struct fm_spool_opts {
+    const char *path;  /* folder, created with mode 0700; NULL: in memory */
+    const char *agent; /* another agent name begins new streams */
+    const char *machine_id; /* NULL: /etc/machine-id; a copied spool begins new streams */
+    const char *control_socket; /* written into the lock file; NULL: none */
+    uint64_t max_size; /* bytes of records kept; 0: 1 GiB */
+    int64_t max_age_ms; /* 0: none */
+    enum fm_spool_full on_full;
+    bool sync_full;     /* PRAGMA synchronous=FULL, else NORMAL */
+    unsigned commit_ms; /* longest wait for the group commit; 0: each request at once */
+    uint64_t dead_max_size; /* 0: 64 MiB */
+    uint64_t reserve;       /* reserve file in bytes; 0: none */
+    size_t queue_max;       /* bytes queued for commit; 0: 16 MiB */
+    fm_spool_control_fn *control;
+    void *control_arg;
+    /** Something was committed for sending. Any thread; must only set a flag and wake. */
+    void (*on_commit)(void *arg);
+    void *on_commit_arg;
+    struct fm_log *log;
+};
+
+struct fm_spool; /* opaque: spool/spool.c */
+
+/** Open or create, take the lock, set damage aside, start the thread.
+ * @return FM_OK, FM_ELOCKED (the sentence names the holder), FM_ENEWER (left untouched), FM_EPERM
+ *         (folder writable by others, a link, not ours), FM_ESYS */
+FM_MUST_USE enum fm_code fm_spool_open(struct fm_spool **out, const struct fm_spool_opts *opts,
+                                       struct fm_err *err);
+
+/** Whether a poll may be started: the queue has room and on_full = block does not hold. */
+bool fm_spool_ready(const struct fm_spool *spool);
+
+/** Queue one chunk; never waits. Its records are committed together.
+ * @param chunk  taken over on success: *chunk becomes NULL
+ * @return FM_OK, FM_EFULL (queue full) or FM_ESTOP */
+FM_MUST_USE enum fm_code fm_spool_append(struct fm_spool *spool, struct fm_chunk **chunk,
+                                         struct fm_err *err);
+
+/** Queue a declaration: n records of this topic were dropped before they were stored. They take
+ * seqs without rows; their gap follows in the same transaction. */
+FM_MUST_USE enum fm_code fm_spool_declare(struct fm_spool *spool, const char *topic, uint64_t n,
+                                          enum fm_gap_reason reason, int64_t time_ms,
+                                          struct fm_err *err);
+
+/** As fm_spool_append(), but waits for room and for the commit, up to timeout_ms.
+ * @param first_seq, last_seq, stream  of the stored records; each may be NULL
+ * @return FM_OK (it is durable), FM_ETIMEOUT, FM_EFULL (drop_newest or block), FM_ESTOP, FM_ESYS */
+FM_MUST_USE enum fm_code fm_spool_store(struct fm_spool *spool, struct fm_chunk **chunk,
+                                        unsigned timeout_ms, char stream[FM_STREAM_LEN + 1],
+                                        uint64_t *first_seq, uint64_t *last_seq,
+                                        struct fm_err *err);
+
+/** Wait until everything queued so far is committed (or given up). Waits. */
+FM_MUST_USE enum fm_code fm_spool_flush(struct fm_spool *spool, unsigned timeout_ms,
+                                        struct fm_err *err);
+
+/* ---- reading: the sender ---- */
+
+struct fm_spool_id {
+    char stream[FM_STREAM_LEN + 1];
+    uint64_t seq;
+};
+
+struct fm_spool_item {
+    struct fm_spool_id id;
+    struct fm_record rec; /* borrowed from the batch */
+};
+
+/** Records read together, in order, of one topic. They are held (never dropped) until the batch is
+ * freed. */
+struct fm_spool_batch {
+    struct fm_spool_item *items;
+    size_t n;
+    size_t bytes; /* of keys and values */
+    bool more;    /* further records were ready */
+    void *priv;   /* the spool's */
+};
+
+struct fm_spool_want {
+    const char *topic;
+    size_t max_records;
+    size_t max_bytes; /* of keys and values; the first record always fits */
+    const struct fm_spool_id *skip; /* records to leave out (suspects, in flight), any order */
+    size_t n_skip;
+    const struct fm_spool_id *only; /* read exactly these (in this order) instead; NULL */
+    size_t n_only;
+};
+
+/** Read the oldest pending records of a topic. Waits, up to timeout_ms.
+ * @return FM_OK (n may be 0), FM_ETIMEOUT, FM_ESTOP, FM_ESYS */
+FM_MUST_USE enum fm_code fm_spool_read(struct fm_spool *spool, const struct fm_spool_want *want,
+                                       struct fm_spool_batch **out, unsigned timeout_ms,
+                                       struct fm_err *err);
+
+void fm_spool_batch_free(struct fm_spool *spool, struct fm_spool_batch *batch);
+
+enum fm_settle { FM_SETTLE_DELIVERED, FM_SETTLE_DEAD };
+
+struct fm_settlement {
+    struct fm_spool_id id;
+    enum fm_settle how;
+    const char *reason; /* DEAD: status, code and text of the answers; copied */
+};
+
+/** Queue the fate of n records, committed with the next group; read after this call no longer gives
+ * them. DEAD copies the record to the dead letters and declares a gap with reason dead, in the same
+ * transaction. Control records are refused for DEAD. Settling a record twice counts once. */
+FM_MUST_USE enum fm_code fm_spool_settle(struct fm_spool *spool, const struct fm_settlement *list,
+                                         size_t n, struct fm_err *err);
+
+struct fm_spool_topic {
+    char topic[256];
+    uint64_t pending;
+    int64_t oldest_ms; /* wall clock of the oldest pending record; 0: none */
+};
+
+/** Topics with pending records, into an array of max; *n the number there are. Does not wait. */
+void fm_spool_topics(struct fm_spool *spool, struct fm_spool_topic *out, size_t max, size_t *n);
+
+/* ---- looking inside ---- */
+
+struct fm_spool_stream {
+    char stream[FM_STREAM_LEN + 1];
+    char topic[256];
+    bool current; /* has no successor */
+    uint64_t assigned, delivered, pending, lost, dead;
+};
+
+struct fm_spool_stats {
+    uint64_t records; /* pending */
+    uint64_t bytes;   /* of chunk rows kept */
+    uint64_t disk_bytes;
+    int64_t oldest_ms;
+    bool durable; /* on disk, sync full, not tmpfs */
+    uint64_t dead_records, dead_bytes;
+    uint64_t lost_total;
+    int64_t last_drop_ms;   /* fm_clock_ms() of the last refusal or drop; 0: never */
+    int64_t last_dead_ms;   /* ... of the last dead letter */
+    uint64_t queue_bytes;
+    uint64_t commits, commit_failures;
+    char error[200]; /* why the last commit failed; "" when it did not */
+    size_t n_streams;
+    struct fm_spool_stream streams[64]; /* current ones first */
+};
+
+/** A consistent snapshot, published at each commit. Does not wait. */
+void fm_spool_stats_get(struct fm_spool *spool, struct fm_spool_stats *out);
+
+struct fm_spool_entry { /* for list, export and dead letters; borrowed in the callback */
+    struct fm_spool_id id;
+    const char *topic;
+    struct fm_record rec;
+    const char *reason; /* dead letters only */
+    int64_t dead_ms;    /* wall clock when it was buried */
+};
+
+/** @return false to stop */
+typedef bool fm_spool_visit(const struct fm_spool_entry *entry, void *arg);
+
+struct fm_spool_select {
+    const char *topic;            /* NULL: all */
+    const struct fm_spool_id *after; /* continue behind this one; NULL: from the first */
+    uint64_t limit;               /* 0: no limit */
+    int64_t before_ms;            /* only records older than this wall time; 0: all */
+};
+
+/** Walk over pending records (dead = false) or dead letters, in order, in pages so that commits go
+ * on meanwhile. Waits; the callback runs on the caller's thread. */
+FM_MUST_USE enum fm_code fm_spool_walk(struct fm_spool *spool, bool dead,
+                                       const struct fm_spool_select *select, fm_spool_visit *visit,
+                                       void *arg, struct fm_err *err);
+
+/** Drop pending records by hand; declared with reason operator. Waits. *n = dropped. */
+FM_MUST_USE enum fm_code fm_spool_drop(struct fm_spool *spool,
+                                       const struct fm_spool_select *select, uint64_t *n,
+                                       struct fm_err *err);
+
+/** Put dead letters back into the line under their own seqs (id NULL: all of the selection).
+ * Waits. *n = how many. */
+FM_MUST_USE enum fm_code fm_spool_dead_retry(struct fm_spool *spool,
+                                             const struct fm_spool_select *select,
+                                             const struct fm_spool_id *id, uint64_t *n,
+                                             struct fm_err *err);
+
+/** Refuse new records and wake every waiter; reading and settling still work. Idempotent. */
+void fm_spool_stop(struct fm_spool *spool);
+
+/** Commit what is queued, checkpoint, close, give the lock back. NULL is allowed. No other thread
+ * may be inside. Waits up to timeout_ms (0: 2 s) for a hanging disk, then leaves it. */
+void fm_spool_free(struct fm_spool *spool, unsigned timeout_ms);
+
+/** Who holds the lock of a spool folder: the path of its control socket in out ("" if it has none).
+ * @return FM_ELOCKED with the holder, FM_OK when nobody holds it, FM_ENOTFOUND: no such spool */
+FM_MUST_USE enum fm_code fm_spool_holder(const char *path, char *out, size_t size, int *pid,
+                                         struct fm_err *err);
+
+const char *fm_spool_version(void); /* "SQLite/3.40.1" */
+
+#endif
