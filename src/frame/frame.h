@@ -47,22 +47,27 @@ struct fm_record {
     /* Offset in value where fm_record_value() inserts  "stream":"...","seq":N,  ; FM_NO_ID: none */
     uint32_t id_at;
     const unsigned char *headers; /* encoded; see fm_record_header() */
+    size_t headers_len;           /* bytes of them */
     uint16_t n_headers;
 };
 
 struct fm_chunk; /* opaque: frame/chunk.c */
 
-/** An empty chunk for a topic. */
+/** An empty chunk for a topic of 1 to 255 bytes. @return FM_OK, FM_ELIMIT or FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_chunk_new(struct fm_chunk **out, const char *topic, struct fm_err *err);
 
-/** A chunk from stored bytes, copied. Checks the structure, not the records' checksums.
- * @return FM_OK, FM_EDAMAGE or FM_ENOMEM */
+/** A chunk from stored bytes, copied. Checks the head and whether the lengths of the records lead
+ * exactly to the end; where they do not, the records before the break can still be read.
+ * @return FM_OK, FM_EDAMAGE (the head is wrong: no record can be trusted) or FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_chunk_load(struct fm_chunk **out, const void *data, size_t len,
                                        struct fm_err *err);
 
 void fm_chunk_free(struct fm_chunk *chunk);
 
-/** Append a record (copied). headers (n of them, may be NULL) are taken instead of rec->headers. */
+/** Append a record (copied). headers (n of them) are taken instead of rec->headers; with headers
+ * NULL those of rec are copied.
+ * @return FM_OK, FM_ELIMIT (a length that the format cannot hold), FM_EBUG or FM_ENOMEM; the chunk
+ *         is unchanged on an error */
 FM_MUST_USE enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
                                       const struct fm_header *headers, size_t n,
                                       struct fm_err *err);
@@ -91,5 +96,8 @@ size_t fm_record_value_len(const struct fm_record *rec, const char *stream, uint
 
 /** CRC-32C (Castagnoli, RFC 3720), by table or by instruction. */
 uint32_t fm_crc32c(uint32_t crc, const void *data, size_t len);
+
+/** The same by table only; what machines without the instruction run. */
+uint32_t fm_crc32c_table(uint32_t crc, const void *data, size_t len);
 
 #endif

@@ -1,0 +1,302 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "frame/frame.h"
+
+enum {
+    COUNT_AT = 4,    /* offset of the number of records */
+    HEAD_BYTES = 10, /* magic, number of records, length of the topic */
+    LENGTH_BYTES = 4,
+    CRC_BYTES = 4,
+    FIXED_BYTES = 23, /* kind to the number of headers */
+    MAX_TOPIC = 255
+};
+#define NO_KEY UINT32_MAX
+static const char magic[4] = {'F', 'M', 'C', '1'};
+
+struct fm_chunk {
+    struct fm_buf buf; /* the stored form */
+    size_t first;      /* offset of the first record */
+    uint32_t count;
+    bool chained; /* the lengths lead exactly to the end */
+    char topic[MAX_TOPIC + 1];
+};
+
+static void put_le(struct fm_buf *buf, uint64_t v, size_t n)
+{
+    unsigned char b[8];
+    for (size_t i = 0; i < n; i++)
+        b[i] = (unsigned char)(v >> (8 * i));
+    fm_buf_put(buf, b, n);
+}
+
+static void patch_le32(struct fm_buf *buf, size_t at, uint32_t v)
+{
+    for (size_t i = 0; i < 4; i++)
+        buf->data[at + i] = (char)(unsigned char)(v >> (8 * i));
+}
+
+static bool take_le16(struct fm_cursor *cur, uint16_t *out)
+{
+    const unsigned char *p;
+    if (!fm_cursor_take(cur, 2, &p))
+        return false;
+    *out = (uint16_t)(p[0] | p[1] << 8);
+    return true;
+}
+
+enum fm_code fm_chunk_new(struct fm_chunk **out, const char *topic, struct fm_err *err)
+{
+    size_t len = strlen(topic);
+    if (len == 0 || len > MAX_TOPIC)
+        return fm_err_set(err, FM_ELIMIT, "a topic has 1 to %d bytes, this one %zu", MAX_TOPIC,
+                          len);
+    struct fm_chunk *chunk = calloc(1, sizeof *chunk);
+    if (chunk == NULL)
+        return fm_err_nomem(err);
+    fm_buf_put(&chunk->buf, magic, sizeof magic);
+    put_le(&chunk->buf, 0, 4);
+    put_le(&chunk->buf, len, 2);
+    fm_buf_put(&chunk->buf, topic, len);
+    if (chunk->buf.failed) {
+        fm_chunk_free(chunk);
+        return fm_err_nomem(err);
+    }
+    memcpy(chunk->topic, topic, len);
+    chunk->first = chunk->buf.len;
+    chunk->chained = true;
+    *out = chunk;
+    return FM_OK;
+}
+
+/* Whether exactly count records fill what the cursor has left. */
+static bool is_chained(struct fm_cursor *cur, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t len;
+        if (!fm_cursor_le32(cur, &len) || len < CRC_BYTES + FIXED_BYTES || !fm_cursor_skip(cur, len))
+            return false;
+    }
+    return fm_cursor_left(cur) == 0;
+}
+
+static bool load_head(struct fm_chunk *chunk, struct fm_cursor *cur)
+{
+    const unsigned char *p;
+    uint16_t len;
+    if (!fm_cursor_take(cur, sizeof magic, &p) || memcmp(p, magic, sizeof magic) != 0 ||
+        !fm_cursor_le32(cur, &chunk->count) || !take_le16(cur, &len) || len == 0 ||
+        len > MAX_TOPIC || !fm_cursor_take(cur, len, &p) || memchr(p, '\0', len) != NULL)
+        return false;
+    memcpy(chunk->topic, p, len);
+    chunk->first = cur->at;
+    return chunk->count <= fm_cursor_left(cur) / (LENGTH_BYTES + CRC_BYTES + FIXED_BYTES);
+}
+
+enum fm_code fm_chunk_load(struct fm_chunk **out, const void *data, size_t len, struct fm_err *err)
+{
+    struct fm_chunk *chunk = calloc(1, sizeof *chunk);
+    if (chunk == NULL)
+        return fm_err_nomem(err);
+    struct fm_cursor cur;
+    fm_cursor_init(&cur, data, len);
+    if (!load_head(chunk, &cur)) {
+        fm_chunk_free(chunk);
+        return fm_err_set(err, FM_EDAMAGE, "the head of a stored chunk of %zu bytes is damaged",
+                          len);
+    }
+    chunk->chained = is_chained(&cur, chunk->count);
+    fm_buf_put(&chunk->buf, data, len);
+    if (chunk->buf.failed) {
+        fm_chunk_free(chunk);
+        return fm_err_nomem(err);
+    }
+    *out = chunk;
+    return FM_OK;
+}
+
+void fm_chunk_free(struct fm_chunk *chunk)
+{
+    if (chunk == NULL)
+        return;
+    fm_buf_clear(&chunk->buf);
+    free(chunk);
+}
+
+/* Bytes of the headers in their stored form. @return false if one cannot be stored */
+static bool headers_size(const struct fm_header *headers, size_t n, uint64_t *size)
+{
+    *size = 0;
+    if (n > UINT16_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (headers[i].name_len > UINT16_MAX || headers[i].value_len >= UINT32_MAX / 2)
+            return false;
+        *size += 2 + headers[i].name_len + 4 + headers[i].value_len;
+    }
+    return true;
+}
+
+static void put_headers(struct fm_buf *buf, const struct fm_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        put_le(buf, headers[i].name_len, 2);
+        fm_buf_put(buf, headers[i].name, headers[i].name_len);
+        put_le(buf, headers[i].value_len, 4);
+        fm_buf_put(buf, headers[i].value, headers[i].value_len);
+    }
+}
+
+enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
+                          const struct fm_header *headers, size_t n, struct fm_err *err)
+{
+    if (rec->id_at != FM_NO_ID && rec->id_at > rec->value_len)
+        return fm_err_set(err, FM_EBUG, "the place of stream and seq lies behind the value");
+    uint64_t head_len = rec->headers_len;
+    size_t key_len = rec->key != NULL ? rec->key_len : 0;
+    if ((headers != NULL && !headers_size(headers, n, &head_len)) || key_len >= UINT32_MAX / 2 ||
+        rec->value_len >= UINT32_MAX / 2)
+        return fm_err_set(err, FM_ELIMIT, "a record's key, value or headers are too long to store");
+    uint64_t rest = FIXED_BYTES + head_len + key_len + rec->value_len;
+    if (rest + CRC_BYTES > UINT32_MAX || chunk->count == UINT32_MAX)
+        return fm_err_set(err, FM_ELIMIT, "a record of %llu bytes is too long to store",
+                          (unsigned long long)rest);
+    struct fm_buf *buf = &chunk->buf;
+    size_t start = buf->len;
+    if (!fm_buf_reserve(buf, LENGTH_BYTES + CRC_BYTES + (size_t)rest)) {
+        buf->failed = false; /* nothing was written: the chunk is as it was */
+        buf->over_limit = false;
+        return fm_err_nomem(err);
+    }
+    put_le(buf, rest + CRC_BYTES, 4);
+    put_le(buf, 0, 4);
+    fm_buf_putc(buf, (char)rec->kind);
+    put_le(buf, (uint64_t)rec->time_ms, 8);
+    put_le(buf, (uint32_t)rec->partition, 4);
+    put_le(buf, rec->id_at, 4);
+    put_le(buf, rec->key != NULL ? key_len : NO_KEY, 4);
+    put_le(buf, headers != NULL ? n : rec->n_headers, 2);
+    if (headers != NULL)
+        put_headers(buf, headers, n);
+    else
+        fm_buf_put(buf, rec->headers, rec->headers_len);
+    fm_buf_put(buf, rec->key, key_len);
+    fm_buf_put(buf, rec->value, rec->value_len);
+    size_t body = start + LENGTH_BYTES + CRC_BYTES;
+    patch_le32(buf, start + LENGTH_BYTES, fm_crc32c(0, buf->data + body, buf->len - body));
+    patch_le32(buf, COUNT_AT, ++chunk->count);
+    return FM_OK;
+}
+
+const char *fm_chunk_topic(const struct fm_chunk *chunk)
+{
+    return chunk->topic;
+}
+
+size_t fm_chunk_count(const struct fm_chunk *chunk)
+{
+    return chunk->count;
+}
+
+size_t fm_chunk_bytes(const struct fm_chunk *chunk)
+{
+    return chunk->buf.len;
+}
+
+const void *fm_chunk_data(const struct fm_chunk *chunk)
+{
+    return chunk->buf.data;
+}
+
+static bool take_header(struct fm_cursor *cur, struct fm_header *out)
+{
+    uint16_t name_len;
+    uint32_t value_len;
+    const unsigned char *name, *value;
+    if (!take_le16(cur, &name_len) || !fm_cursor_take(cur, name_len, &name) ||
+        !fm_cursor_le32(cur, &value_len) || !fm_cursor_take(cur, value_len, &value))
+        return false;
+    *out = (struct fm_header){.name = (const char *)name,
+                              .name_len = name_len,
+                              .value = (const char *)value,
+                              .value_len = value_len};
+    return true;
+}
+
+/* The record between kind and the end of the value, its checksum already found right. */
+static bool parse_record(struct fm_cursor *cur, struct fm_record *rec)
+{
+    uint8_t kind;
+    uint64_t time;
+    uint32_t partition, key_len;
+    const unsigned char *p;
+    *rec = (struct fm_record){0};
+    if (!fm_cursor_u8(cur, &kind) || kind > FM_RECORD_RAW || !fm_cursor_le64(cur, &time) ||
+        !fm_cursor_le32(cur, &partition) || !fm_cursor_le32(cur, &rec->id_at) ||
+        !fm_cursor_le32(cur, &key_len) || !take_le16(cur, &rec->n_headers))
+        return false;
+    rec->kind = (enum fm_record_kind)kind;
+    rec->time_ms = (int64_t)time;
+    rec->partition = (int32_t)partition;
+    size_t at = cur->at;
+    rec->headers = cur->data + at;
+    for (unsigned i = 0; i < rec->n_headers; i++) {
+        struct fm_header header;
+        if (!take_header(cur, &header))
+            return false;
+    }
+    rec->headers_len = cur->at - at;
+    if (key_len != NO_KEY) {
+        if (!fm_cursor_take(cur, key_len, &p))
+            return false;
+        rec->key = (const char *)p;
+        rec->key_len = key_len;
+    }
+    rec->value_len = fm_cursor_left(cur);
+    if (!fm_cursor_take(cur, rec->value_len, &p))
+        return false;
+    rec->value = (const char *)p;
+    return rec->id_at == FM_NO_ID || rec->id_at <= rec->value_len;
+}
+
+enum fm_code fm_chunk_next(const struct fm_chunk *chunk, size_t *at, struct fm_record *rec,
+                           struct fm_err *err)
+{
+    size_t start = *at == 0 ? chunk->first : *at;
+    if (start >= chunk->buf.len)
+        return fm_err_set(err, FM_ENOTFOUND, "no further record in the chunk");
+    struct fm_cursor cur;
+    fm_cursor_init(&cur, chunk->buf.data + start, chunk->buf.len - start);
+    uint32_t len, crc;
+    const unsigned char *body;
+    if (!fm_cursor_le32(&cur, &len) || len < CRC_BYTES + FIXED_BYTES ||
+        !fm_cursor_le32(&cur, &crc) || !fm_cursor_take(&cur, len - CRC_BYTES, &body)) {
+        *at = chunk->buf.len;
+        return fm_err_set(err, FM_EDAMAGE, "a stored record's length is damaged");
+    }
+    size_t next = start + cur.at;
+    if (fm_crc32c(0, body, len - CRC_BYTES) != crc) {
+        /* Where the chain of lengths is broken somewhere, this may be the place. */
+        *at = chunk->chained ? next : chunk->buf.len;
+        return fm_err_set(err, FM_EDAMAGE, "a stored record's checksum is wrong");
+    }
+    *at = next;
+    fm_cursor_init(&cur, body, len - CRC_BYTES);
+    if (!parse_record(&cur, rec))
+        return fm_err_set(err, FM_EDAMAGE, "a stored record's fields do not fit its length");
+    return FM_OK;
+}
+
+bool fm_record_header(const struct fm_record *rec, size_t i, struct fm_header *out)
+{
+    if (i >= rec->n_headers || rec->headers == NULL)
+        return false;
+    struct fm_cursor cur;
+    fm_cursor_init(&cur, rec->headers, rec->headers_len);
+    for (size_t k = 0; k < i; k++) {
+        if (!take_header(&cur, out))
+            return false;
+    }
+    return take_header(&cur, out);
+}
