@@ -21,6 +21,8 @@ uint64_t fm_hist_quantile_ms(const struct fm_hist *hist, double q)
     if (total == 0)
         return 0;
     uint64_t want = (uint64_t)(q * (double)total);
+    if (want >= total)
+        want = total - 1;
     uint64_t seen = 0;
     for (unsigned i = 0; i + 1 < FM_HIST_BUCKETS; i++) {
         seen += hist->count[i];

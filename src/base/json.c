@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +113,8 @@ void fm_json_double(struct fm_buf *buf, double v, enum fm_json_nonfinite nonfini
         put_nonfinite(buf, v, nonfinite);
         return;
     }
-    for (int digits = 15; digits <= 17; digits++) {
+    /* 15 digits always survive a normal double; a subnormal one may need fewer. */
+    for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, v);
         if (strtod(text, NULL) == v)
             break;
@@ -127,7 +129,7 @@ void fm_json_float(struct fm_buf *buf, float v, enum fm_json_nonfinite nonfinite
         put_nonfinite(buf, (double)v, nonfinite);
         return;
     }
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = fabsf(v) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, (double)v);
         if (strtof(text, NULL) == v)
             break;
