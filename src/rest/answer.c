@@ -1,0 +1,288 @@
+#include "rest/answer_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/jscan.h"
+#include "base/utf8.h"
+
+enum { MAX_REPORTS = 100000, TEXT_KEPT = 512 };
+
+static bool add_report(struct fm_answer *a, const struct fm_report *report)
+{
+    if (a->n == a->cap) {
+        size_t cap = a->cap > 0 ? a->cap * 2 : 64;
+        struct fm_report *more = realloc(a->reports, cap * sizeof *more);
+        if (more == NULL)
+            return false;
+        a->reports = more;
+        a->cap = cap;
+    }
+    a->reports[a->n++] = *report;
+    return true;
+}
+
+/* An entry of offsets, a v3 report, or an entry of a 207. The scanner stands behind its token. */
+static bool read_report(struct fm_jscan *s, enum fm_jtoken token, struct fm_report *out,
+                        bool *offsets_seen)
+{
+    *out = (struct fm_report){.partition = -1};
+    bool offset_ok = false, code_seen = false;
+    if (token != FM_J_OBJECT)
+        return fm_jscan_skip(s, token);
+    for (;;) {
+        token = fm_jscan_next(s);
+        if (token == FM_J_OBJECT_END)
+            break;
+        if (token != FM_J_KEY)
+            return false;
+        enum { K_OTHER, K_OFFSET, K_PARTITION, K_CODE, K_TEXT, K_ID, K_OFFSETS } key = K_OTHER;
+        if (fm_jscan_is(s, "offset"))
+            key = K_OFFSET;
+        else if (fm_jscan_is(s, "partition") || fm_jscan_is(s, "partition_id"))
+            key = K_PARTITION;
+        else if (fm_jscan_is(s, "error_code"))
+            key = K_CODE;
+        else if (fm_jscan_is(s, "error") || fm_jscan_is(s, "message"))
+            key = K_TEXT;
+        else if (fm_jscan_is(s, "id"))
+            key = K_ID;
+        else if (fm_jscan_is(s, "offsets"))
+            key = K_OFFSETS;
+        token = fm_jscan_next(s);
+        int64_t number;
+        bool is_int = token == FM_J_NUMBER && fm_jscan_i64(s, &number);
+        if (key == K_OFFSET)
+            offset_ok = is_int && number >= -1 && (out->id = number, true);
+        else if (key == K_PARTITION && is_int)
+            out->partition = number;
+        else if (key == K_CODE && token != FM_J_NULL) {
+            code_seen = true;
+            out->has_code = is_int;
+            out->code = is_int ? number : 0;
+        } else if (key == K_TEXT && token == FM_J_STRING) {
+            out->text = s->text;
+            out->text_len = s->text_len;
+        } else if (key == K_OFFSETS && token == FM_J_ARRAY && offsets_seen != NULL) {
+            *offsets_seen = true;
+        }
+        if (!fm_jscan_skip(s, token))
+            return false;
+    }
+    /* ok for now says: the shape of a success; the code is judged by the caller's dialect. */
+    out->ok = offset_ok && (!code_seen || out->has_code);
+    if (code_seen && !out->has_code)
+        out->ok = false;
+    return true;
+}
+
+/* Whether the shape of success is one in this dialect. out->id holds the offset until here. */
+static void decide_ok(struct fm_report *r, enum fm_rest_dialect dialect)
+{
+    int64_t good = dialect == FM_DIALECT_CONFLUENT_V3 ? 200 : 0;
+    bool code_ok = !r->has_code || (r->code == good && (dialect == FM_DIALECT_CONFLUENT_V3 ||
+                                                        dialect == FM_DIALECT_REDPANDA));
+    bool offset_ok = r->id >= 0 || dialect == FM_DIALECT_KARAPACE;
+    r->ok = r->ok && code_ok && offset_ok;
+    r->id = 0;
+}
+
+static bool read_array(struct fm_answer *a, struct fm_jscan *s, enum fm_rest_dialect dialect,
+                       bool *nomem)
+{
+    for (;;) {
+        enum fm_jtoken token = fm_jscan_next(s);
+        if (token == FM_J_ARRAY_END)
+            return true;
+        struct fm_report report;
+        if (token == FM_J_ERROR || token == FM_J_END || a->n >= MAX_REPORTS ||
+            !read_report(s, token, &report, NULL))
+            return false;
+        decide_ok(&report, dialect);
+        if (!add_report(a, &report)) {
+            *nomem = true;
+            return false;
+        }
+    }
+}
+
+/* The number that a 207 entry carries as its id, which is text. */
+static int64_t multi_id(const char *text, size_t len)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9' || n > 1000000)
+            return -1;
+        n = n * 10 + (text[i] - '0');
+    }
+    return len > 0 ? n : -1;
+}
+
+static bool read_multi_entry(struct fm_jscan *s, bool success, struct fm_report *r)
+{
+    struct fm_jscan copy = *s;
+    if (!read_report(s, FM_J_OBJECT, r, NULL))
+        return false;
+    decide_ok(r, FM_DIALECT_CONFLUENT_V3);
+    r->ok = r->ok && success;
+    r->id = -1;
+    for (enum fm_jtoken t = fm_jscan_next(&copy); t == FM_J_KEY; t = fm_jscan_next(&copy)) {
+        bool id = fm_jscan_is(&copy, "id");
+        t = fm_jscan_next(&copy);
+        if (id && t == FM_J_STRING)
+            r->id = multi_id(copy.text, copy.text_len);
+        if (!fm_jscan_skip(&copy, t))
+            return false;
+    }
+    return true;
+}
+
+static bool read_multi_list(struct fm_answer *a, struct fm_jscan *s, bool success, bool *nomem)
+{
+    for (;;) {
+        enum fm_jtoken token = fm_jscan_next(s);
+        if (token == FM_J_ARRAY_END)
+            return true;
+        struct fm_report report;
+        if (token != FM_J_OBJECT || a->n >= MAX_REPORTS || !read_multi_entry(s, success, &report))
+            return false;
+        if (!add_report(a, &report)) {
+            *nomem = true;
+            return false;
+        }
+    }
+}
+
+/* The first value is an object: offsets, a 207, or an error. @return false when it broke off */
+static bool read_object(struct fm_answer *a, struct fm_jscan *s, enum fm_rest_dialect dialect,
+                        bool *nomem)
+{
+    for (;;) {
+        enum fm_jtoken token = fm_jscan_next(s);
+        if (token == FM_J_OBJECT_END)
+            return true;
+        if (token != FM_J_KEY)
+            return false;
+        bool offsets = fm_jscan_is(s, "offsets"), good = fm_jscan_is(s, "successes");
+        bool bad = fm_jscan_is(s, "failures"), text = fm_jscan_is(s, "message");
+        bool code = fm_jscan_is(s, "error_code"), alt = fm_jscan_is(s, "code");
+        token = fm_jscan_next(s);
+        int64_t number;
+        if (token == FM_J_ARRAY && (offsets || good || bad)) {
+            a->shape = offsets ? FM_SHAPE_OFFSETS : FM_SHAPE_MULTI;
+            if (!(offsets ? read_array(a, s, dialect, nomem) : read_multi_list(a, s, good, nomem)))
+                return false;
+            continue;
+        }
+        if (token == FM_J_NUMBER && (code || (alt && !a->has_code)) && fm_jscan_i64(s, &number)) {
+            a->has_code = true;
+            a->code = number;
+        } else if (token == FM_J_STRING && text) {
+            a->text = s->text;
+            a->text_len = s->text_len;
+        }
+        if (!fm_jscan_skip(s, token))
+            return false;
+    }
+}
+
+/* v3, status 200: a sequence of reports. */
+static enum fm_code read_stream(struct fm_answer *a, const char *body, size_t len,
+                                struct fm_err *err)
+{
+    struct fm_jscan s;
+    fm_jscan_init(&s, body, len);
+    a->shape = FM_SHAPE_STREAM;
+    for (;;) {
+        enum fm_jtoken token = fm_jscan_next(&s);
+        if (token == FM_J_END)
+            break;
+        struct fm_report report;
+        bool offsets = false;
+        if (token == FM_J_ERROR || a->n >= MAX_REPORTS ||
+            !read_report(&s, token, &report, &offsets)) {
+            a->cut = true;
+            break;
+        }
+        if (offsets && a->n == 0) { /* a v2 answer: dialect wrong, or a balancer in between */
+            a->shape = FM_SHAPE_OFFSETS;
+            bool nomem = false;
+            fm_jscan_init(&s, body, len);
+            if (fm_jscan_next(&s) == FM_J_OBJECT)
+                a->cut = !read_object(a, &s, FM_DIALECT_CONFLUENT_V2, &nomem);
+            return nomem ? fm_err_nomem(err) : FM_OK;
+        }
+        decide_ok(&report, FM_DIALECT_CONFLUENT_V3);
+        if (!add_report(a, &report))
+            return fm_err_nomem(err);
+    }
+    if (a->n == 0 && a->cut)
+        a->shape = FM_SHAPE_OTHER;
+    return FM_OK;
+}
+
+enum fm_code fm_answer_read(struct fm_answer *out, enum fm_rest_dialect dialect, long status,
+                            const char *body, size_t len, struct fm_err *err)
+{
+    *out = (struct fm_answer){.text = body, .text_len = len < TEXT_KEPT ? len : TEXT_KEPT};
+    size_t blank = 0;
+    while (blank < len && body[blank] != '\0' && strchr(" \t\r\n", body[blank]) != NULL)
+        blank++;
+    if (blank == len)
+        return FM_OK;
+    if (dialect == FM_DIALECT_CONFLUENT_V3 && status == 200)
+        return read_stream(out, body, len, err);
+    struct fm_jscan s;
+    fm_jscan_init(&s, body, len);
+    out->shape = FM_SHAPE_OTHER;
+    if (fm_jscan_next(&s) != FM_J_OBJECT)
+        return FM_OK;
+    out->shape = FM_SHAPE_ERROR;
+    bool nomem = false;
+    out->cut = !read_object(out, &s, dialect, &nomem);
+    if (nomem)
+        return fm_err_nomem(err);
+    if (out->cut && out->shape == FM_SHAPE_ERROR)
+        out->shape = FM_SHAPE_OTHER;
+    return FM_OK;
+}
+
+void fm_answer_clear(struct fm_answer *answer)
+{
+    free(answer->reports);
+    *answer = (struct fm_answer){0};
+}
+
+/* Undo the escapes that matter to a reader and keep it on one printable line. */
+static void put_plain(char *out, size_t size, const char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len && n + 1 < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\\' && i + 1 < len && (text[i + 1] == '"' || text[i + 1] == '\\'))
+            c = (unsigned char)text[++i];
+        else if (c == '\\' && i + 1 < len && strchr("nrt", text[i + 1]) != NULL)
+            c = ' ', i++;
+        if (c < 0x20 || c == 0x7f)
+            c = ' ';
+        if (c == ' ' && (n == 0 || out[n - 1] == ' '))
+            continue;
+        out[n++] = (char)c;
+    }
+    out[n] = '\0';
+    fm_utf8_cut(out);
+}
+
+void fm_verdict_text(const struct fm_verdict *v, long status, char *out, size_t size)
+{
+    enum { SHOWN = 200 };
+    char text[SHOWN + 1];
+    put_plain(text, sizeof text, v->text != NULL ? v->text : "", v->text != NULL ? v->text_len : 0);
+    int n = status > 0 ? snprintf(out, size, "HTTP %ld", status) : snprintf(out, size, "no answer");
+    if (v->code != FM_CODE_NONE && n > 0 && (size_t)n < size)
+        n += snprintf(out + n, size - (size_t)n, " code %lld", (long long)v->code);
+    if (text[0] != '\0' && n > 0 && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, ": %s", text);
+    fm_utf8_cut(out);
+}
