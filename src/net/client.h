@@ -16,7 +16,8 @@
 #include "base/log.h"
 #include "firstmile/err.h"
 
-/** Once per process, before any thread. Wraps curl_global_init(). */
+/** Once per process, before any thread. Wraps curl_global_init(); SIGPIPE is ignored from here on
+ * (unless a handler is installed), and SSLKEYLOGFILE is taken out of the environment. */
 FM_MUST_USE enum fm_code fm_net_init(struct fm_err *err);
 
 /** "libcurl/7.88.1 OpenSSL/3.0.15 ..."; static. */
@@ -24,29 +25,29 @@ const char *fm_net_version(void);
 
 /** How TLS is done; all pointers borrowed while the client or connection lives. */
 struct fm_tls {
-    const char *ca_file;      /* PEM; NULL: the system's bundle */
-    const char *cert_file;    /* PEM client certificate; NULL: none */
-    const char *key_file;     /* PEM; NULL: in cert_file */
+    const char *ca_file; /* PEM; NULL: the system's bundle */
+    const char *cert_file; /* PEM client certificate; NULL: none */
+    const char *key_file; /* PEM; NULL: in cert_file */
     const char *key_password; /* NULL: none */
-    const char *pinned_key;   /* libcurl's form "sha256//..."; NULL: none */
-    bool verify_chain_only;   /* do not compare the certificate's name (verify = chain) */
-    const char *verify_name;  /* expected name when it is not the host (tls_name); NULL: the host */
+    const char *pinned_key; /* libcurl's form "sha256//..."; NULL: none */
+    bool verify_chain_only; /* do not compare the certificate's name (verify = chain) */
+    const char *verify_name; /* expected name when it is not the host (tls_name); NULL: the host */
 };
 
 /** Where requests go through (an HTTP proxy by CONNECT or, for http targets, directly). */
 struct fm_http_proxy {
-    const char *url;      /* NULL: none; "environment": what the environment says */
+    const char *url; /* NULL: none; "environment": what the environment says */
     const char *username; /* NULL: none */
     const char *password;
-    const char *ca_file;  /* for a proxy over TLS */
+    const char *ca_file; /* for a proxy over TLS */
     const char *no_proxy; /* comma-separated; NULL: none */
 };
 
 struct fm_client_opts {
     struct fm_log *log; /* may be NULL */
-    unsigned idle_age_ms;        /* do not reuse a connection idle for longer; default 25 s */
+    unsigned idle_age_ms; /* do not reuse a connection idle for longer; default 25 s */
     unsigned connection_life_ms; /* nor one older than this; default 10 min */
-    unsigned max_connections;    /* kept open; 0: 8 */
+    unsigned max_connections; /* kept open; 0: 8 */
 };
 
 struct fm_client; /* opaque: net/client.c */
@@ -67,64 +68,65 @@ void fm_client_wakeup(struct fm_client *client);
 
 /** Which hop a call failed at; the order is that of the way. */
 enum fm_hop {
-    FM_HOP_NONE,    /* it did not fail */
-    FM_HOP_NAME,    /* host name lookup */
-    FM_HOP_TCP,     /* connect */
-    FM_HOP_PROXY,   /* the HTTP proxy: connect to it, or its answer to CONNECT */
-    FM_HOP_TLS,     /* handshake or verification */
-    FM_HOP_HTTP     /* after the connection stood: send, wait, receive */
+    FM_HOP_NONE, /* it did not fail */
+    FM_HOP_NAME, /* host name lookup */
+    FM_HOP_TCP, /* connect */
+    FM_HOP_PROXY, /* the HTTP proxy: connect to it, or its answer to CONNECT */
+    FM_HOP_TLS, /* handshake or verification */
+    FM_HOP_HTTP /* after the connection stood: send, wait, receive */
 };
 
 enum fm_http_failure {
-    FM_HTTP_OK,           /* a complete answer: status, head, body */
-    FM_HTTP_RESOLVE,      /* name unknown or lookup failed */
-    FM_HTTP_CONNECT,      /* refused, unreachable, connect time-out */
+    FM_HTTP_OK, /* a complete answer: status, head, body */
+    FM_HTTP_RESOLVE, /* name unknown or lookup failed */
+    FM_HTTP_CONNECT, /* refused, unreachable, connect time-out */
     FM_HTTP_PROXY_DENIED, /* CONNECT answered 407 or 403; see connect_status */
     FM_HTTP_PROXY_FAILED, /* proxy unreachable, or CONNECT answered something else */
-    FM_HTTP_TLS_VERIFY,   /* certificate, name, pin, CA file, client key */
-    FM_HTTP_TLS_FAILED,   /* handshake reset or alert */
-    FM_HTTP_REUSED_DIED,  /* a reused connection died before any byte of the answer */
-    FM_HTTP_BROKEN,       /* reset, empty or truncated answer on a fresh connection, or later */
-    FM_HTTP_TIMEOUT,      /* total deadline */
-    FM_HTTP_SLOW_UPLOAD,  /* low-speed abort while the body was being sent */
-    FM_HTTP_TOO_LARGE,    /* answer above max_answer */
-    FM_HTTP_CANCELLED,    /* fm_client_cancel() */
-    FM_HTTP_INTERNAL      /* out of memory, bad URL */
+    FM_HTTP_TLS_VERIFY, /* certificate, name, pin, CA file, client key */
+    FM_HTTP_TLS_FAILED, /* handshake reset or alert */
+    FM_HTTP_REUSED_DIED, /* a reused connection died before any byte of the answer */
+    FM_HTTP_BROKEN, /* reset, empty or truncated answer on a fresh connection, or later */
+    FM_HTTP_TIMEOUT, /* total deadline */
+    FM_HTTP_SLOW_UPLOAD, /* low-speed abort while the body was being sent */
+    FM_HTTP_TOO_LARGE, /* answer above max_answer */
+    FM_HTTP_CANCELLED, /* fm_client_cancel() */
+    FM_HTTP_INTERNAL /* out of memory, bad URL */
 };
 
 struct fm_http_request {
     const char *method; /* "GET", "POST", "DELETE", ... */
-    const char *url;    /* http:// or https:// only */
+    const char *url; /* http:// or https:// only */
     const char *const *headers; /* n lines "Name: value"; Accept etc. are the caller's business */
     size_t n_headers;
     const void *body; /* borrowed until done; NULL: no body. Content-Length is always sent */
     size_t body_len;
     const char *username; /* Basic, sent pre-emptively; NULL: none */
     const char *password;
-    const struct fm_tls *tls;          /* NULL: defaults (system CAs, full verification) */
+    const struct fm_tls *tls; /* NULL: defaults (system CAs, full verification) */
     const struct fm_http_proxy *proxy; /* NULL: none, whatever the environment says */
     const char *connect_to; /* libcurl CONNECT_TO line for tests and pinned addresses; NULL */
     unsigned connect_timeout_ms; /* name, TCP, proxy, TLS; 0: 10 s */
-    unsigned timeout_ms;         /* from start to last byte; 0: 130 s */
-    size_t max_answer;           /* body cap in bytes; 0: 4 MiB */
-    bool fresh;                  /* use a new connection */
+    unsigned timeout_ms; /* from start to last byte; 0: 130 s */
+    unsigned slow_upload_ms; /* give up when the body hardly moves for so long; 0: 20 s */
+    size_t max_answer; /* body cap in bytes; 0: 4 MiB */
+    bool fresh; /* use a new connection */
 };
 
 struct fm_http_answer {
     enum fm_http_failure failure;
     enum fm_hop hop;
-    long status;           /* 0: no status line */
-    long connect_status;   /* the HTTP proxy's answer to CONNECT; 0: none */
-    const char *body;      /* received so far even on failure; terminated; borrowed in the callback */
+    long status; /* 0: no status line */
+    long connect_status; /* the HTTP proxy's answer to CONNECT; 0: none */
+    const char *body; /* received so far even on failure; terminated; borrowed in the callback */
     size_t body_len;
     const char *content_type; /* "" if absent */
-    const char *retry_after;  /* header value; NULL if absent */
-    const char *location;     /* of a 3xx; NULL if absent */
-    bool body_sent;        /* at least one body byte was handed to the network */
-    bool reused;           /* went over a kept connection */
-    int cert_days;         /* days left on the server's certificate; -1 unknown */
+    const char *retry_after; /* header value; NULL if absent */
+    const char *location; /* of a 3xx; NULL if absent */
+    bool body_sent; /* at least one body byte was handed to the network */
+    bool reused; /* went over a kept connection */
+    int cert_days; /* days left on the server's certificate; -1 unknown */
     double duration_ms;
-    struct fm_err err;     /* the sentence: hop, host, reason, remedy; set when failure != OK */
+    struct fm_err err; /* the sentence: hop, host, reason, remedy; set when failure != OK */
 };
 
 struct fm_call; /* a request under way */

@@ -8,8 +8,8 @@
 #include "net/client.h"
 
 enum fm_conn_event {
-    FM_CONN_OPENED,  /* connected (and TLS done): send and receive may be used */
-    FM_CONN_FAILED,  /* connecting failed or its deadline passed; see err; close it */
+    FM_CONN_OPENED, /* connected (and TLS done): send and receive may be used */
+    FM_CONN_FAILED, /* connecting failed or its deadline passed; see err; close it */
     FM_CONN_READABLE,
     FM_CONN_WRITABLE /* only while wanted: fm_conn_want_write() */
 };

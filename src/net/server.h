@@ -18,28 +18,29 @@ struct fm_server_call; /* one request */
 
 const char *fm_server_method(const struct fm_server_call *call);
 const char *fm_server_path(const struct fm_server_call *call); /* decoded, without the query */
-const char *fm_server_query(struct fm_server_call *call, const char *name);  /* NULL: absent */
+const char *fm_server_query(struct fm_server_call *call, const char *name); /* NULL: absent */
 const char *fm_server_header(struct fm_server_call *call, const char *name); /* NULL: absent */
-const char *fm_server_body(const struct fm_server_call *call, size_t *len);  /* borrowed */
+const char *fm_server_body(const struct fm_server_call *call, size_t *len); /* borrowed */
 bool fm_server_body_too_large(const struct fm_server_call *call); /* above max_body: cut off */
-/** Seconds since the first byte of the request, and which request on its connection it is (1...). */
+/** Seconds since the first byte of the request, and which request on its connection it is (1...).
+ */
 unsigned fm_server_nth(const struct fm_server_call *call);
 
 struct fm_server_reply {
     unsigned status;
-    const char *content_type;   /* NULL: none is sent */
+    const char *content_type; /* NULL: none is sent */
     const char *const *headers; /* n more lines "Name: value" */
     size_t n_headers;
     const void *body; /* copied */
     size_t body_len;
-    bool close;       /* Connection: close */
+    bool close; /* Connection: close */
     /* Faults, for the scripted peer: */
-    bool chunked;       /* no Content-Length */
-    size_t cut_at;      /* close after this many body bytes; SIZE_MAX: never */
-    bool reset;         /* drop the connection (RST) instead of any answer */
-    bool hang;          /* never answer; the connection stays until the client or stop ends it */
-    unsigned drip_ms;   /* one body byte each so many ms; 0: at once */
-    bool wrong_length;  /* announce one byte more than is sent, then close */
+    bool chunked; /* no Content-Length */
+    size_t cut_at; /* close after this many body bytes; SIZE_MAX: never */
+    bool reset; /* drop the connection (RST) instead of any answer */
+    bool hang; /* never answer; the connection stays until the client or stop ends it */
+    unsigned drip_ms; /* one body byte each so many ms; 0: at once */
+    bool wrong_length; /* announce one byte more than is sent, then close */
 };
 
 /** A 200 with this content and no fault. */
@@ -55,14 +56,14 @@ void fm_server_defer(struct fm_server_call *call);
 typedef void fm_server_fn(struct fm_server_call *call, void *arg);
 
 struct fm_server_opts {
-    const char *listen;    /* HOST:PORT, [v6]:PORT, port 0 = any free; or unix:PATH (mode 0660) */
+    const char *listen; /* HOST:PORT, [v6]:PORT, port 0 = any free; or unix:PATH (mode 0660) */
     const char *cert_file; /* PEM; NULL: plain HTTP */
     const char *key_file;
     const char *client_ca_file; /* PEM; require client certificates from it; NULL: none */
-    unsigned max_connections;   /* 0: 64 */
-    unsigned request_ms;        /* first to last byte of a request; 0: 5 s */
-    unsigned idle_ms;           /* keep-alive idle; 0: 30 s */
-    size_t max_body;            /* 0: 64 KiB */
+    unsigned max_connections; /* 0: 64 */
+    unsigned request_ms; /* first to last byte of a request; 0: 5 s */
+    unsigned idle_ms; /* keep-alive idle; 0: 30 s */
+    size_t max_body; /* 0: 64 KiB */
     fm_server_fn *handler;
     void *arg;
     struct fm_log *log;

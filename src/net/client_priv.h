@@ -1,0 +1,116 @@
+/* net/client_priv.h - what the files of net/ share about clients, calls and connections. */
+#ifndef FM_NET_CLIENT_PRIV_H
+#define FM_NET_CLIENT_PRIV_H
+
+#include <curl/curl.h>
+
+#include "base/buf.h"
+#include "net/client.h"
+
+enum {
+    FM_NET_CONNECT_MS = 10000,
+    FM_NET_TOTAL_MS = 130000,
+    FM_NET_SLOW_UPLOAD_MS = 20000,
+    FM_NET_MAX_ANSWER = 4 << 20,
+    FM_NET_MAX_HEAD = 64 << 10,
+    FM_NET_CERTS = 16,
+    FM_NET_POOL = 8
+};
+
+/* CURLOPT_PRIVATE points to one of these, first in struct fm_call and struct fm_conn. */
+enum fm_net_kind { FM_NET_CALL, FM_NET_CONN };
+
+/* Where a handle goes, for sentences and for the decision which hop failed. */
+struct fm_net_target {
+    char host[256]; /* as in the URL, without brackets */
+    char port[8];
+    bool use_tls;
+    bool via_proxy; /* goes through the HTTP proxy below */
+    bool proxy_tls; /* ... and spoken to over TLS */
+    char proxy[300]; /* host:port of the proxy, without credentials */
+    const char *proxy_url; /* borrowed while a handle is set up; may hold a password */
+    char ca_file[200]; /* for sentences; "": the system's */
+    bool has_client_cert;
+    unsigned connect_ms;
+    unsigned total_ms;
+};
+
+/* What is known after a handle has ended. */
+struct fm_net_end {
+    CURLcode result;
+    long connect_code; /* the proxy's answer to CONNECT */
+    long status;
+    bool ready; /* the connection stood: the request could be sent */
+    bool reused;
+    bool any_answer; /* at least one byte of an answer's head */
+    const char *detail; /* libcurl's own text */
+};
+
+struct fm_net_verdict {
+    enum fm_http_failure failure;
+    enum fm_hop hop;
+};
+
+/* A socket of a kept connection, for TCP_QUICKACK. */
+struct fm_net_sock {
+    curl_socket_t fd;
+    int port; /* local port; 0: not yet asked */
+};
+
+struct fm_net_cert {
+    char peer[272]; /* host:port */
+    int64_t until_s; /* wall seconds */
+};
+
+struct fm_client {
+    CURLM *multi;
+    CURLSH *share; /* TLS sessions */
+    struct fm_log *log;
+    long idle_age_s;
+    long connection_life_s;
+    unsigned max_connections;
+    struct fm_call *calls; /* doubly linked */
+    size_t n_calls;
+    struct fm_conn *conns; /* doubly linked */
+    size_t n_conns;
+    struct fm_conn *next_conn; /* the one to look at next while events are handed out */
+    struct curl_waitfd *waits; /* room for n_conns */
+    size_t waits_cap;
+    CURL *pool[FM_NET_POOL]; /* handles to be used again */
+    size_t n_pool;
+    struct fm_net_sock *socks;
+    size_t n_socks;
+    size_t socks_cap;
+    struct fm_net_cert certs[FM_NET_CERTS];
+    size_t next_cert;
+};
+
+/* setup.c: options of a handle. Each returns false if libcurl refused one (out of memory). */
+bool fm_net_setup_common(struct fm_client *client, CURL *easy, char *errbuf);
+bool fm_net_setup_tls(CURL *easy, const struct fm_tls *tls);
+bool fm_net_setup_proxy(CURL *easy, const struct fm_http_proxy *proxy,
+                        const struct fm_net_target *target);
+/* Name and port of the peer; refuses what is not a plain http(s) URL. */
+enum fm_code fm_net_parse_url(struct fm_net_target *out, const char *url, struct fm_err *err);
+/* Whether the target is reached through a proxy, and through which. */
+enum fm_code fm_net_choose_proxy(struct fm_net_target *out, const struct fm_http_proxy *proxy,
+                                 struct fm_err *err);
+/* "[::1]" for "::1", else the host itself. */
+void fm_net_bracket(char *out, size_t size, const char *host);
+
+/* explain.c: libcurl's result to failure, hop and a sentence. */
+struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *target,
+                                     const struct fm_net_end *end, struct fm_err *err);
+
+/* client.c */
+CURL *fm_net_easy_get(struct fm_client *client);
+void fm_net_easy_put(struct fm_client *client, CURL *easy);
+void fm_net_set_cache(struct fm_client *client);
+
+/* conn.c: called by fm_client_poll(). */
+enum fm_code fm_net_conns_prepare(struct fm_client *client, size_t *n, int *timeout_ms,
+                                  struct fm_err *err);
+void fm_net_conns_dispatch(struct fm_client *client, size_t n);
+void fm_net_conn_done(struct fm_conn *conn, CURLcode result);
+
+#endif

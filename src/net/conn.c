@@ -1,0 +1,364 @@
+/* Byte streams: connect-only handles that stay in the client's multi handle.
+ *
+ * Once connected, libcurl no longer watches the socket: it goes into the extra descriptors of
+ * curl_multi_poll(). libcurl takes such a connection for idle, and prunes it as dead when bytes
+ * wait on it, until the first send or receive ties it to its handle; so one byte is read at once
+ * and kept for the first receive. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "net/client_priv.h"
+
+enum conn_state { CONNECTING, OPEN, FAILED };
+
+struct fm_conn {
+    enum fm_net_kind kind; /* first: see enum fm_net_kind */
+    struct fm_client *client;
+    struct fm_conn *prev, *next;
+    CURL *easy;
+    fm_conn_fn *fn;
+    void *arg;
+    struct fm_net_target target;
+    struct curl_slist *connect_to;
+    struct fm_err open_err; /* why no socket could be had in the other namespace */
+    curl_socket_t fd;
+    enum conn_state state;
+    int netns_pid;
+    short ready; /* CURL_WAIT_* found by the last wait */
+    bool want_write;
+    bool more; /* the last receive gave bytes: TLS may hold further ones */
+    bool has_first; /* first holds the byte read at opening */
+    bool first_end; /* ... or that read ended the connection: first_result */
+    CURLcode first_result;
+    char first;
+    char detail[CURL_ERROR_SIZE];
+};
+
+/* ---- the socket of another network namespace ----------------------------------------------- */
+
+struct netns_job {
+    const struct curl_sockaddr *address;
+    int pid;
+    int fd;
+    struct fm_err *err;
+};
+
+/* Runs on a thread of its own, since the namespace belongs to the thread. */
+static void *open_in_netns(void *arg)
+{
+    struct netns_job *job = arg;
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/net", job->pid);
+    FM_AUTO(fm_auto_close) int ns = open(path, O_RDONLY | O_CLOEXEC);
+    if (ns < 0) {
+        (void)fm_err_sys(job->err, errno, "cannot open the network namespace of process %d",
+                         job->pid);
+        return NULL;
+    }
+    if (setns(ns, CLONE_NEWNET) != 0) {
+        (void)fm_err_sys(job->err, errno,
+                         "cannot enter the network namespace of process %d (CAP_SYS_ADMIN is "
+                         "needed)",
+                         job->pid);
+        return NULL;
+    }
+    job->fd =
+        socket(job->address->family, job->address->socktype | SOCK_CLOEXEC, job->address->protocol);
+    if (job->fd < 0)
+        (void)fm_err_sys(job->err, errno, "cannot open a socket for process %d", job->pid);
+    return NULL;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    struct fm_conn *conn = arg;
+    struct netns_job job = {
+        .address = address, .pid = conn->netns_pid, .fd = -1, .err = &conn->open_err};
+    pthread_t thread;
+    if (fm_thread_start(&thread, "fm-netns", open_in_netns, &job, &conn->open_err) != FM_OK)
+        return CURL_SOCKET_BAD;
+    (void)pthread_join(thread, NULL); /* three system calls, none of which waits */
+    return job.fd;
+}
+
+/* ---- open and close ------------------------------------------------------------------------ */
+
+#define SET(option, value) ok = ok && curl_easy_setopt(conn->easy, option, value) == CURLE_OK
+
+static bool set_options(struct fm_conn *conn, const struct fm_conn_opts *opts, const char *url)
+{
+    bool ok = fm_net_setup_common(conn->client, conn->easy, conn->detail) &&
+              fm_net_setup_proxy(conn->easy, NULL, &conn->target);
+    if (opts->use_tls)
+        ok = ok && fm_net_setup_tls(conn->easy, opts->tls);
+    SET(CURLOPT_URL, url);
+    SET(CURLOPT_PRIVATE, conn);
+    SET(CURLOPT_CONNECT_ONLY, 1L);
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)conn->target.connect_ms);
+    if (conn->connect_to != NULL)
+        SET(CURLOPT_CONNECT_TO, conn->connect_to);
+    if (conn->netns_pid != 0) {
+        SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+        SET(CURLOPT_OPENSOCKETDATA, conn);
+    }
+    return ok;
+}
+
+static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opts,
+                            struct fm_err *err)
+{
+    struct fm_net_target *t = &conn->target;
+    const struct fm_tls *tls = opts->use_tls ? opts->tls : NULL;
+    const char *name = tls != NULL && tls->verify_name != NULL ? tls->verify_name : opts->host;
+    char host[300], shown[300], url[400];
+    fm_net_bracket(host, sizeof host, opts->host);
+    fm_net_bracket(shown, sizeof shown, name);
+    (void)snprintf(url, sizeof url, "%s://%s:%u/", opts->use_tls ? "https" : "http", shown,
+                   (unsigned)opts->port);
+    /* A host with a slash or an @ in it would name another place than it says. */
+    FM_TRY(fm_net_parse_url(t, url, err));
+    if (strcasecmp(t->host, name) != 0 || opts->port == 0)
+        return fm_err_set(err, FM_ECONF, "%s:%u is not an address", opts->host,
+                          (unsigned)opts->port);
+    (void)snprintf(t->host, sizeof t->host, "%s", opts->host);
+    t->connect_ms = opts->connect_timeout_ms != 0 ? opts->connect_timeout_ms : FM_NET_CONNECT_MS;
+    t->total_ms = t->connect_ms;
+    if (tls != NULL) {
+        t->has_client_cert = tls->cert_file != NULL;
+        (void)snprintf(t->ca_file, sizeof t->ca_file, "%s",
+                       tls->ca_file != NULL ? tls->ca_file : "");
+    }
+    if (name != opts->host) {
+        char line[700];
+        (void)snprintf(line, sizeof line, "%s:%u:%s:%u", shown, (unsigned)opts->port, host,
+                       (unsigned)opts->port);
+        conn->connect_to = curl_slist_append(NULL, line);
+        if (conn->connect_to == NULL)
+            return fm_err_nomem(err);
+    }
+    return set_options(conn, opts, url) ? FM_OK : fm_err_nomem(err);
+}
+
+static void free_conn(struct fm_conn *conn)
+{
+    if (conn->easy != NULL)
+        curl_easy_cleanup(conn->easy);
+    curl_slist_free_all(conn->connect_to);
+    free(conn);
+}
+
+enum fm_code fm_conn_open(struct fm_conn **out, struct fm_client *client,
+                          const struct fm_conn_opts *opts, fm_conn_fn *fn, void *arg,
+                          struct fm_err *err)
+{
+    struct fm_conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return fm_err_nomem(err);
+    conn->kind = FM_NET_CONN;
+    conn->client = client;
+    conn->fn = fn;
+    conn->arg = arg;
+    conn->fd = CURL_SOCKET_BAD;
+    conn->netns_pid = opts->netns_pid;
+    conn->easy = curl_easy_init();
+    enum fm_code code = conn->easy != NULL ? prepare(conn, opts, err) : fm_err_nomem(err);
+    if (code == FM_OK && curl_multi_add_handle(client->multi, conn->easy) != CURLM_OK)
+        code = fm_err_nomem(err);
+    if (code != FM_OK) {
+        free_conn(conn);
+        return code;
+    }
+    conn->next = client->conns;
+    if (conn->next != NULL)
+        conn->next->prev = conn;
+    client->conns = conn;
+    client->n_conns++;
+    fm_net_set_cache(client);
+    *out = conn;
+    return FM_OK;
+}
+
+void fm_conn_close(struct fm_conn *conn)
+{
+    if (conn == NULL)
+        return;
+    struct fm_client *client = conn->client;
+    if (client->next_conn == conn)
+        client->next_conn = conn->next;
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        client->conns = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    client->n_conns--;
+    (void)curl_multi_remove_handle(client->multi, conn->easy);
+    fm_net_set_cache(client);
+    free_conn(conn);
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+static void fail_open(struct fm_conn *conn, CURLcode result)
+{
+    struct fm_err err = {0};
+    struct fm_net_end end = {.result = result,
+                             .detail = conn->detail[0] != '\0' ? conn->detail
+                                                               : curl_easy_strerror(result)};
+    (void)fm_net_explain(conn->easy, &conn->target, &end, &err);
+    if (conn->open_err.code != FM_OK)
+        err = conn->open_err;
+    conn->state = FAILED;
+    conn->fn(conn, FM_CONN_FAILED, &err, conn->arg);
+}
+
+void fm_net_conn_done(struct fm_conn *conn, CURLcode result)
+{
+    if (result == CURLE_OK)
+        result = curl_easy_getinfo(conn->easy, CURLINFO_ACTIVESOCKET, &conn->fd);
+    if (result == CURLE_OK && conn->fd == CURL_SOCKET_BAD)
+        result = CURLE_COULDNT_CONNECT;
+    if (result != CURLE_OK) {
+        fail_open(conn, result);
+        return;
+    }
+    size_t got = 0;
+    CURLcode first = curl_easy_recv(conn->easy, &conn->first, 1, &got);
+    if (first == CURLE_OK && got == 1) {
+        conn->has_first = conn->more = true;
+    } else if (first != CURLE_AGAIN) { /* told by the first receive */
+        conn->first_end = conn->more = true;
+        conn->first_result = first;
+    }
+    conn->state = OPEN;
+    conn->fn(conn, FM_CONN_OPENED, NULL, conn->arg);
+}
+
+enum fm_code fm_net_conns_prepare(struct fm_client *client, size_t *n, int *timeout_ms,
+                                  struct fm_err *err)
+{
+    if (client->n_conns > client->waits_cap) {
+        size_t cap = client->n_conns + client->n_conns / 2 + 8;
+        struct curl_waitfd *grown = realloc(client->waits, cap * sizeof *grown);
+        if (grown == NULL)
+            return fm_err_nomem(err);
+        client->waits = grown;
+        client->waits_cap = cap;
+    }
+    *n = 0;
+    for (struct fm_conn *conn = client->conns; conn != NULL; conn = conn->next) {
+        conn->ready = 0;
+        if (conn->state != OPEN)
+            continue;
+        short events = CURL_WAIT_POLLIN;
+        if (conn->want_write)
+            events |= CURL_WAIT_POLLOUT;
+        client->waits[(*n)++] = (struct curl_waitfd){.fd = conn->fd, .events = events};
+        if (conn->more)
+            *timeout_ms = 0;
+    }
+    return FM_OK;
+}
+
+void fm_net_conns_dispatch(struct fm_client *client, size_t n)
+{
+    size_t i = 0; /* the list is the one that was prepared: nothing ran in between */
+    for (struct fm_conn *conn = client->conns; conn != NULL && i < n; conn = conn->next)
+        if (conn->state == OPEN)
+            conn->ready = client->waits[i++].revents;
+    for (struct fm_conn *conn = client->conns; conn != NULL; conn = client->next_conn) {
+        client->next_conn = conn->next;
+        bool readable = conn->more || (conn->ready & CURL_WAIT_POLLIN) != 0;
+        bool writable = conn->want_write && (conn->ready & CURL_WAIT_POLLOUT) != 0;
+        if (conn->state != OPEN)
+            continue;
+        /* One event a round: the callback may have closed it. The other one comes again. */
+        if (writable)
+            conn->fn(conn, FM_CONN_WRITABLE, NULL, conn->arg);
+        else if (readable)
+            conn->fn(conn, FM_CONN_READABLE, NULL, conn->arg);
+    }
+    client->next_conn = NULL;
+}
+
+void fm_conn_want_write(struct fm_conn *conn, bool want)
+{
+    conn->want_write = want;
+}
+
+/* ---- bytes --------------------------------------------------------------------------------- */
+
+static enum fm_code explain_loss(struct fm_conn *conn, CURLcode result, struct fm_err *err)
+{
+    const struct fm_net_target *t = &conn->target;
+    const char *detail = conn->detail[0] != '\0' ? conn->detail : curl_easy_strerror(result);
+    bool eof = strstr(detail, "unexpected eof") != NULL ||
+               strstr(detail, "reset by peer") != NULL || strstr(detail, "errno") != NULL;
+    bool alert = strstr(detail, "alert") != NULL;
+    if (!t->use_tls || (eof && !alert))
+        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection (%s)", t->host, t->port,
+                          detail);
+    if (!alert)
+        return fm_err_set(err, FM_ETLS, "the TLS connection to %s:%s broke: %s", t->host, t->port,
+                          detail);
+    return fm_err_set(err, FM_ETLS, "%s:%s ended the connection with a TLS alert; %s (%s)", t->host,
+                      t->port,
+                      t->has_client_cert ? "it may not accept our client certificate"
+                                         : "client certificate missing? (cert_file, key_file)",
+                      detail);
+}
+
+enum fm_code fm_conn_send(struct fm_conn *conn, const void *data, size_t len, size_t *sent,
+                          struct fm_err *err)
+{
+    *sent = 0;
+    if (conn->state != OPEN)
+        return fm_err_set(err, FM_EBUG, "send on a connection that is not open");
+    if (len == 0)
+        return FM_OK;
+    conn->detail[0] = '\0';
+    CURLcode result = curl_easy_send(conn->easy, data, len, sent);
+    if (result == CURLE_OK || result == CURLE_AGAIN)
+        return FM_OK;
+    return explain_loss(conn, result, err);
+}
+
+enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t len, size_t *got,
+                          struct fm_err *err)
+{
+    *got = 0;
+    if (conn->state != OPEN || len == 0)
+        return fm_err_set(err, FM_EBUG, "receive on a connection that is not open");
+    if (conn->has_first) {
+        *(char *)data = conn->first;
+        conn->has_first = false;
+        *got = 1;
+        return FM_OK;
+    }
+    CURLcode result = conn->first_result;
+    if (!conn->first_end) {
+        conn->detail[0] = '\0';
+        result = curl_easy_recv(conn->easy, data, len, got);
+    }
+    conn->more = result == CURLE_OK && *got > 0;
+    if (result == CURLE_AGAIN)
+        return FM_EAGAIN;
+    if (result == CURLE_OK && *got > 0)
+        return FM_OK;
+    if (result == CURLE_OK)
+        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection", conn->target.host,
+                          conn->target.port);
+    return explain_loss(conn, result, err);
+}
