@@ -14,7 +14,7 @@ enum {
 struct parser {
     struct fm_name *out;
     const char *text; /* as given, for messages */
-    char *at;         /* in the copy */
+    char *at; /* in the copy */
     const char *start;
     size_t cap;
     struct fm_err *err;
@@ -163,8 +163,9 @@ static enum fm_code make_canonical(struct parser *p, struct fm_arena *arena, siz
     *at++ = ':';
     for (size_t i = 0; i < out->n; i++) {
         if (i > 0 && strcmp(out->props[i].key, out->props[i - 1].key) == 0)
-            return fm_err_set(p->err, FM_ECONF, "MBean name \"%.80s\": the key \"%.40s\" occurs twice",
-                              p->text, out->props[i].key);
+            return fm_err_set(p->err, FM_ECONF,
+                              "MBean name \"%.80s\": the key \"%.40s\" occurs twice", p->text,
+                              out->props[i].key);
         if (i > 0)
             *at++ = ',';
         at = append(at, out->props[i].key);

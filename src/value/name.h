@@ -11,16 +11,16 @@
 struct fm_name_prop {
     const char *key;
     const char *value; /* as written: a quoted value keeps its quotes and escapes */
-    bool pattern;      /* the value holds an unescaped * or ? */
+    bool pattern; /* the value holds an unescaped * or ? */
 };
 
 struct fm_name {
     const char *canonical; /* domain:key=value,... with sorted keys; a pattern ends in ,* */
-    const char *domain;    /* may be empty */
+    const char *domain; /* may be empty */
     struct fm_name_prop *props; /* sorted by key */
     size_t n;
     bool domain_pattern; /* * or ? in the domain */
-    bool more;           /* property list pattern: further keys are allowed */
+    bool more; /* property list pattern: further keys are allowed */
 };
 
 /** Parse a name or pattern. All memory in the arena.

@@ -15,12 +15,12 @@
 enum fm_value_kind {
     FM_V_NULL,
     FM_V_BOOL,
-    FM_V_INT,    /* exact to 64 bits */
-    FM_V_FLOAT,  /* Java float */
+    FM_V_INT, /* exact to 64 bits */
+    FM_V_FLOAT, /* Java float */
     FM_V_DOUBLE, /* Java double */
     FM_V_NUMBER, /* a JSON number beyond 64 bits, as text (only from Jolokia) */
     FM_V_STRING, /* valid UTF-8 */
-    FM_V_BYTES,  /* printed as base64 */
+    FM_V_BYTES, /* printed as base64 */
     FM_V_ARRAY,
     FM_V_OBJECT /* members keep their order; keys are unique */
 };

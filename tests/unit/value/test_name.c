@@ -71,8 +71,8 @@ Test(name, knows_patterns)
 
 Test(name, matches_as_ObjectName_apply_does)
 {
-    cr_assert(matches("java.lang:type=GarbageCollector,*",
-                      "java.lang:name=G1,type=GarbageCollector"));
+    cr_assert(
+        matches("java.lang:type=GarbageCollector,*", "java.lang:name=G1,type=GarbageCollector"));
     cr_assert(matches("*:*", "d:a=b"));
     cr_assert(matches("*:a=b", "d:a=b"));
     cr_assert(matches("java.*:type=M?mory", "java.lang:type=Memory"));
