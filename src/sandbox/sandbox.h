@@ -81,7 +81,7 @@ void fm_sandbox_stats(struct fm_sandbox *sandbox, struct fm_sandbox_stats *out);
 FM_MUST_USE enum fm_code fm_sandbox_faults(struct fm_sandbox *sandbox, const char *script,
                                            struct fm_err *err);
 
-/** "librdkafka/2.0.2", or "none" if the program was built without it. */
+/** librdkafka's version ("2.0.2"), or "none" if the program was built without it. */
 const char *fm_sandbox_kafka_version(void);
 
 #endif

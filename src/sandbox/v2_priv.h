@@ -1,0 +1,73 @@
+/* sandbox/v2_priv.h - the v2 interface as functions from a request to a job, and from a job's
+ * results to a reply; no sockets, no threads.
+ *
+ * Order of the checks, texts and codes: rest-proxy.md section 1 and the golden files of
+ * confluent-8.3.1. */
+#ifndef FM_SANDBOX_V2_PRIV_H
+#define FM_SANDBOX_V2_PRIV_H
+
+#include "base/buf.h"
+#include "sandbox/topic_log_priv.h"
+
+struct fm_v2_request { /* all borrowed, the body until the job is done; NULL: absent */
+    const char *method;
+    const char *path; /* decoded, without the query */
+    const char *accept;
+    const char *content_type;
+    const char *offset; /* of the query */
+    const char *max;
+    const char *body;
+    size_t body_len;
+    bool too_large; /* the body was cut off */
+};
+
+struct fm_v2_reply {
+    unsigned status;
+    const char *content_type; /* static; NULL: none is sent */
+    const char *header;       /* static; one more line; NULL: none */
+    struct fm_buf body;
+};
+
+enum fm_v2_what {
+    FM_V2_ROOT,
+    FM_V2_TOPICS,
+    FM_V2_TOPIC,
+    FM_V2_PARTITIONS,
+    FM_V2_PARTITION,
+    FM_V2_OFFSETS,
+    FM_V2_RECORDS,
+    FM_V2_PRODUCE
+};
+
+struct fm_v2 {
+    struct fm_tlog_job job; /* the first member: the job's callbacks come back from it */
+    enum fm_v2_what what;
+    bool binary;
+    struct fm_buf decoded; /* what base64 gave; records point into it */
+    struct fm_v2_reply reply;
+};
+
+void fm_v2_init(struct fm_v2 *v2);
+void fm_v2_clear(struct fm_v2 *v2);
+
+/** @return true: v2->job is to be run (its done is the caller's); false: v2->reply is the answer */
+bool fm_v2_parse(struct fm_v2 *v2, const struct fm_v2_request *request);
+
+/** The reply from the job's results. */
+void fm_v2_render(struct fm_v2 *v2);
+
+/** {"error_code":N,"message":"..."} */
+void fm_v2_error(struct fm_v2_reply *reply, unsigned status, int error_code, const char *fmt, ...)
+    FM_PRINTF(4, 5);
+
+/** As Jetty says it before the application: JSON, HTML or nothing, as Accept asks. */
+void fm_v2_jetty_error(struct fm_v2_reply *reply, const struct fm_v2_request *request,
+                       unsigned status, const char *message);
+
+/** The body of a produce request into v2->job.records. partition: of the path, -1: none.
+ * @return false: v2->reply is the answer (v2_produce.c) */
+bool fm_v2_parse_body(struct fm_v2 *v2, const char *body, size_t len, int32_t partition);
+
+#define FM_V2_TYPE "application/vnd.kafka.v2+json"
+
+#endif
