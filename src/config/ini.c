@@ -1,0 +1,401 @@
+/* Files to entries, with libini_config. It is handed the bytes of a file that was read and bounded
+ * here; section lines, which it does not tell, are found by looking at the heads. */
+#include "config/build_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <ini_configobj.h>
+#include <ini_valueobj.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "base/utf8.h"
+
+bool fm_entries_add(struct fm_build *b, const struct fm_entry *entry)
+{
+    struct fm_entries *list = &b->entries;
+    if (list->n == list->cap) {
+        size_t cap = list->cap == 0 ? 256 : 2 * list->cap;
+        struct fm_entry *items = realloc(list->items, cap * sizeof *items);
+        if (items == NULL) {
+            b->nomem = true;
+            return false;
+        }
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->n++] = *entry;
+    return true;
+}
+
+/* ---- looking at the bytes before the library does ---- */
+
+struct head {
+    const char *name; /* in the arena */
+    unsigned line;
+};
+
+struct text {
+    const char *file;
+    const char *data;
+    size_t len;
+    bool exposed;
+    struct head *heads; /* malloc'ed */
+    size_t n_heads;
+};
+
+/* Also the last duty of a line: telling what the library would call "no equal sign". */
+static const char *const bad_bytes[] = {"a NUL byte", "text that is not UTF-8"};
+
+static bool check_line(struct fm_build *b, const struct text *t, const char *line, size_t len,
+                       unsigned number)
+{
+    const char *what = NULL;
+    if (len > FM_INI_LINE_MAX)
+        what = "a line longer than 64 KiB";
+    else if (memchr(line, '\0', len) != NULL)
+        what = bad_bytes[0];
+    else if (!fm_utf8_valid(line, len))
+        what = bad_bytes[1];
+    if (what != NULL)
+        fm_build_error(b, t->file, number, "%s; this is no configuration file", what);
+    return what == NULL;
+}
+
+static bool add_head(struct fm_build *b, struct text *t, const char *line, size_t len,
+                     unsigned number)
+{
+    const char *end = memchr(line, ']', len);
+    if (end == NULL)
+        return true; /* the library complains */
+    const char *start = line + 1;
+    while (start < end && (*start == ' ' || *start == '\t'))
+        start++;
+    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    char *name = fm_build_strndup(b, start, (size_t)(end - start));
+    struct head *heads = realloc(t->heads, (t->n_heads + 1) * sizeof *heads);
+    if (heads != NULL)
+        t->heads = heads;
+    if (name == NULL || heads == NULL) {
+        b->nomem = true;
+        return false;
+    }
+    for (size_t i = 0; i < t->n_heads; i++) {
+        if (strcasecmp(t->heads[i].name, name) != 0)
+            continue;
+        fm_build_error(b, t->file, number, "section [%s] stands already in line %u", name,
+                       t->heads[i].line);
+        return false;
+    }
+    t->heads[t->n_heads++] = (struct head){.name = name, .line = number};
+    return true;
+}
+
+static bool look(struct fm_build *b, struct text *t)
+{
+    bool ok = true;
+    unsigned number = 0;
+    for (size_t at = 0; at < t->len;) {
+        const char *line = t->data + at;
+        const char *end = memchr(line, '\n', t->len - at);
+        size_t len = end == NULL ? t->len - at : (size_t)(end - line);
+        at += len + 1;
+        number++;
+        if (++b->lines > FM_INI_LINES_MAX) {
+            fm_build_error(b, t->file, number, "more than %d lines of configuration",
+                           FM_INI_LINES_MAX);
+            return false;
+        }
+        if (!check_line(b, t, line, len, number))
+            return false;
+        while (len > 0 && (*line == ' ' || *line == '\t')) {
+            line++;
+            len--;
+        }
+        if (len > 0 && *line == '[' && !add_head(b, t, line, len, number))
+            ok = false;
+    }
+    return ok && !b->nomem;
+}
+
+/* ---- the library ---- */
+
+static const char *syntax_text(unsigned code)
+{
+    switch (code) {
+    case ERR_NOCLOSESEC:
+        return "the section's name has no closing bracket, or something follows it";
+    case ERR_NOSECTION:
+        return "the section has no name";
+    case ERR_SECTIONLONG:
+        return "the section's name is too long";
+    case ERR_NOEQUAL:
+        return "neither [section] nor key = value; comments start in the first column";
+    case ERR_NOKEY:
+        return "nothing stands before the equal sign";
+    case ERR_LONGKEY:
+        return "the key is too long";
+    case ERR_DUPKEY:
+    case ERR_DUPKEYSEC:
+        return "this key stands already in this section";
+    case ERR_DUPSECTION:
+        return "this section stands already in this file";
+    default:
+        return "the line cannot be read";
+    }
+}
+
+static void report_syntax(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini)
+{
+    char **list = NULL;
+    if (ini_config_error_count(ini) == 0 || ini_config_get_errors(ini, &list) != 0) {
+        fm_build_error(b, t->file, 0, "the file cannot be parsed");
+        return;
+    }
+    for (size_t i = 0; list[i] != NULL; i++) {
+        unsigned code = 0, line = 0;
+        if (sscanf(list[i], "%*[^(](%u) on line %u", &code, &line) == 2)
+            fm_build_error(b, t->file, line, "%s", syntax_text(code));
+        else
+            fm_build_error(b, t->file, 0, "%s", list[i]);
+    }
+    ini_config_free_errors(list);
+}
+
+static void take_key(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini,
+                     const char *section, const char *key)
+{
+    struct value_obj *vo = NULL;
+    unsigned line = 0;
+    if (ini_get_config_valueobj(section, key, ini, INI_GET_FIRST_VALUE, &vo) != 0 || vo == NULL) {
+        b->nomem = true;
+        return;
+    }
+    (void)value_get_line(vo, &line);
+    int bad = 0;
+    const char *value = ini_get_const_string_config_value(vo, &bad);
+    struct fm_entry entry = {
+        .file = t->file,
+        .line = line,
+        .section = fm_build_strdup(b, strcmp(section, INI_DEFAULT_SECTION) == 0 ? "" : section),
+        .key = fm_build_strdup(b, key),
+        .value = fm_build_strdup(b, value == NULL ? "" : value),
+        .exposed = t->exposed,
+    };
+    if (!b->nomem)
+        (void)fm_entries_add(b, &entry);
+}
+
+static void take_section(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini,
+                         const char *section)
+{
+    for (size_t i = 0; i < t->n_heads; i++) {
+        if (strcmp(t->heads[i].name, section) != 0)
+            continue;
+        struct fm_entry head = {
+            .file = t->file, .line = t->heads[i].line, .section = t->heads[i].name};
+        (void)fm_entries_add(b, &head);
+    }
+    int n = 0, bad = 0;
+    char **keys = ini_get_attribute_list(ini, section, &n, &bad);
+    for (int i = 0; keys != NULL && i < n && !b->nomem; i++)
+        take_key(b, t, ini, section, keys[i]);
+    if (keys != NULL)
+        ini_free_attribute_list(keys);
+}
+
+static void parse(struct fm_build *b, struct text *t)
+{
+    struct ini_cfgobj *ini = NULL;
+    struct ini_cfgfile *file = NULL;
+    /* The library wants a buffer that it may write to, and one byte more to end it with. */
+    char *copy = malloc(t->len + 1);
+    if (copy == NULL || ini_config_create(&ini) != 0) {
+        free(copy);
+        b->nomem = true;
+        return;
+    }
+    memcpy(copy, t->data, t->len);
+    copy[t->len] = '\0';
+    int code = ini_config_file_from_mem(copy, (uint32_t)t->len, &file);
+    if (code == 0)
+        code = ini_config_parse(file, INI_STOP_ON_NONE,
+                                INI_MV1S_DETECT | INI_MV2S_DETECT | INI_MS_DETECT,
+                                INI_PARSE_NOWRAP | INI_PARSE_NO_C_COMMENTS, ini);
+    if (code != 0) {
+        report_syntax(b, t, ini);
+    } else {
+        int n = 0, bad = 0;
+        char **sections = ini_get_section_list(ini, &n, &bad);
+        for (int i = 0; sections != NULL && i < n && !b->nomem; i++)
+            take_section(b, t, ini, sections[i]);
+        if (sections != NULL)
+            ini_free_section_list(sections);
+    }
+    ini_config_file_destroy(file);
+    ini_config_destroy(ini);
+    free(copy);
+}
+
+static void read_text(struct fm_build *b, struct text *t)
+{
+    if (look(b, t) && t->len > 0)
+        parse(b, t);
+    free(t->heads);
+    t->heads = NULL;
+}
+
+void fm_ini_read_text(struct fm_build *b, const char *name, const char *text, bool exposed)
+{
+    struct text t = {.file = name, .data = text, .len = strlen(text), .exposed = exposed};
+    read_text(b, &t);
+}
+
+/* ---- files and includes ---- */
+
+struct trail { /* the files that are being read, from the inner one out: no circles */
+    const struct trail *up;
+    dev_t dev;
+    ino_t ino;
+    const char *file;
+    unsigned line; /* of the include */
+    unsigned depth;
+};
+
+static void read_file(struct fm_build *b, const char *path, const struct trail *up);
+
+/* The whole file, terminated; the caller frees. NULL: the error is noted. */
+static char *slurp(struct fm_build *b, const char *path, const struct trail *up, struct stat *st,
+                   size_t *len)
+{
+    const char *at = up == NULL ? NULL : up->file;
+    unsigned line = up == NULL ? 0 : up->line;
+    FM_AUTO(fm_auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, st) != 0) {
+        fm_build_error(b, at, line, "cannot open %s: %s", path, strerrordesc_np(errno));
+        return NULL;
+    }
+    if (!S_ISREG(st->st_mode) || st->st_size > FM_INI_FILE_MAX) {
+        fm_build_error(b, at, line, "%s is %s", path,
+                       S_ISREG(st->st_mode) ? "larger than 1 MiB" : "not a regular file");
+        return NULL;
+    }
+    char *data = malloc(FM_INI_FILE_MAX + 1);
+    ssize_t n = 0;
+    *len = 0;
+    while (data != NULL && (n = read(fd, data + *len, FM_INI_FILE_MAX - *len)) > 0)
+        *len += (size_t)n;
+    if (data == NULL || n < 0) {
+        if (data == NULL)
+            b->nomem = true;
+        else
+            fm_build_error(b, at, line, "cannot read %s: %s", path, strerrordesc_np(errno));
+        free(data);
+        return NULL;
+    }
+    data[*len] = '\0';
+    return data;
+}
+
+static void include_pattern(struct fm_build *b, const char *pattern, const struct trail *here)
+{
+    struct fm_buf path;
+    fm_buf_init(&path, 0);
+    const char *slash = strrchr(here->file, '/');
+    if (pattern[0] != '/' && slash != NULL)
+        fm_buf_put(&path, here->file, (size_t)(slash - here->file) + 1);
+    fm_buf_puts(&path, pattern);
+    glob_t found = {0};
+    int code = glob(fm_buf_str(&path), 0, NULL, &found);
+    /* A pattern may match nothing, a plain name may not. */
+    if (code == GLOB_NOMATCH && strpbrk(pattern, "*?[") == NULL)
+        fm_build_error(b, here->file, here->line, "include: there is no file %s",
+                       fm_buf_str(&path));
+    else if (code != 0 && code != GLOB_NOMATCH)
+        fm_build_error(b, here->file, here->line, "include: cannot list %s", fm_buf_str(&path));
+    for (size_t i = 0; code == 0 && i < found.gl_pathc; i++)
+        read_file(b, found.gl_pathv[i], here);
+    globfree(&found);
+    fm_buf_clear(&path);
+}
+
+/* include = a.ini, conf.d/?.ini stands before the first section. */
+static void follow_includes(struct fm_build *b, size_t from, struct trail *here)
+{
+    size_t to = b->entries.n;
+    for (size_t i = from; i < to; i++) {
+        const struct fm_entry *entry = &b->entries.items[i];
+        if (entry->key == NULL || entry->section[0] != '\0' || strcmp(entry->key, "include") != 0)
+            continue;
+        here->line = entry->line;
+        char *list = fm_build_strdup(b, entry->value);
+        char *rest = list;
+        while (rest != NULL) {
+            char *item = strsep(&rest, ",");
+            item += strspn(item, " \t");
+            size_t len = strlen(item);
+            while (len > 0 && (item[len - 1] == ' ' || item[len - 1] == '\t'))
+                item[--len] = '\0';
+            if (len > 0)
+                include_pattern(b, item, here);
+        }
+    }
+}
+
+static bool may_read(struct fm_build *b, const char *path, const struct stat *st,
+                     const struct trail *up)
+{
+    for (const struct trail *t = up; t != NULL; t = t->up) {
+        if (t->dev != st->st_dev || t->ino != st->st_ino)
+            continue;
+        fm_build_error(b, up->file, up->line, "include: %s includes itself", path);
+        return false;
+    }
+    if (up != NULL && (up->depth >= FM_INI_DEPTH_MAX || b->cfg->files.n >= FM_INI_FILES_MAX)) {
+        fm_build_error(b, up->file, up->line, "include: more than %d files, or %d inside another",
+                       FM_INI_FILES_MAX, FM_INI_DEPTH_MAX);
+        return false;
+    }
+    return true;
+}
+
+static void read_file(struct fm_build *b, const char *path, const struct trail *up)
+{
+    struct stat st;
+    size_t len = 0;
+    FM_AUTO(fm_auto_free) char *data = slurp(b, path, up, &st, &len);
+    const char *name = fm_build_strdup(b, path);
+    if (data == NULL || name == NULL || !may_read(b, path, &st, up))
+        return;
+    b->cfg->files.items[b->cfg->files.n++] = name;
+    size_t skip = len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    struct text t = {.file = name,
+                     .data = data + skip,
+                     .len = len - skip,
+                     .exposed = (st.st_mode & (S_IRWXG | S_IRWXO)) != 0};
+    size_t from = b->entries.n;
+    read_text(b, &t);
+    struct trail here = {.up = up,
+                         .dev = st.st_dev,
+                         .ino = st.st_ino,
+                         .file = name,
+                         .depth = up == NULL ? 1 : up->depth + 1};
+    follow_includes(b, from, &here);
+}
+
+void fm_ini_read(struct fm_build *b, const char *path)
+{
+    b->cfg->files.items = fm_arena_array(&b->cfg->arena, FM_INI_FILES_MAX + 1, sizeof(char *));
+    if (b->cfg->files.items == NULL) {
+        b->nomem = true;
+        return;
+    }
+    read_file(b, path, NULL);
+}
