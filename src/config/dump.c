@@ -166,9 +166,11 @@ static void put_choices(struct fm_buf *out, const struct fm_option *opt)
     fm_buf_puts(&text, opt->help);
     if (opt->type == FM_OPT_ENUM)
         fm_buf_printf(&text, " One of: %s.", opt->choices[0] == '-' ? opt->choices + 2 : opt->choices);
-    if (opt->later != NULL)
-        fm_buf_printf(&text, " (%sNot yet: waits for %s.)",
-                      opt->live != NULL || opt->def != NULL ? "Other values: " : "", opt->later);
+    if (opt->later != NULL && opt->def != NULL)
+        fm_buf_printf(&text, " So far only %s%s%s.", opt->def, opt->live == NULL ? "" : " ",
+                      opt->live == NULL ? "" : opt->live);
+    else if (opt->later != NULL)
+        fm_buf_puts(&text, " Not available yet.");
     put_comment(out, fm_buf_str(&text));
     fm_buf_clear(&text);
 }
