@@ -1,0 +1,134 @@
+/* The v2 request body, written straight from the spool's records into one reused buffer. */
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/json.h"
+#include "rest/rest_priv.h"
+
+static size_t headers_size(const struct fm_record *rec)
+{
+    size_t sum = 0;
+    struct fm_header h;
+    for (size_t i = 0; i < rec->n_headers && fm_record_header(rec, i, &h); i++)
+        sum += h.name_len + h.value_len + 10;
+    return sum;
+}
+
+/* Characters above U+FFFF begin with F0..F4; a proxy writes them as two \uXXXX. */
+static size_t high_chars(const char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += (unsigned char)text[i] >= 0xf0;
+    return n;
+}
+
+size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_item *item)
+{
+    const struct fm_record *rec = &item->rec;
+    size_t size = rec->key_len + fm_record_value_len(rec, item->id.stream, item->id.seq) +
+                  FM_RECORD_EXTRA;
+    if (rec->n_headers > 0)
+        size += headers_size(rec);
+    if (format == FM_REST_JSON) {
+        if (rec->key != NULL)
+            size += 2 + 8 * high_chars(rec->key, rec->key_len);
+        size += 8 * high_chars(rec->value, rec->value_len);
+    }
+    return size;
+}
+
+/* The same, but without looking at each byte when that cannot matter. */
+static bool over_limit(const struct fm_batch_limits *limits, const struct fm_spool_item *item,
+                       size_t *size)
+{
+    *size = item->rec.key_len + item->rec.value_len + FM_RECORD_EXTRA + 64;
+    bool exact = limits->dialect == FM_DIALECT_KARAPACE || item->rec.n_headers > 0 ||
+                 *size * 3 >= limits->size_limit;
+    if (!exact)
+        return false;
+    *size = fm_batch_stored_size(limits->format, item);
+    return limits->size_limit > 0 && *size > limits->size_limit;
+}
+
+static void put_base64(struct fm_buf *body, const char *data, size_t len)
+{
+    fm_buf_putc(body, '"');
+    fm_base64_put(body, data, len);
+    fm_buf_putc(body, '"');
+}
+
+static void put_value(struct fm_buf *body, enum fm_rest_format format,
+                      const struct fm_spool_item *item)
+{
+    const struct fm_record *rec = &item->rec;
+    if (format == FM_REST_JSON) {
+        fm_record_value(body, rec, item->id.stream, item->id.seq);
+    } else if (rec->id_at == FM_NO_ID) {
+        put_base64(body, rec->value, rec->value_len);
+    } else {
+        struct fm_buf plain;
+        fm_buf_init(&plain, 0);
+        fm_record_value(&plain, rec, item->id.stream, item->id.seq);
+        put_base64(body, plain.data != NULL ? plain.data : "", plain.len);
+        if (plain.failed)
+            body->failed = true;
+        fm_buf_clear(&plain);
+    }
+}
+
+static void put_record(struct fm_buf *body, enum fm_rest_format format,
+                       const struct fm_spool_item *item)
+{
+    const struct fm_record *rec = &item->rec;
+    fm_buf_putc(body, '{');
+    if (rec->key != NULL) {
+        fm_buf_puts(body, "\"key\":");
+        if (format == FM_REST_JSON)
+            fm_json_str(body, rec->key, rec->key_len);
+        else
+            put_base64(body, rec->key, rec->key_len);
+        fm_buf_putc(body, ',');
+    }
+    fm_buf_puts(body, "\"value\":");
+    put_value(body, format, item);
+    if (rec->partition != FM_NO_PARTITION) {
+        fm_buf_puts(body, ",\"partition\":");
+        fm_buf_i64(body, rec->partition);
+    }
+    fm_buf_putc(body, '}');
+}
+
+enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *limits,
+                            const struct fm_spool_batch *batch, size_t *used, struct fm_err *err)
+{
+    size_t max_body = limits->max_body, sum = 0, n = 0;
+    if (limits->dialect == FM_DIALECT_KARAPACE && max_body >= FM_KAFKA_MAX)
+        max_body = FM_KAFKA_MAX - 1;
+    fm_buf_reset(body);
+    fm_buf_puts(body, "{\"records\":[");
+    while (n < batch->n && n < limits->max_records) {
+        const struct fm_spool_item *item = &batch->items[n];
+        size_t size, before = body->len;
+        bool over = over_limit(limits, item, &size);
+        /* Karapace's producer batches a request: the limit holds for the sum. */
+        bool sum_over = limits->dialect == FM_DIALECT_KARAPACE && limits->size_limit > 0 &&
+                        sum + size >= limits->size_limit;
+        if (n > 0 && (over || sum_over))
+            break;
+        if (n > 0)
+            fm_buf_putc(body, ',');
+        put_record(body, limits->format, item);
+        if (n > 0 && body->len + 2 > max_body && !body->failed) {
+            fm_buf_truncate(body, before);
+            break;
+        }
+        sum += size;
+        n++;
+        if (over)
+            break;
+    }
+    fm_buf_puts(body, "]}");
+    *used = n;
+    return fm_buf_code(body, err);
+}
