@@ -1,0 +1,163 @@
+/* `check`: each endpoint is asked for the topic; the answer says how far the way goes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rest/rest_priv.h"
+
+struct check {
+    const struct fm_rest_opts *o;
+    const char *topic;
+    const char *endpoint;
+    fm_rest_report_fn *report;
+    void *arg;
+    bool failed;
+};
+
+static void say(struct check *c, const char *step, enum fm_rest_check verdict, const char *sentence)
+{
+    struct fm_rest_step s = {.endpoint = c->endpoint, .step = step, .verdict = verdict,
+                             .sentence = sentence};
+    c->failed = c->failed || verdict == FM_REST_CHECK_FAIL;
+    c->report(c->arg, &s);
+}
+
+/* The steps of the way up to the one that failed. @return whether all of them stand */
+static bool say_way(struct check *c, const struct fm_http_answer *http)
+{
+    static const struct {
+        enum fm_hop hop;
+        const char *step, *good;
+    } way[] = {{FM_HOP_NAME, "name", "the host name resolves"},
+               {FM_HOP_TCP, "TCP", "connected"},
+               {FM_HOP_PROXY, "HTTP proxy", "the HTTP proxy leads to the REST proxy"},
+               {FM_HOP_TLS, "TLS", "the certificate is verified"}};
+    bool tls = strncmp(c->endpoint, "https", 5) == 0, via = c->o->proxy.url != NULL;
+    bool ok = http->failure == FM_HTTP_OK;
+    for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
+        if ((way[i].hop == FM_HOP_PROXY && !via) || (way[i].hop == FM_HOP_TLS && !tls))
+            continue;
+        if (!ok && (http->hop == way[i].hop || http->hop < way[i].hop)) {
+            say(c, way[i].step, FM_REST_CHECK_FAIL, fm_err_text(&http->err));
+            return false;
+        }
+        char text[120];
+        if (way[i].hop == FM_HOP_TLS && http->cert_days >= 0) {
+            snprintf(text, sizeof text, "%s, valid for %d days", way[i].good, http->cert_days);
+            say(c, "TLS", http->cert_days < 14 ? FM_REST_CHECK_WARN : FM_REST_CHECK_OK, text);
+        } else {
+            say(c, way[i].step, FM_REST_CHECK_OK, way[i].good);
+        }
+    }
+    if (!ok)
+        say(c, "answer", FM_REST_CHECK_FAIL, fm_err_text(&http->err));
+    return ok;
+}
+
+static void say_limit(struct check *c, const struct fm_http_answer *http)
+{
+    char text[160];
+    uint64_t n = c->o->size_limit != 0 ? c->o->size_limit
+                                       : fm_probe_limit(http->body, http->body_len);
+    if (n == 0) {
+        snprintf(text, sizeof text, "max.message.bytes cannot be read; %d is assumed: set [rest] "
+                 "size_limit to be exact", FM_LIMIT_UNREADABLE);
+        say(c, "size limit", FM_REST_CHECK_WARN, text);
+        return;
+    }
+    snprintf(text, sizeof text, "records up to %llu bytes", (unsigned long long)n);
+    say(c, "size limit", FM_REST_CHECK_OK, text);
+}
+
+static void say_answer(struct check *c, const struct fm_http_answer *http)
+{
+    char text[FM_REST_TEXT], detail[240];
+    const struct fm_row *row = fm_probe_row(c->o->dialect, http);
+    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http->body, .text_len = http->body_len};
+    enum fm_probe_result result =
+        c->topic != NULL ? fm_probe_judge(c->o->dialect, c->topic, http)
+        : http->status >= 200 && http->status < 500 && http->status != 401 && http->status != 403
+            ? FM_PROBE_GOOD
+            : FM_PROBE_OTHER;
+    fm_verdict_text(&v, http->status, detail, sizeof detail);
+    snprintf(text, sizeof text, "%s (%s)%s%s", row->what, detail, row->remedy != NULL ? "; " : "",
+             row->remedy != NULL ? row->remedy : "");
+    if (http->status == 401) {
+        say(c, "auth", FM_REST_CHECK_FAIL, text);
+        return;
+    }
+    if (http->status == 403) {
+        say(c, "auth", FM_REST_CHECK_WARN, "the topic may not be asked for its configuration; "
+                                           "producing may be allowed all the same");
+        return;
+    }
+    say(c, "auth", FM_REST_CHECK_OK, c->o->auth == FM_REST_AUTH_NONE ? "none wanted" : "accepted");
+    if (result == FM_PROBE_MISSING) {
+        snprintf(text, sizeof text, "the topic %s does not exist; create it, or grant DESCRIBE",
+                 c->topic);
+        bool made = c->o->topic_auto_created;
+        say(c, "topic", made ? FM_REST_CHECK_WARN : FM_REST_CHECK_FAIL, text);
+    } else if (result != FM_PROBE_GOOD) {
+        say(c, "topic", FM_REST_CHECK_FAIL, text);
+    } else if (c->topic != NULL) {
+        say(c, "topic", FM_REST_CHECK_OK, "exists");
+        say_limit(c, http);
+    }
+}
+
+static enum fm_code check_one(struct check *c, struct fm_rest *rest, size_t i, struct fm_err *err)
+{
+    struct fm_http_answer http = {0};
+    char *body = NULL;
+    char path[300];
+    const struct fm_rest_opts *o = c->o;
+    if (c->topic != NULL)
+        fm_probe_path(o->dialect, c->topic, path, sizeof path);
+    else
+        snprintf(path, sizeof path, "/topics");
+    char url[600], bearer[8192];
+    snprintf(url, sizeof url, "%s%s", rest->conf->o.urls[i], path);
+    const char *headers[2] = {"Accept: application/vnd.kafka.v2+json, application/json;q=0.5"};
+    struct fm_http_request req = {.method = "GET", .url = url, .headers = headers, .n_headers = 1,
+                                  .tls = &o->tls, .proxy = o->proxy.url != NULL ? &o->proxy : NULL,
+                                  .connect_to = o->connect_to,
+                                  .connect_timeout_ms = o->connect_timeout_ms,
+                                  .timeout_ms = o->probe_timeout_ms};
+    if (o->auth == FM_REST_AUTH_BASIC) {
+        req.username = o->username;
+        req.password = o->password;
+    } else if (o->auth == FM_REST_AUTH_BEARER) {
+        snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", o->token != NULL ? o->token : "");
+        headers[req.n_headers++] = bearer;
+    }
+    enum fm_code code = fm_client_call(rest->client, &req, &http, &body, err);
+    explicit_bzero(bearer, sizeof bearer);
+    if (code != FM_OK)
+        return code;
+    http.body = body != NULL ? body : "";
+    if (body == NULL)
+        http.body_len = 0;
+    if (say_way(c, &http))
+        say_answer(c, &http);
+    free(body);
+    return FM_OK;
+}
+
+enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
+                           fm_rest_report_fn *report, void *arg, struct fm_err *err)
+{
+    struct fm_rest rest = {0};
+    FM_TRY(fm_rest_conf_new(&rest.conf, opts, err));
+    struct fm_client_opts copts = {.log = opts->log};
+    enum fm_code code = fm_client_new(&rest.client, &copts, err);
+    struct check c = {.o = &rest.conf->o, .topic = topic, .report = report, .arg = arg};
+    for (size_t i = 0; code == FM_OK && i < rest.conf->o.n_urls; i++) {
+        c.endpoint = rest.conf->o.urls[i];
+        code = check_one(&c, &rest, i, err);
+    }
+    fm_client_free(rest.client);
+    fm_rest_conf_free(rest.conf);
+    if (code == FM_OK && c.failed)
+        return fm_err_set(err, FM_EREMOTE, "an endpoint failed a check");
+    return code;
+}

@@ -1,0 +1,142 @@
+/* The list of endpoints: fail-over, memory of what failed, return to the preferred one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "rest/rest_priv.h"
+
+void fm_endpoints_init(struct fm_rest *rest)
+{
+    rest->n_endpoints = rest->conf->o.n_urls;
+    rest->cur = 0;
+    for (size_t i = 0; i < rest->n_endpoints; i++)
+        rest->endpoints[i] = (struct fm_endpoint){
+            .url = rest->conf->o.urls[i], .cert_days = -1, .since_wall = fm_wall_ms()};
+}
+
+static void change_to(struct fm_rest *rest, size_t i, int64_t at)
+{
+    fm_log(rest->log, FM_LOG_INFO, "from %s to %s", rest->endpoints[rest->cur].url,
+           rest->endpoints[i].url);
+    rest->cur = i;
+    for (size_t k = 0; k < rest->n_topics; k++) {
+        struct fm_topic *t = rest->topics[k];
+        if (t->flight != FM_FLIGHT_NONE)
+            continue; /* told when it ends */
+        fm_isolate_clear(t);
+        t->after_isolate = t->after_from_one = false;
+        fm_topic_state(t, FM_REST_PROBING);
+        t->next_at = at;
+    }
+}
+
+bool fm_endpoint_failed(struct fm_rest *rest, size_t i, const char *reason)
+{
+    struct fm_endpoint *e = &rest->endpoints[i];
+    int64_t now = fm_clock_ms();
+    e->retry_at = now + fm_rest_backoff(rest, e->step++);
+    snprintf(e->reason, sizeof e->reason, "%s", reason);
+    if (rest->n_endpoints == 1 || i != rest->cur)
+        return false;
+    size_t best = i;
+    for (size_t k = 0; k < rest->n_endpoints; k++) {
+        if (k == i)
+            continue;
+        if (rest->endpoints[k].retry_at <= now) {
+            best = k;
+            break;
+        }
+        if (rest->endpoints[k].retry_at < rest->endpoints[best].retry_at)
+            best = k;
+    }
+    if (best == i)
+        return false;
+    if (!e->left)
+        e->since_wall = fm_wall_ms();
+    e->left = true;
+    rest->endpoints[best].left = false;
+    int64_t at = rest->endpoints[best].retry_at;
+    change_to(rest, best, at > now ? at : now);
+    return true;
+}
+
+void fm_endpoint_good(struct fm_rest *rest, size_t i)
+{
+    struct fm_endpoint *e = &rest->endpoints[i];
+    if (e->step == 0 && !e->left)
+        return;
+    e->step = 0;
+    e->retry_at = 0;
+    e->reason[0] = '\0';
+    e->left = i == rest->cur ? false : e->left;
+}
+
+static void on_checked(const struct fm_http_answer *http, void *arg)
+{
+    struct fm_rest *rest = arg;
+    size_t i = 0;
+    while (i < rest->n_endpoints && rest->endpoints[i].check == NULL)
+        i++;
+    if (i == rest->n_endpoints)
+        return;
+    struct fm_endpoint *e = &rest->endpoints[i];
+    e->check = NULL;
+    if (http->failure == FM_HTTP_CANCELLED)
+        return;
+    bool back = rest->n_topics > 0 &&
+                fm_probe_judge(rest->conf->o.dialect, rest->topics[0]->name, http) == FM_PROBE_GOOD;
+    if (!back || i >= rest->cur) {
+        e->retry_at = fm_clock_ms() + fm_rest_backoff(rest, e->step++);
+        return;
+    }
+    e->left = false;
+    e->step = 0;
+    e->reason[0] = '\0';
+    e->since_wall = fm_wall_ms();
+    change_to(rest, i, 0);
+}
+
+/* One better endpoint at a time is asked whether it is back. */
+void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due)
+{
+    if (rest->cur == 0 || rest->n_topics == 0 || rest->leaving)
+        return;
+    for (size_t i = 0; i < rest->n_endpoints; i++)
+        if (rest->endpoints[i].check != NULL)
+            return;
+    for (size_t i = 0; i < rest->cur; i++) {
+        struct fm_endpoint *e = &rest->endpoints[i];
+        if (e->retry_at > now) {
+            *due = e->retry_at < *due ? e->retry_at : *due;
+            continue;
+        }
+        char path[300];
+        struct fm_err err;
+        fm_probe_path(rest->conf->o.dialect, rest->topics[0]->name, path, sizeof path);
+        struct fm_http_request req = {.method = "GET",
+                                      .timeout_ms = rest->conf->o.probe_timeout_ms};
+        if (fm_send_request(rest, &req, path, i, false, on_checked, rest, &e->check, &err) != FM_OK)
+            e->retry_at = now + fm_rest_backoff(rest, e->step++);
+        return;
+    }
+}
+
+bool fm_rest_secret_again(struct fm_rest *rest)
+{
+    const struct fm_rest_opts *o = &rest->conf->o;
+    if (o->secret == NULL)
+        return false;
+    struct fm_buf fresh;
+    fm_buf_init(&fresh, 64 * 1024);
+    bool changed = o->secret(o->secret_arg, &fresh) && !fresh.failed && fresh.len > 0 &&
+                   (fresh.len != rest->secret.len ||
+                    memcmp(fresh.data, rest->secret.data, fresh.len) != 0);
+    if (changed) {
+        fm_buf_reset(&rest->secret);
+        fm_buf_put(&rest->secret, fresh.data, fresh.len);
+    }
+    if (fresh.data != NULL)
+        explicit_bzero(fresh.data, fresh.cap);
+    fm_buf_clear(&fresh);
+    return changed;
+}

@@ -1,0 +1,318 @@
+/* Asking for the topic: does it exist, what is its size limit. Reference 4.3 and 7.8. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/jscan.h"
+#include "rest/rest_priv.h"
+
+void fm_probe_path(enum fm_rest_dialect dialect, const char *topic, char *out, size_t size)
+{
+    if (dialect == FM_DIALECT_REDPANDA)
+        snprintf(out, size, "/topics");
+    else
+        snprintf(out, size, "/topics/%s", topic);
+}
+
+bool fm_probe_is_json(const char *body, size_t len)
+{
+    struct fm_jscan s;
+    fm_jscan_init(&s, body, len);
+    enum fm_jtoken first = fm_jscan_next(&s);
+    return (first == FM_J_OBJECT || first == FM_J_ARRAY) && fm_jscan_skip(&s, first);
+}
+
+/* Enter the member of the open object with this name. @return its first token, or FM_J_END */
+static enum fm_jtoken member(struct fm_jscan *s, const char *name)
+{
+    for (;;) {
+        enum fm_jtoken t = fm_jscan_next(s);
+        if (t != FM_J_KEY)
+            return FM_J_END;
+        bool hit = fm_jscan_is(s, name);
+        t = fm_jscan_next(s);
+        if (hit)
+            return t;
+        if (!fm_jscan_skip(s, t))
+            return FM_J_END;
+    }
+}
+
+uint64_t fm_probe_limit(const char *body, size_t len)
+{
+    struct fm_jscan s;
+    fm_jscan_init(&s, body, len);
+    if (fm_jscan_next(&s) != FM_J_OBJECT || member(&s, "configs") != FM_J_OBJECT)
+        return 0;
+    enum fm_jtoken t = member(&s, "max.message.bytes");
+    if (t != FM_J_STRING && t != FM_J_NUMBER)
+        return 0;
+    uint64_t n = 0;
+    for (size_t i = 0; i < s.text_len; i++) {
+        if (s.text[i] < '0' || s.text[i] > '9' || n > UINT32_MAX)
+            return 0;
+        n = n * 10 + (uint64_t)(s.text[i] - '0');
+    }
+    return n;
+}
+
+bool fm_probe_lists(const char *body, size_t len, const char *topic)
+{
+    struct fm_jscan s;
+    fm_jscan_init(&s, body, len);
+    if (fm_jscan_next(&s) != FM_J_ARRAY)
+        return false;
+    for (enum fm_jtoken t = fm_jscan_next(&s); t == FM_J_STRING; t = fm_jscan_next(&s))
+        if (fm_jscan_is(&s, topic))
+            return true;
+    return false;
+}
+
+const struct fm_row *fm_probe_row(enum fm_rest_dialect dialect, const struct fm_http_answer *http)
+{
+    if (http->failure != FM_HTTP_OK)
+        return fm_table_transport(http, false);
+    if (http->status >= 200 && http->status < 300)
+        return fm_table_shape(FM_ROW_PORTAL);
+    struct fm_answer a;
+    if (fm_answer_read(&a, FM_DIALECT_CONFLUENT_V2, http->status, http->body, http->body_len, NULL)
+        != FM_OK)
+        return fm_table_shape(FM_ROW_PORTAL);
+    const struct fm_row *row = fm_table_status(dialect, http->status, false, a.has_code, a.code,
+                                               a.text, a.text_len);
+    fm_answer_clear(&a);
+    return row;
+}
+
+enum fm_probe_result fm_probe_judge(enum fm_rest_dialect dialect, const char *topic,
+                                    const struct fm_http_answer *http)
+{
+    if (http->failure != FM_HTTP_OK)
+        return FM_PROBE_OTHER;
+    if (http->status == 200 && dialect == FM_DIALECT_REDPANDA)
+        return fm_probe_lists(http->body, http->body_len, topic) ? FM_PROBE_GOOD
+               : fm_probe_is_json(http->body, http->body_len)    ? FM_PROBE_MISSING
+                                                                 : FM_PROBE_OTHER;
+    if (http->status == 200)
+        return fm_probe_is_json(http->body, http->body_len) ? FM_PROBE_GOOD : FM_PROBE_OTHER;
+    if (http->status == 401 || http->status == 403)
+        return FM_PROBE_DENIED;
+    if (http->status != 404)
+        return FM_PROBE_OTHER;
+    if (memmem(http->body, http->body_len, "UnknownTopicOrPartition", 23) != NULL)
+        return FM_PROBE_MISSING; /* Strimzi: 404/404 */
+    return fm_probe_row(dialect, http)->cls == FM_CLS_PROBE ? FM_PROBE_MISSING : FM_PROBE_OTHER;
+}
+
+static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    t->limit_at = fm_clock_ms();
+    if (o->size_limit != 0) {
+        t->size_limit = o->size_limit;
+        return;
+    }
+    uint64_t n = http != NULL ? fm_probe_limit(http->body, http->body_len) : 0;
+    if (n == 0 && !t->limit_warned) {
+        fm_log(t->rest->log, FM_LOG_WARN, "topic %s: its max.message.bytes cannot be read; records "
+               "above %d bytes are sent alone; set [rest] size_limit to be exact", t->name,
+               FM_LIMIT_UNREADABLE);
+        t->limit_warned = true;
+    }
+    t->size_limit = n == 0 ? FM_LIMIT_UNREADABLE : n < FM_KAFKA_MAX ? n : FM_KAFKA_MAX;
+    fm_suspect_limit(t);
+}
+
+/* The topic is there: go on with one record, unless the answer before said more. */
+static void probe_good(struct fm_topic *t, int64_t now)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    fm_endpoint_good(t->rest, t->endpoint);
+    t->step = 0;
+    t->probe_portal = 0;
+    t->next_at = 0;
+    bool from_one = t->after_from_one;
+    t->after_from_one = false;
+    if (t->after_isolate) {
+        t->after_isolate = false;
+        t->doubt = 0;
+        bool held = t->after_alone && !fm_suspect_add(t, &t->after_id, t->after_control,
+                                                      t->after_stored, t->after_p, 0,
+                                                      t->after_text, now);
+        if (t->after_alone)
+            t->next_at = now + o->backoff_ms;
+        fm_topic_state(t, held ? FM_REST_HOLD : FM_REST_ONE);
+    } else if (from_one && ++t->doubt >= 3) {
+        fm_topic_reason(t, FM_REST_HOP_REST_PROXY, "the proxy answers but does not produce", NULL,
+                        "restart it");
+        fm_topic_state(t, FM_REST_STUCK);
+        t->next_at = fm_endpoint_failed(t->rest, t->endpoint, t->reason)
+                         ? 0 : now + o->stuck_interval_ms;
+    } else {
+        fm_topic_state(t, FM_REST_ONE);
+    }
+    /* Topics that waited for the same outage's end. */
+    for (size_t i = 0; i < t->rest->n_topics; i++)
+        if (t->rest->topics[i]->state == FM_REST_OUTAGE)
+            t->rest->topics[i]->next_at = 0;
+}
+
+static void forget_after(struct fm_topic *t)
+{
+    t->after_isolate = t->after_from_one = false;
+    t->doubt = 0;
+    fm_isolate_clear(t);
+}
+
+static void probe_missing(struct fm_topic *t, int64_t now)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    forget_after(t);
+    fm_endpoint_good(t->rest, t->endpoint);
+    if (o->topic_auto_created && o->dialect != FM_DIALECT_KARAPACE) {
+        t->size_limit = o->size_limit != 0 ? o->size_limit : FM_LIMIT_UNREADABLE;
+        t->limit_at = now;
+        t->next_at = t->failed ? now + fm_rest_backoff(t->rest, t->step++) : 0;
+        fm_topic_state(t, FM_REST_ONE);
+        return;
+    }
+    char what[300];
+    snprintf(what, sizeof what, "the topic %s does not exist", t->name);
+    t->failed = true;
+    fm_topic_reason(t, FM_REST_HOP_KAFKA, what, NULL,
+                    "create it, or grant DESCRIBE on it to the proxy's user");
+    fm_topic_state(t, FM_REST_MISSING);
+    t->next_at = now + o->hold_interval_ms + fm_rest_backoff(t->rest, 0) % (o->hold_interval_ms + 1);
+}
+
+static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
+{
+    struct fm_rest *rest = t->rest;
+    const struct fm_row *row = fm_probe_row(rest->conf->o.dialect, http);
+    char detail[240];
+    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http->body, .text_len = http->body_len};
+    if (http->failure != FM_HTTP_OK)
+        snprintf(detail, sizeof detail, "%s", fm_err_text(&http->err));
+    else
+        fm_verdict_text(&v, http->status, detail, sizeof detail);
+    forget_after(t);
+    t->failed = true;
+    bool portal = row == fm_table_shape(FM_ROW_PORTAL) && ++t->probe_portal >= 2;
+    if (row->flags & FM_V_SLOW) {
+        unsigned wait = fm_retry_after(http->retry_after) * 1000;
+        t->next_at = now + (wait > 0 ? (int64_t)wait : fm_rest_backoff(rest, t->step++));
+        t->failed = false;
+        return;
+    }
+    bool kafka = http->failure == FM_HTTP_TIMEOUT || http->status == 500;
+    fm_topic_reason(t, kafka ? FM_REST_HOP_KAFKA : row->hop,
+                    kafka ? "Kafka behind the proxy is down" : row->what, detail,
+                    kafka ? "look at the brokers, and at the proxy's log" : row->remedy);
+    if (row->cls == FM_CLS_ALERT || row->cls == FM_CLS_AUTH || portal) {
+        t->endpoint_hold = (row->flags & FM_V_ENDPOINT) != 0;
+        bool endpoint = t->endpoint_hold;
+        fm_topic_state(t, FM_REST_HOLD);
+        t->endpoint_hold = endpoint;
+        t->next_at = now + rest->conf->o.hold_interval_ms;
+    } else {
+        fm_topic_state(t, FM_REST_OUTAGE);
+        t->next_at = now + fm_rest_backoff(rest, t->step++);
+    }
+    if ((row->flags & FM_V_OTHER) || http->failure == FM_HTTP_TIMEOUT)
+        fm_endpoint_failed(rest, t->endpoint, t->reason);
+    if (t->state == FM_REST_OUTAGE)
+        for (size_t i = 0; i < rest->n_topics; i++)
+            if (rest->topics[i]->state == FM_REST_OUTAGE)
+                rest->topics[i]->next_at = t->next_at;
+}
+
+static void start_partitions(struct fm_topic *t);
+
+/* A probe beside the work: only its limit counts. */
+static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *http)
+{
+    if (!t->limit_only)
+        return false;
+    t->limit_only = false;
+    if (http->failure == FM_HTTP_OK && http->status == 200) {
+        read_limit(t, http);
+        return true;
+    }
+    if (http->failure == FM_HTTP_OK && (http->status == 401 || http->status == 403)) {
+        read_limit(t, NULL);
+        return true;
+    }
+    t->limit_at = fm_clock_ms(); /* and judged as any probe */
+    return false;
+}
+
+static void on_probed(const struct fm_http_answer *http, void *arg)
+{
+    struct fm_topic *t = arg;
+    struct fm_rest *rest = t->rest;
+    int64_t now = fm_clock_ms();
+    bool partitions = t->flight == FM_FLIGHT_PARTITIONS;
+    t->flight = FM_FLIGHT_NONE;
+    t->call = NULL;
+    if (http->cert_days >= 0)
+        rest->endpoints[t->endpoint].cert_days = http->cert_days;
+    if (http->failure == FM_HTTP_CANCELLED || limit_probe_done(t, http))
+        return;
+    if (t->endpoint != rest->cur) { /* another endpoint by now */
+        fm_topic_state(t, FM_REST_PROBING);
+        t->next_at = 0;
+        return;
+    }
+    t->probing_since = 0;
+    enum fm_probe_result result = fm_probe_judge(rest->conf->o.dialect, t->name, http);
+    if (partitions) { /* write-only rights are legal */
+        fm_log(rest->log, FM_LOG_WARN, "topic %s: the topic cannot be asked for its configuration "
+               "(HTTP %ld); its size limit is taken as %d", t->name, http->status,
+               FM_LIMIT_UNREADABLE);
+        read_limit(t, NULL);
+        probe_good(t, now);
+    } else if (result == FM_PROBE_GOOD) {
+        read_limit(t, http);
+        probe_good(t, now);
+    } else if (result == FM_PROBE_MISSING) {
+        probe_missing(t, now);
+    } else if (result == FM_PROBE_DENIED) {
+        start_partitions(t);
+    } else {
+        probe_bad(t, http, now);
+    }
+}
+
+static void start_get(struct fm_topic *t, const char *path, enum fm_flight flight)
+{
+    struct fm_rest *rest = t->rest;
+    struct fm_err err;
+    struct fm_http_request req = {.method = "GET", .timeout_ms = rest->conf->o.probe_timeout_ms,
+                                  .fresh = t->fresh};
+    t->flight = flight;
+    t->endpoint = rest->cur;
+    t->sent_at = fm_clock_ms();
+    if (fm_send_request(rest, &req, path, rest->cur, false, on_probed, t, &t->call, &err) != FM_OK) {
+        t->flight = FM_FLIGHT_NONE;
+        t->next_at = fm_clock_ms() + fm_rest_backoff(rest, t->step++);
+        fm_topic_reason(t, FM_REST_HOP_NONE, "the probe cannot be made", fm_err_text(&err), NULL);
+    } else {
+        t->fresh = false;
+    }
+}
+
+static void start_partitions(struct fm_topic *t)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/topics/%s/partitions", t->name);
+    start_get(t, path, FM_FLIGHT_PARTITIONS);
+}
+
+void fm_probe_start(struct fm_topic *t, bool limit_only)
+{
+    char path[300];
+    fm_probe_path(t->rest->conf->o.dialect, t->name, path, sizeof path);
+    t->limit_only = limit_only;
+    start_get(t, path, FM_FLIGHT_PROBE);
+}

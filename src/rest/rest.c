@@ -1,0 +1,454 @@
+#include "rest/rest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "rest/rest_priv.h"
+
+enum { TOPICS_ASKED = 64, LONGEST_WAIT_MS = 60000 };
+
+static const char *const state_names[] = {
+    [FM_REST_PROBING] = "probing", [FM_REST_OUTAGE] = "outage", [FM_REST_MISSING] = "missing",
+    [FM_REST_ONE] = "one",         [FM_REST_STUCK] = "stuck",   [FM_REST_HOLD] = "hold",
+    [FM_REST_RUN] = "run"};
+
+const char *fm_rest_state_name(enum fm_rest_state state)
+{
+    return state_names[state];
+}
+
+const char *fm_rest_hop_name(enum fm_rest_hop hop)
+{
+    static const char *const names[] = {
+        [FM_REST_HOP_NONE] = "",       [FM_REST_HOP_NAME] = "name",
+        [FM_REST_HOP_TCP] = "TCP",     [FM_REST_HOP_HTTP_PROXY] = "HTTP proxy",
+        [FM_REST_HOP_TLS] = "TLS",     [FM_REST_HOP_REST_PROXY] = "REST proxy",
+        [FM_REST_HOP_KAFKA] = "Kafka"};
+    return names[hop];
+}
+
+static void take_secret(struct fm_rest *rest)
+{
+    const struct fm_rest_opts *o = &rest->conf->o;
+    const char *secret = o->auth == FM_REST_AUTH_BEARER ? o->token : o->password;
+    fm_buf_reset(&rest->secret);
+    fm_buf_puts(&rest->secret, secret != NULL ? secret : "");
+}
+
+static enum fm_code new_client(const struct fm_rest_conf *conf, struct fm_log *log,
+                               struct fm_client **out, struct fm_err *err)
+{
+    struct fm_client_opts opts = {.log = log, .idle_age_ms = conf->o.idle_age_ms,
+                                  .connection_life_ms = conf->o.connection_life_ms,
+                                  .max_connections = 8};
+    return fm_client_new(out, &opts, err);
+}
+
+enum fm_code fm_rest_new(struct fm_rest **out, const struct fm_rest_opts *opts, struct fm_err *err)
+{
+    *out = NULL;
+    if (opts->spool == NULL)
+        return fm_err_set(err, FM_EBUG, "the sender needs a spool");
+    if (opts->dialect == FM_DIALECT_CONFLUENT_V3)
+        return fm_err_set(err, FM_ECONF, "[rest] api = v3 is not available in this version: use v2");
+    struct fm_rest *rest = calloc(1, sizeof *rest);
+    if (rest == NULL)
+        return fm_err_nomem(err);
+    pthread_mutex_init(&rest->lock, NULL);
+    fm_cond_init(&rest->changed);
+    fm_buf_init(&rest->secret, 64 * 1024);
+    rest->spool = opts->spool;
+    rest->log = opts->log;
+    rest->rng = ((uint64_t)fm_clock_ns() * 0x9e3779b97f4a7c15U ^ ((uint64_t)getpid() << 32)) | 1;
+    enum fm_code code = fm_rest_conf_new(&rest->conf, opts, err);
+    if (code == FM_OK)
+        code = new_client(rest->conf, rest->log, &rest->client, err);
+    if (code != FM_OK) {
+        fm_rest_free(rest);
+        return code;
+    }
+    take_secret(rest);
+    fm_endpoints_init(rest);
+    *out = rest;
+    return FM_OK;
+}
+
+/* ---- what it says about itself ---- */
+
+static void copy_topic(struct fm_rest_topic *out, const struct fm_topic *t)
+{
+    memcpy(out->topic, t->name, sizeof out->topic);
+    out->state = t->state;
+    out->health = t->health;
+    out->failed = t->failed;
+    out->since_ms = t->since_wall;
+    out->probing_ms = t->probing_since;
+    out->hop = t->hop;
+    memcpy(out->reason, t->reason, sizeof out->reason);
+    out->suspects = t->n_suspects;
+    out->size_limit = t->size_limit;
+}
+
+/* The worst state comes first in this order. */
+static int badness(enum fm_rest_state state)
+{
+    static const int rank[] = {[FM_REST_RUN] = 0,    [FM_REST_ONE] = 1,   [FM_REST_PROBING] = 2,
+                               [FM_REST_OUTAGE] = 3, [FM_REST_MISSING] = 4, [FM_REST_STUCK] = 5,
+                               [FM_REST_HOLD] = 6};
+    return rank[state];
+}
+
+static void copy_endpoints(struct fm_rest_stats *out, const struct fm_rest *rest)
+{
+    out->n_endpoints = rest->n_endpoints;
+    for (size_t i = 0; i < rest->n_endpoints; i++) {
+        const struct fm_endpoint *e = &rest->endpoints[i];
+        struct fm_rest_endpoint *o = &out->endpoints[i];
+        snprintf(o->url, sizeof o->url, "%s", e->url);
+        o->current = i == rest->cur;
+        o->state = e->left ? FM_REST_OUTAGE : FM_REST_RUN;
+        o->since_ms = e->since_wall;
+        o->cert_days = e->cert_days;
+        snprintf(o->reason, sizeof o->reason, "%s", e->reason);
+        for (size_t k = 0; i == rest->cur && k < rest->n_topics; k++) {
+            const struct fm_topic *t = rest->topics[k];
+            if (badness(t->state) <= badness(o->state) && (k > 0 || o->state != FM_REST_RUN))
+                continue;
+            o->state = t->state;
+            o->since_ms = t->since_wall;
+            snprintf(o->reason, sizeof o->reason, "%s", t->reason);
+        }
+    }
+}
+
+static void publish(struct fm_rest *rest, bool ended)
+{
+    const struct fm_http_proxy *proxy = &rest->conf->o.proxy;
+    pthread_mutex_lock(&rest->lock);
+    struct fm_rest_stats *s = &rest->stats;
+    struct fm_rest_stats *n = &rest->now;
+    s->records = n->records;
+    s->batches = n->batches;
+    s->bytes = n->bytes;
+    s->retries = n->retries;
+    s->possible_duplicates = n->possible_duplicates;
+    s->dead = n->dead;
+    s->last_send = n->last_send;
+    s->n_topics = rest->n_topics < FM_REST_TOPICS ? rest->n_topics : FM_REST_TOPICS;
+    s->suspects = s->in_flight_records = 0;
+    s->in_flight_since = 0;
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        const struct fm_topic *t = rest->topics[i];
+        if (i < FM_REST_TOPICS)
+            copy_topic(&s->topics[i], t);
+        s->suspects += t->n_suspects;
+        if (t->flight == FM_FLIGHT_PRODUCE)
+            s->in_flight_records += t->n;
+        if (t->flight != FM_FLIGHT_NONE &&
+            (s->in_flight_since == 0 || t->sent_at < s->in_flight_since))
+            s->in_flight_since = t->sent_at;
+    }
+    copy_endpoints(s, rest);
+    snprintf(s->effective_proxy, sizeof s->effective_proxy, "%s",
+             proxy->url != NULL ? proxy->url : "");
+    rest->ended = ended;
+    pthread_cond_broadcast(&rest->changed);
+    pthread_mutex_unlock(&rest->lock);
+}
+
+void fm_rest_stats_get(struct fm_rest *rest, struct fm_rest_stats *out)
+{
+    pthread_mutex_lock(&rest->lock);
+    *out = rest->stats;
+    pthread_mutex_unlock(&rest->lock);
+}
+
+const struct fm_hist *fm_rest_latency(const struct fm_rest *rest)
+{
+    return &rest->hist;
+}
+
+/* ---- the thread ---- */
+
+static size_t flights(const struct fm_rest *rest)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < rest->n_topics; i++)
+        n += rest->topics[i]->flight != FM_FLIGHT_NONE;
+    return n;
+}
+
+static void ask_spool(struct fm_rest *rest)
+{
+    struct fm_spool_topic list[TOPICS_ASKED];
+    size_t n = 0;
+    fm_spool_topics(rest->spool, list, TOPICS_ASKED, &n);
+    for (size_t i = 0; i < rest->n_topics; i++)
+        rest->topics[i]->pending = 0;
+    for (size_t i = 0; i < n && i < TOPICS_ASKED; i++) {
+        struct fm_topic *t = list[i].pending > 0 ? fm_topic_get(rest, list[i].topic) : NULL;
+        if (t != NULL)
+            t->pending = list[i].pending;
+    }
+}
+
+static void cancel_flights(struct fm_rest *rest)
+{
+    for (size_t i = 0; i < rest->n_topics; i++)
+        if (rest->topics[i]->flight != FM_FLIGHT_NONE)
+            fm_client_cancel(rest->client, rest->topics[i]->call);
+    for (size_t i = 0; i < rest->n_endpoints; i++)
+        if (rest->endpoints[i].check != NULL)
+            fm_client_cancel(rest->client, rest->endpoints[i].check);
+}
+
+/* New options: begin anew under them. No request is in flight. */
+static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
+{
+    struct fm_client *client = NULL;
+    struct fm_err err;
+    for (size_t i = 0; i < rest->n_endpoints; i++)
+        if (rest->endpoints[i].check != NULL)
+            fm_client_cancel(rest->client, rest->endpoints[i].check);
+    if (new_client(next, rest->log, &client, &err) != FM_OK) {
+        fm_log(rest->log, FM_LOG_ERROR, "the new [rest] settings are not taken over: %s",
+               fm_err_text(&err));
+        fm_rest_conf_free(next);
+        return;
+    }
+    pthread_mutex_lock(&rest->lock);
+    struct fm_client *old = rest->client;
+    rest->client = client;
+    pthread_mutex_unlock(&rest->lock);
+    fm_client_free(old);
+    struct fm_rest_conf *old_conf = rest->conf;
+    rest->conf = next;
+    fm_endpoints_init(rest);
+    fm_rest_conf_free(old_conf);
+    take_secret(rest);
+    rest->not_before = 0;
+    rest->pace_ms = 0;
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        struct fm_topic *t = rest->topics[i];
+        fm_isolate_clear(t);
+        fm_suspect_release(t);
+        t->n_strikes = 0;
+        t->after_isolate = t->after_from_one = t->auth_retried = false;
+        t->soft_until = 0;
+        t->doubt = t->step = t->row_n = t->transport_row = t->probe_portal = 0;
+        t->body_limit = 0;
+        t->limit_at = 0;
+        t->next_at = 0;
+        fm_topic_state(t, FM_REST_PROBING);
+    }
+}
+
+/* A changed secret ends a HOLD at once. */
+static void look_at_secret(struct fm_rest *rest, int64_t now, int64_t *due)
+{
+    bool held = false;
+    for (size_t i = 0; i < rest->n_topics; i++)
+        held = held || (rest->topics[i]->state == FM_REST_HOLD && rest->topics[i]->endpoint_hold);
+    if (!held || rest->conf->o.secret == NULL)
+        return;
+    if (now < rest->secret_at) {
+        *due = rest->secret_at < *due ? rest->secret_at : *due;
+        return;
+    }
+    unsigned every = rest->conf->o.hold_interval_ms < 1000 ? rest->conf->o.hold_interval_ms : 1000;
+    rest->secret_at = now + every;
+    *due = rest->secret_at < *due ? rest->secret_at : *due;
+    if (!fm_rest_secret_again(rest))
+        return;
+    for (size_t i = 0; i < rest->n_topics; i++)
+        if (rest->topics[i]->state == FM_REST_HOLD && rest->topics[i]->endpoint_hold) {
+            fm_topic_state(rest->topics[i], FM_REST_ONE);
+            rest->topics[i]->next_at = 0;
+        }
+}
+
+static int64_t work(struct fm_rest *rest, int64_t now, bool new_conf)
+{
+    int64_t due = now + LONGEST_WAIT_MS;
+    atomic_store(&rest->woken, false);
+    ask_spool(rest);
+    look_at_secret(rest, now, &due);
+    for (size_t i = 0; i < rest->n_topics && !new_conf; i++)
+        fm_topic_step(rest->topics[i], now, &due);
+    if (!new_conf)
+        fm_endpoints_step(rest, now, &due);
+    return due;
+}
+
+static void *sender(void *arg)
+{
+    struct fm_rest *rest = arg;
+    for (;;) {
+        int64_t now = fm_clock_ms();
+        pthread_mutex_lock(&rest->lock);
+        rest->leaving = rest->stopping;
+        int64_t stop_at = rest->stop_at;
+        struct fm_rest_conf *next = flights(rest) == 0 ? rest->next_conf : NULL;
+        bool waits_conf = rest->next_conf != NULL && next == NULL;
+        if (next != NULL)
+            rest->next_conf = NULL;
+        pthread_mutex_unlock(&rest->lock);
+        if (rest->leaving && (flights(rest) == 0 || now >= stop_at))
+            break;
+        if (next != NULL)
+            take_conf(rest, next);
+        int64_t due = work(rest, now, waits_conf);
+        if (rest->leaving && stop_at < due)
+            due = stop_at;
+        publish(rest, false);
+        int64_t wait = due - fm_clock_ms();
+        if (atomic_load(&rest->woken))
+            wait = 0;
+        struct fm_err err;
+        if (fm_client_poll(rest->client, wait > 0 ? (int)wait : 0, &err) != FM_OK) {
+            fm_log_limited(rest->log, FM_LOG_ERROR, "rest poll", "the sender cannot wait: %s",
+                           fm_err_text(&err));
+            usleep(10000);
+        }
+    }
+    cancel_flights(rest);
+    publish(rest, true);
+    return NULL;
+}
+
+enum fm_code fm_rest_start(struct fm_rest *rest, struct fm_err *err)
+{
+    FM_TRY(fm_thread_start(&rest->thread, "fm-sender", sender, rest, err));
+    pthread_mutex_lock(&rest->lock);
+    rest->started = true;
+    pthread_mutex_unlock(&rest->lock);
+    return FM_OK;
+}
+
+static void wake(struct fm_rest *rest)
+{
+    atomic_store(&rest->woken, true);
+    pthread_mutex_lock(&rest->lock);
+    if (rest->client != NULL)
+        fm_client_wakeup(rest->client);
+    pthread_mutex_unlock(&rest->lock);
+}
+
+void fm_rest_wakeup(struct fm_rest *rest)
+{
+    wake(rest);
+}
+
+void fm_rest_stop(struct fm_rest *rest, unsigned grace_ms)
+{
+    int64_t at = fm_clock_ms() + grace_ms;
+    pthread_mutex_lock(&rest->lock);
+    if (!rest->stopping || at < rest->stop_at)
+        rest->stop_at = at;
+    rest->stopping = true;
+    pthread_mutex_unlock(&rest->lock);
+    wake(rest);
+}
+
+bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms)
+{
+    pthread_mutex_lock(&rest->lock);
+    bool needed = rest->started && !rest->joined;
+    pthread_mutex_unlock(&rest->lock);
+    if (needed && !fm_thread_join(rest->thread, timeout_ms))
+        return false;
+    rest->joined = true;
+    return true;
+}
+
+void fm_rest_free(struct fm_rest *rest)
+{
+    if (rest == NULL)
+        return;
+    if (rest->started && !rest->joined) {
+        fm_rest_stop(rest, 0);
+        if (!fm_rest_join(rest, 10000)) {
+            fm_log(rest->log, FM_LOG_ERROR, "the sender does not end; its memory is left behind");
+            return;
+        }
+    }
+    for (size_t i = 0; i < rest->n_topics; i++)
+        fm_topic_free(rest->topics[i]);
+    free(rest->topics);
+    fm_client_free(rest->client);
+    fm_rest_conf_free(rest->next_conf);
+    fm_rest_conf_free(rest->conf);
+    if (rest->secret.data != NULL)
+        explicit_bzero(rest->secret.data, rest->secret.cap);
+    fm_buf_clear(&rest->secret);
+    pthread_cond_destroy(&rest->changed);
+    pthread_mutex_destroy(&rest->lock);
+    free(rest);
+}
+
+enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts *opts,
+                                 struct fm_err *err)
+{
+    struct fm_rest_conf *next;
+    FM_TRY(fm_rest_conf_new(&next, opts, err));
+    pthread_mutex_lock(&rest->lock);
+    struct fm_rest_conf *unused = rest->next_conf;
+    rest->next_conf = next;
+    pthread_mutex_unlock(&rest->lock);
+    fm_rest_conf_free(unused);
+    wake(rest);
+    return FM_OK;
+}
+
+void fm_rest_end_of_input(struct fm_rest *rest)
+{
+    atomic_store(&rest->end_of_input, true);
+    wake(rest);
+}
+
+static uint64_t pending(struct fm_spool *spool)
+{
+    struct fm_spool_topic list[TOPICS_ASKED];
+    size_t n = 0;
+    uint64_t sum = 0;
+    fm_spool_topics(spool, list, TOPICS_ASKED, &n);
+    for (size_t i = 0; i < n && i < TOPICS_ASKED; i++)
+        sum += list[i].pending;
+    return sum;
+}
+
+enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_err *err)
+{
+    enum { LOOK_MS = 20 };
+    uint64_t seen = 0;
+    int64_t limit = fm_clock_ms() + timeout_ms;
+    for (;;) {
+        uint64_t left = pending(rest->spool);
+        pthread_mutex_lock(&rest->lock);
+        if (left > 0 && !rest->ended)
+            fm_cond_wait(&rest->changed, &rest->lock, fm_clock_ms() + LOOK_MS);
+        bool idle = rest->stats.in_flight_records == 0, ended = rest->ended;
+        uint64_t settled = rest->stats.records + rest->stats.dead;
+        char reason[FM_REST_TEXT] = "";
+        for (size_t i = 0; i < rest->stats.n_topics; i++)
+            if (rest->stats.topics[i].reason[0] != '\0')
+                memcpy(reason, rest->stats.topics[i].reason, sizeof reason);
+        pthread_mutex_unlock(&rest->lock);
+        if (left == 0 && idle)
+            return FM_OK;
+        if (ended)
+            return fm_err_set(err, FM_ESTOP, "the sender was stopped");
+        if (settled != seen)
+            limit = fm_clock_ms() + timeout_ms;
+        seen = settled;
+        if (fm_clock_ms() >= limit)
+            return fm_err_set(err, FM_ETIMEOUT, "%llu records were not accepted in time%s%s",
+                              (unsigned long long)left, reason[0] != '\0' ? ": " : "", reason);
+        if (left == 0)
+            usleep(1000);
+    }
+}

@@ -1,0 +1,184 @@
+/* A topic's state: reference rest-proxy.md 7.8. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "rest/rest_priv.h"
+
+struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name)
+{
+    for (size_t i = 0; i < rest->n_topics; i++)
+        if (strcmp(rest->topics[i]->name, name) == 0)
+            return rest->topics[i];
+    struct fm_topic **more = realloc(rest->topics, (rest->n_topics + 1) * sizeof(*more));
+    if (more == NULL)
+        return NULL;
+    rest->topics = more;
+    struct fm_topic *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return NULL;
+    t->rest = rest;
+    snprintf(t->name, sizeof t->name, "%s", name);
+    fm_buf_init(&t->body, 0);
+    t->state = FM_REST_RUN;
+    t->health = FM_REST_RUN;
+    rest->topics[rest->n_topics++] = t;
+    fm_topic_state(t, FM_REST_PROBING);
+    return t;
+}
+
+void fm_topic_free(struct fm_topic *t)
+{
+    if (t == NULL)
+        return;
+    fm_spool_batch_free(t->rest->spool, t->batch);
+    fm_buf_clear(&t->body);
+    free(t->verdicts);
+    free(t->settle);
+    free(t->parts);
+    free(t->suspects);
+    free(t->strikes);
+    free(t);
+}
+
+static bool is_bad(enum fm_rest_state state)
+{
+    return state == FM_REST_HOLD || state == FM_REST_STUCK || state == FM_REST_MISSING ||
+           state == FM_REST_OUTAGE;
+}
+
+void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
+{
+    bool keeps = (state == FM_REST_PROBING || state == FM_REST_ONE) && is_bad(t->health);
+    if (!keeps)
+        t->health = state;
+    t->probing_since = state != FM_REST_PROBING ? 0
+                       : t->probing_since != 0  ? t->probing_since
+                                                : fm_clock_ms();
+    if (t->state == state)
+        return;
+    bool loud = is_bad(state) || (state == FM_REST_RUN && is_bad(t->state));
+    fm_log(t->rest->log, is_bad(state) ? FM_LOG_WARN : loud ? FM_LOG_INFO : FM_LOG_DEBUG,
+           "topic %s: %s%s%s", t->name, fm_rest_state_name(state), is_bad(state) ? ": " : "",
+           is_bad(state) ? t->reason : "");
+    t->state = state;
+    t->since_wall = fm_wall_ms();
+    if (state != FM_REST_HOLD) {
+        t->endpoint_hold = false;
+        t->n_refused = 0;
+    }
+}
+
+void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what, const char *detail,
+                     const char *remedy)
+{
+    bool more = detail != NULL && detail[0] != '\0';
+    bool cure = remedy != NULL && remedy[0] != '\0';
+    snprintf(t->reason, sizeof t->reason, "%s%s%s%s%s%s%s", fm_rest_hop_name(hop),
+             hop != FM_REST_HOP_NONE ? ": " : "", what != NULL ? what : "", more ? " (" : "",
+             more ? detail : "", more ? ")" : "", "");
+    size_t len = strlen(t->reason);
+    if (cure && len + 3 < sizeof t->reason)
+        snprintf(t->reason + len, sizeof t->reason - len, "; %s", remedy);
+    fm_utf8_cut(t->reason);
+    t->hop = hop;
+}
+
+static uint64_t next_random(struct fm_rest *rest)
+{
+    uint64_t x = rest->rng;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return rest->rng = x;
+}
+
+/* Full jitter above half of the first step: a dead proxy sees at most one request in that time. */
+int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step)
+{
+    const struct fm_rest_opts *o = &rest->conf->o;
+    uint64_t top = o->backoff_ms;
+    for (unsigned i = 0; i < step && top < o->max_backoff_ms; i++)
+        top *= 2;
+    if (top > o->max_backoff_ms)
+        top = o->max_backoff_ms;
+    uint64_t floor_ms = o->backoff_ms / 2 < top ? o->backoff_ms / 2 : top;
+    return (int64_t)(floor_ms + next_random(rest) % (top - floor_ms + 1));
+}
+
+/* Topics of an endpoint that is down share one probe. */
+static bool other_is_probing(const struct fm_topic *t)
+{
+    for (size_t i = 0; i < t->rest->n_topics; i++) {
+        const struct fm_topic *o = t->rest->topics[i];
+        if (o != t && o->flight == FM_FLIGHT_PROBE && o->health == FM_REST_OUTAGE)
+            return true;
+    }
+    return false;
+}
+
+static void step_probe(struct fm_topic *t, int64_t now, int64_t *due)
+{
+    if (t->health == FM_REST_OUTAGE && other_is_probing(t)) {
+        t->next_at = now + t->rest->conf->o.backoff_ms / 2 + 1;
+        *due = t->next_at < *due ? t->next_at : *due;
+        return;
+    }
+    fm_topic_state(t, FM_REST_PROBING);
+    fm_probe_start(t, false);
+}
+
+/* In an endpoint's HOLD one topic tries at a time. */
+static bool endpoint_gate(struct fm_topic *t, int64_t now, int64_t *due)
+{
+    struct fm_endpoint *e = &t->rest->endpoints[t->rest->cur];
+    if (!t->endpoint_hold)
+        return true;
+    if (now < e->hold_next) {
+        *due = e->hold_next < *due ? e->hold_next : *due;
+        return false;
+    }
+    e->hold_next = now + t->rest->conf->o.hold_interval_ms;
+    return true;
+}
+
+static bool limit_due(const struct fm_topic *t, int64_t now)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    if (o->size_limit != 0 || o->dialect == FM_DIALECT_REDPANDA)
+        return false;
+    return t->limit_at == 0 || now - t->limit_at > (int64_t)o->limit_age_ms;
+}
+
+void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
+{
+    if (t->flight != FM_FLIGHT_NONE || t->rest->leaving)
+        return;
+    int64_t at = t->next_at > t->rest->not_before ? t->next_at : t->rest->not_before;
+    if (at > now) {
+        *due = at < *due ? at : *due;
+        return;
+    }
+    switch (t->state) {
+    case FM_REST_PROBING:
+    case FM_REST_OUTAGE:
+    case FM_REST_MISSING:
+        if (t->pending > 0 || t->state == FM_REST_PROBING)
+            step_probe(t, now, due);
+        break;
+    case FM_REST_HOLD:
+        if (t->pending > 0 && endpoint_gate(t, now, due))
+            fm_send_due(t, now, due);
+        break;
+    case FM_REST_ONE:
+    case FM_REST_STUCK:
+    case FM_REST_RUN:
+        if (t->pending > 0 && limit_due(t, now))
+            fm_probe_start(t, true);
+        else
+            fm_send_due(t, now, due);
+        break;
+    }
+}
