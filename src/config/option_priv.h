@@ -3,6 +3,7 @@
 #define FM_CONFIG_OPTION_PRIV_H
 
 #include "config/config.h"
+#include "config/nearest.h"
 
 enum fm_opt_type {
     FM_OPT_STR,    /* const char * */
@@ -66,16 +67,6 @@ size_t fm_option_rows(const char *kind, const struct fm_option **first);
 
 /** Where the value of a row lies. */
 void *fm_option_at(const struct fm_option *opt, struct fm_section *section);
-
-/** The nearest word by Damerau-Levenshtein distance, if it is near at all. */
-struct fm_nearest {
-    const char *word;
-    const char *best;
-    size_t distance;
-};
-void fm_nearest_offer(struct fm_nearest *near, const char *candidate);
-/** The best one if it is near enough to be meant, else NULL. */
-const char *fm_nearest_word(const struct fm_nearest *near);
 
 /** The word at a place in choices. @return length, 0 behind the last */
 size_t fm_choice_at(const char *choices, size_t i, const char **out);
