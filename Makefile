@@ -9,7 +9,7 @@ PREFIX   ?= /usr/local
 B        := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 Q        := $(if $(filter 1,$(V)),,@)
 CC       ?= cc
-PKGS     := libcurl jansson libmicrohttpd sqlite3 ini_config
+PKGS     := libcurl jansson libmicrohttpd gnutls sqlite3 ini_config
 TEST_PKG := criterion
 CCACHE   := $(shell command -v ccache 2>/dev/null)
 

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "firstmile/err.h"
 
-const char *fm_server_version(void); /* "libmicrohttpd/0.9.75" */
+const char *fm_server_version(void); /* of libmicrohttpd: "0.9.75" */
 
 struct fm_server_call; /* one request */
 
@@ -20,6 +20,8 @@ const char *fm_server_method(const struct fm_server_call *call);
 const char *fm_server_path(const struct fm_server_call *call); /* decoded, without the query */
 const char *fm_server_query(struct fm_server_call *call, const char *name); /* NULL: absent */
 const char *fm_server_header(struct fm_server_call *call, const char *name); /* NULL: absent */
+/** How often the header occurs: two Host headers are a trick. */
+unsigned fm_server_header_count(struct fm_server_call *call, const char *name);
 const char *fm_server_body(const struct fm_server_call *call, size_t *len); /* borrowed */
 bool fm_server_body_too_large(const struct fm_server_call *call); /* above max_body: cut off */
 /** Seconds since the first byte of the request, and which request on its connection it is (1...).
