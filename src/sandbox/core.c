@@ -349,8 +349,7 @@ bool fm_core_run(struct fm_core *core, const struct fm_v2_request *request,
     x->core = core;
     x->call = call;
     x->v2.job.done = job_done;
-    x->produce =
-        strcmp(request->method, "POST") == 0 && strncmp(request->path, "/topics/", 8) == 0;
+    x->produce = strcmp(request->method, "POST") == 0 && strncmp(request->path, "/topics/", 8) == 0;
     atomic_fetch_add(&core->n_requests, 1);
     if (atomic_load(&core->stopping)) {
         fm_v2_error(&x->v2.reply, 503, 503, "The sandbox is stopping.");

@@ -24,8 +24,8 @@ struct fm_exchange {
     uint64_t number; /* of the produce request or probe; 0: neither */
     bool produce;
     bool deferred;
-    size_t asked;    /* records of the request, of which the store may see fewer */
-    int64_t due_ms;  /* timer */
+    size_t asked; /* records of the request, of which the store may see fewer */
+    int64_t due_ms; /* timer */
     struct fm_exchange *next;
 };
 

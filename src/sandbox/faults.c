@@ -4,8 +4,26 @@
 #include <string.h>
 
 enum kind {
-    DELAY, STATUS, RETRY_AFTER, BODY, TYPE, HTML, EMPTY, RESET, HANG, CUT, SHORT, DRIP, CHUNKED,
-    WRONG_LENGTH, CLOSE, STORE, LOSE, TAKE, ENTRIES, RECORD
+    DELAY,
+    STATUS,
+    RETRY_AFTER,
+    BODY,
+    TYPE,
+    HTML,
+    EMPTY,
+    RESET,
+    HANG,
+    CUT,
+    SHORT,
+    DRIP,
+    CHUNKED,
+    WRONG_LENGTH,
+    CLOSE,
+    STORE,
+    LOSE,
+    TAKE,
+    ENTRIES,
+    RECORD
 };
 
 enum arg { NONE, NUMBER, TIME, TEXT, REFUSAL };
@@ -47,7 +65,7 @@ struct clause {
     char *text; /* owned, with its length: it may hold any byte */
     size_t text_len;
     struct range records; /* RECORD */
-    char *match;          /* RECORD if; owned */
+    char *match; /* RECORD if; owned */
     size_t match_len;
 };
 
@@ -344,10 +362,8 @@ void fm_faults_free(struct fm_faults *faults)
 
 void fm_fault_init(struct fm_fault *fault)
 {
-    *fault = (struct fm_fault){.take = SIZE_MAX,
-                               .entries = SIZE_MAX,
-                               .cut_at = SIZE_MAX,
-                               .short_at = SIZE_MAX};
+    *fault = (struct fm_fault){
+        .take = SIZE_MAX, .entries = SIZE_MAX, .cut_at = SIZE_MAX, .short_at = SIZE_MAX};
     fm_buf_init(&fault->body, 0);
 }
 
@@ -382,8 +398,8 @@ static void refuse_records(const struct clause *c, struct fm_tlog_job *job)
     for (size_t i = 0; job != NULL && i < job->n; i++) {
         const struct fm_tlog_record *r = &job->records[i];
         if (i + 1 < c->records.from || i + 1 > c->records.to ||
-            (c->match != NULL && (r->value_len == 0 || memmem(r->value, r->value_len, c->match,
-                                                               c->match_len) == NULL)))
+            (c->match != NULL &&
+             (r->value_len == 0 || memmem(r->value, r->value_len, c->match, c->match_len) == NULL)))
             continue;
         fm_tlog_refuse(&job->verdicts[i], (int)c->number, "%s", c->text);
     }

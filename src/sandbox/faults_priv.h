@@ -8,17 +8,13 @@
  * `if` asks that the body holds TEXT. All rules that fit are applied in order. Clauses:
  *
  *     delay 200ms            the answer comes later
- *     status 503             this status; nothing is stored and the body is an error, unless `store`
- *     retry-after TEXT       that header line
- *     body "TEXT"            this body instead; `type TEXT` sets its Content-Type ("" = none)
- *     html                   a page as a gateway or a captive portal sends it; nothing is stored
- *     empty                  no body
- *     reset                  connection reset instead of an answer; nothing is stored
- *     hang                   no answer at all; nothing is stored
- *     cut N                  close after N bytes of the body
- *     short N                the body ends after N bytes, politely
- *     drip 100ms             one byte of the body each so long
- *     chunked                without Content-Length
+ *     status 503             this status; nothing is stored and the body is an error, unless
+ * `store` retry-after TEXT       that header line body "TEXT"            this body instead; `type
+ * TEXT` sets its Content-Type ("" = none) html                   a page as a gateway or a captive
+ * portal sends it; nothing is stored empty                  no body reset connection reset instead
+ * of an answer; nothing is stored hang                   no answer at all; nothing is stored cut N
+ * close after N bytes of the body short N                the body ends after N bytes, politely drip
+ * 100ms             one byte of the body each so long chunked                without Content-Length
  *     wrong-length           announce a byte more than is sent
  *     close                  Connection: close
  *     store / lose           store the records all the same / answer as if stored, but do not
@@ -38,18 +34,18 @@
 struct fm_fault {
     bool any;
     int64_t delay_ms;
-    unsigned status;       /* 0: the true one */
-    char retry_after[64];  /* "" none */
-    struct fm_buf body;    /* with has_body */
+    unsigned status; /* 0: the true one */
+    char retry_after[64]; /* "" none */
+    struct fm_buf body; /* with has_body */
     bool has_body;
-    char type[96];         /* with has_type; "": none */
+    char type[96]; /* with has_type; "": none */
     bool has_type;
-    bool unstored;         /* do not run the job */
-    bool silent;           /* lose: but answer as if it had been run */
-    size_t take;           /* SIZE_MAX: all */
-    size_t entries;        /* SIZE_MAX: all */
-    size_t cut_at;         /* SIZE_MAX: never */
-    size_t short_at;       /* SIZE_MAX: never */
+    bool unstored; /* do not run the job */
+    bool silent; /* lose: but answer as if it had been run */
+    size_t take; /* SIZE_MAX: all */
+    size_t entries; /* SIZE_MAX: all */
+    size_t cut_at; /* SIZE_MAX: never */
+    size_t short_at; /* SIZE_MAX: never */
     unsigned drip_ms;
     bool reset, hang, chunked, wrong_length, close;
 };

@@ -26,73 +26,20 @@ enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts 
 
 #else
 
-#include <librdkafka/rdkafka.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
-
-enum {
-    WORKERS = 16,
-    QUEUE_MAX = 256,     /* jobs that wait for a worker */
-    FRESH_MS = 1000,     /* age of metadata that a produce trusts */
-    SLICE_MS = 500,      /* longest wait inside librdkafka, so that stop is quick */
-    RETRY_MS = 100,      /* between two questions for a topic that is missing */
-    CREATE_MS = 30000,
-    READ_MS = 5000,
-    STOP_MS = 2000,
-    CACHE = 64
-};
-
-struct work;
-
-struct slot { /* one record's way back from its delivery report */
-    struct work *work;
-    size_t i;
-};
-
-struct work {
-    struct work *next;
-    struct fm_tlog_job *job;
-    struct slot *slots;       /* produce */
-    _Atomic size_t left;      /* reports to come, and one for the worker */
-};
-
-struct known {
-    char name[FM_TLOG_NAME_MAX + 1];
-    int32_t partitions;
-    int64_t checked_ms; /* fm_clock_ms(); 0: never */
-};
-
-struct kafka {
-    struct fm_tlog base;
-    rd_kafka_t *rk;
-    char *bootstrap;
-    struct fm_log *log;
-    int64_t metadata_timeout_ms;
-    pthread_t poller, workers[WORKERS];
-    unsigned n_workers;
-    bool has_poller;
-    _Atomic bool closing; /* ends the poller */
-    pthread_mutex_t lock; /* protects all below; a leaf */
-    pthread_cond_t wake;  /* a job, the stop, or a job that ended */
-    struct work *first, **last;
-    size_t waiting, running;
-    bool stopping;
-    struct known known[CACHE];
-    unsigned next_known;
-};
+#include "sandbox/log_kafka_priv.h"
 
 const char *fm_sandbox_kafka_version(void)
 {
     return rd_kafka_version_str();
 }
 
-static bool is_stopping(struct kafka *k)
+bool fm_tlog_kafka_stopping(struct fm_tlog_kafka *k)
 {
     (void)pthread_mutex_lock(&k->lock);
     bool stopping = k->stopping;
@@ -100,8 +47,7 @@ static bool is_stopping(struct kafka *k)
     return stopping;
 }
 
-/* Wait a little, or until the stop. */
-static void pause_ms(struct kafka *k, int64_t ms)
+void fm_tlog_kafka_pause(struct fm_tlog_kafka *k, int64_t ms)
 {
     int64_t until = fm_clock_ms() + ms;
     (void)pthread_mutex_lock(&k->lock);
@@ -112,7 +58,7 @@ static void pause_ms(struct kafka *k, int64_t ms)
 
 /* --- metadata --- */
 
-static int32_t cached_partitions(struct kafka *k, const char *topic, int64_t max_age_ms)
+static int32_t cached_partitions(struct fm_tlog_kafka *k, const char *topic, int64_t max_age_ms)
 {
     int32_t partitions = 0;
     (void)pthread_mutex_lock(&k->lock);
@@ -124,7 +70,7 @@ static int32_t cached_partitions(struct kafka *k, const char *topic, int64_t max
     return partitions;
 }
 
-static void remember(struct kafka *k, const char *topic, int32_t partitions)
+static void remember(struct fm_tlog_kafka *k, const char *topic, int32_t partitions)
 {
     (void)pthread_mutex_lock(&k->lock);
     size_t at = CACHE;
@@ -133,16 +79,15 @@ static void remember(struct kafka *k, const char *topic, int32_t partitions)
             at = i;
     if (at == CACHE)
         at = k->next_known++ % CACHE;
-    struct known *known = &k->known[at];
+    struct fm_tlog_known *known = &k->known[at];
     (void)snprintf(known->name, sizeof known->name, "%s", topic);
     known->partitions = partitions;
     known->checked_ms = partitions > 0 ? fm_clock_ms() : 0;
     (void)pthread_mutex_unlock(&k->lock);
 }
 
-/* Ask a broker once. @return FM_TLOG_OK, FM_TLOG_NO_TOPIC, FM_TLOG_DOWN (no answer in time) */
-static enum fm_tlog_result ask_topic(struct kafka *k, const char *topic, int64_t wait_ms,
-                                     int32_t *partitions)
+enum fm_tlog_result fm_tlog_kafka_ask(struct fm_tlog_kafka *k, const char *topic, int64_t wait_ms,
+                                      int32_t *partitions)
 {
     rd_kafka_topic_t *handle = rd_kafka_topic_new(k->rk, topic, NULL);
     if (handle == NULL)
@@ -169,26 +114,26 @@ static enum fm_tlog_result ask_topic(struct kafka *k, const char *topic, int64_t
 
 /* Wait as the producer of a real proxy does until the topic, and the partition if one is asked
  * for, is known. @return the number of partitions, 0 if the topic stayed unknown */
-static int32_t await_topic(struct kafka *k, const char *topic, int32_t partition)
+static int32_t await_topic(struct fm_tlog_kafka *k, const char *topic, int32_t partition)
 {
     int32_t partitions = cached_partitions(k, topic, FRESH_MS);
     int64_t until = fm_clock_ms() + k->metadata_timeout_ms;
     while (partitions == 0 || partition >= partitions) {
         int64_t left = until - fm_clock_ms();
-        if (left <= 0 || is_stopping(k))
+        if (left <= 0 || fm_tlog_kafka_stopping(k))
             break;
-        enum fm_tlog_result result = ask_topic(k, topic, left, &partitions);
+        enum fm_tlog_result result = fm_tlog_kafka_ask(k, topic, left, &partitions);
         if (result != FM_TLOG_OK)
             partitions = 0;
         if (partitions == 0 || partition >= partitions)
-            pause_ms(k, RETRY_MS);
+            fm_tlog_kafka_pause(k, RETRY_MS);
     }
     return partitions;
 }
 
 /* --- ends of jobs --- */
 
-static void end_work(struct kafka *k, struct work *work)
+static void end_work(struct fm_tlog_kafka *k, struct fm_tlog_work *work)
 {
     struct fm_tlog_job *job = work->job;
     free(work->slots);
@@ -200,7 +145,7 @@ static void end_work(struct kafka *k, struct work *work)
     (void)pthread_mutex_unlock(&k->lock);
 }
 
-static void one_less(struct kafka *k, struct work *work)
+static void one_less(struct fm_tlog_kafka *k, struct fm_tlog_work *work)
 {
     if (atomic_fetch_sub(&work->left, 1) == 1)
         end_work(k, work);
@@ -234,8 +179,8 @@ static bool is_passing(rd_kafka_resp_err_t code)
 }
 
 /* The code and text that the Confluent proxy gives (rest-proxy.md 1.3). */
-static void refuse(struct kafka *k, struct fm_tlog_job *job, size_t i, rd_kafka_resp_err_t code,
-                   int32_t partition)
+static void refuse(struct fm_tlog_kafka *k, struct fm_tlog_job *job, size_t i,
+                   rd_kafka_resp_err_t code, int32_t partition)
 {
     struct fm_tlog_verdict *v = &job->verdicts[i];
     switch (code) {
@@ -280,8 +225,8 @@ static void refuse(struct kafka *k, struct fm_tlog_job *job, size_t i, rd_kafka_
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     (void)rk;
-    struct kafka *k = opaque;
-    const struct slot *slot = message->_private;
+    struct fm_tlog_kafka *k = opaque;
+    const struct fm_tlog_slot *slot = message->_private;
     struct fm_tlog_verdict *v = &slot->work->job->verdicts[slot->i];
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         v->partition = message->partition;
@@ -292,17 +237,17 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     one_less(k, slot->work);
 }
 
-static rd_kafka_resp_err_t enqueue(struct kafka *k, struct work *work, size_t i)
+static rd_kafka_resp_err_t enqueue(struct fm_tlog_kafka *k, struct fm_tlog_work *work, size_t i)
 {
     const struct fm_tlog_record *r = &work->job->records[i];
     /* librdkafka takes a pointer with length 0 for empty, NULL for null. */
-    rd_kafka_vu_t args[] = {
-        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = work->job->topic},
-        {.vtype = RD_KAFKA_VTYPE_PARTITION,
-         .u.i32 = r->partition >= 0 ? r->partition : RD_KAFKA_PARTITION_UA},
-        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
-        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = &work->slots[i]},
-        {.vtype = RD_KAFKA_VTYPE_KEY}, {.vtype = RD_KAFKA_VTYPE_VALUE}};
+    rd_kafka_vu_t args[] = {{.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = work->job->topic},
+                            {.vtype = RD_KAFKA_VTYPE_PARTITION,
+                             .u.i32 = r->partition >= 0 ? r->partition : RD_KAFKA_PARTITION_UA},
+                            {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+                            {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = &work->slots[i]},
+                            {.vtype = RD_KAFKA_VTYPE_KEY},
+                            {.vtype = RD_KAFKA_VTYPE_VALUE}};
     union {
         const char *in;
         void *out;
@@ -323,7 +268,7 @@ static rd_kafka_resp_err_t enqueue(struct kafka *k, struct work *work, size_t i)
     return code;
 }
 
-static void send_record(struct kafka *k, struct work *work, size_t i)
+static void send_record(struct fm_tlog_kafka *k, struct fm_tlog_work *work, size_t i)
 {
     struct fm_tlog_job *job = work->job;
     if (!fm_tlog_precheck(job, i))
@@ -343,20 +288,20 @@ static void send_record(struct kafka *k, struct work *work, size_t i)
                            (long long)k->metadata_timeout_ms);
         return;
     }
-    work->slots[i] = (struct slot){work, i};
+    work->slots[i] = (struct fm_tlog_slot){work, i};
     atomic_fetch_add(&work->left, 1);
     rd_kafka_resp_err_t code;
     int64_t until = fm_clock_ms() + k->metadata_timeout_ms;
-    while ((code = enqueue(k, work, i)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
-           fm_clock_ms() < until && !is_stopping(k))
-        pause_ms(k, 10);
+    while ((code = enqueue(k, work, i)) == RD_KAFKA_RESP_ERR__QUEUE_FULL && fm_clock_ms() < until &&
+           !fm_tlog_kafka_stopping(k))
+        fm_tlog_kafka_pause(k, 10);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         refuse(k, job, i, code, partition);
         one_less(k, work);
     }
 }
 
-static void produce(struct kafka *k, struct work *work)
+static void produce(struct fm_tlog_kafka *k, struct fm_tlog_work *work)
 {
     struct fm_tlog_job *job = work->job;
     work->slots = calloc(job->n + 1, sizeof *work->slots);
@@ -368,198 +313,30 @@ static void produce(struct kafka *k, struct work *work)
         send_record(k, work, i);
 }
 
-/* --- the other jobs --- */
-
-static void set_down(struct fm_tlog_job *job)
-{
-    job->result = FM_TLOG_DOWN;
-    (void)snprintf(job->error, sizeof job->error,
-                   "Timed out waiting for a node assignment. Call: listNodes");
-}
-
-/* The value of max.message.bytes, or Kafka's default where it cannot be had. */
-static int64_t read_limit(const rd_kafka_event_t *event)
-{
-    int64_t limit = FM_TLOG_MESSAGE_BYTES;
-    const rd_kafka_DescribeConfigs_result_t *result =
-        event == NULL ? NULL : rd_kafka_event_DescribeConfigs_result((rd_kafka_event_t *)(uintptr_t)event);
-    size_t n = 0;
-    const rd_kafka_ConfigResource_t **resources =
-        result == NULL ? NULL : rd_kafka_DescribeConfigs_result_resources(result, &n);
-    if (n == 0)
-        return limit;
-    size_t entries = 0;
-    const rd_kafka_ConfigEntry_t **configs = rd_kafka_ConfigResource_configs(resources[0], &entries);
-    for (size_t i = 0; i < entries; i++)
-        if (strcmp(rd_kafka_ConfigEntry_name(configs[i]), "max.message.bytes") == 0 &&
-            rd_kafka_ConfigEntry_value(configs[i]) != NULL)
-            limit = strtoll(rd_kafka_ConfigEntry_value(configs[i]), NULL, 10);
-    return limit > 0 ? limit : FM_TLOG_MESSAGE_BYTES;
-}
-
-static int64_t message_limit(struct kafka *k, const char *topic, int timeout_ms)
-{
-    rd_kafka_ConfigResource_t *resource =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(k->rk);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(k->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    char text[128];
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof text);
-    rd_kafka_DescribeConfigs(k->rk, &resource, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms + SLICE_MS);
-    int64_t limit = read_limit(event);
-    if (event != NULL)
-        rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_ConfigResource_destroy(resource);
-    return limit;
-}
-
-static void describe(struct kafka *k, struct fm_tlog_job *job)
-{
-    if (!fm_tlog_name_ok(job->topic)) {
-        job->result = FM_TLOG_NO_TOPIC;
-        return;
-    }
-    int64_t until = fm_clock_ms() + k->metadata_timeout_ms;
-    for (;;) {
-        int64_t left = until - fm_clock_ms();
-        if (left <= 0 || is_stopping(k)) {
-            set_down(job);
-            return;
-        }
-        job->result = ask_topic(k, job->topic, left, &job->partitions);
-        if (job->result != FM_TLOG_DOWN)
-            break;
-        pause_ms(k, RETRY_MS);
-    }
-    if (job->result == FM_TLOG_OK)
-        job->max_message_bytes = message_limit(k, job->topic, 3000);
-}
-
-static void list(struct kafka *k, struct fm_tlog_job *job)
-{
-    const struct rd_kafka_metadata *md = NULL;
-    int64_t until = fm_clock_ms() + k->metadata_timeout_ms;
-    rd_kafka_resp_err_t code;
-    do
-        code = rd_kafka_metadata(k->rk, 1, NULL, &md, SLICE_MS);
-    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && fm_clock_ms() < until && !is_stopping(k));
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        set_down(job);
-        return;
-    }
-    for (int i = 0; i < md->topic_cnt; i++)
-        if (strncmp(md->topics[i].topic, "__", 2) != 0)
-            job->emit_name(job, md->topics[i].topic);
-    rd_kafka_metadata_destroy(md);
-}
-
-static rd_kafka_t *new_consumer(struct kafka *k)
-{
-    static const char *const settings[][2] = {{"group.id", "firstmile-sandbox"},
-                                              {"enable.auto.commit", "false"},
-                                              {"enable.partition.eof", "true"},
-                                              {"allow.auto.create.topics", "false"}};
-    char text[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    (void)rd_kafka_conf_set(conf, "bootstrap.servers", k->bootstrap, text, sizeof text);
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        (void)rd_kafka_conf_set(conf, settings[i][0], settings[i][1], text, sizeof text);
-    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
-    if (consumer == NULL)
-        rd_kafka_conf_destroy(conf);
-    return consumer;
-}
-
-static void emit_message(struct fm_tlog_job *job, const rd_kafka_message_t *m)
-{
-    struct fm_tlog_stored stored = {.offset = m->offset,
-                                    .time_ms = rd_kafka_message_timestamp(m, NULL),
-                                    .key = m->key,
-                                    .key_len = m->key_len,
-                                    .value = m->payload,
-                                    .value_len = m->len,
-                                    .has_key = m->key != NULL,
-                                    .has_value = m->payload != NULL};
-    job->emit_record(job, &stored);
-}
-
-static void consume(struct kafka *k, rd_kafka_t *consumer, struct fm_tlog_job *job)
-{
-    int64_t start = job->offset > job->beginning ? job->offset : job->beginning;
-    rd_kafka_topic_partition_list_t *list_of_one = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list_of_one, job->topic, job->partition)->offset = start;
-    (void)rd_kafka_assign(consumer, list_of_one);
-    rd_kafka_topic_partition_list_destroy(list_of_one);
-    int64_t until = fm_clock_ms() + READ_MS;
-    int64_t next = start;
-    for (size_t n = 0; n < job->max && next < job->end && fm_clock_ms() < until &&
-                       !is_stopping(k);) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(consumer, RETRY_MS);
-        if (m == NULL)
-            continue;
-        if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-            next = job->end;
-        } else if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            emit_message(job, m);
-            next = m->offset + 1;
-            n++;
-        }
-        rd_kafka_message_destroy(m);
-    }
-}
-
-static void read_back(struct kafka *k, struct fm_tlog_job *job)
-{
-    describe(k, job);
-    if (job->result == FM_TLOG_OK && (job->partition < 0 || job->partition >= job->partitions))
-        job->result = FM_TLOG_NO_PARTITION;
-    if (job->result != FM_TLOG_OK)
-        return;
-    if (rd_kafka_query_watermark_offsets(k->rk, job->topic, job->partition, &job->beginning,
-                                         &job->end, READ_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        set_down(job);
-        return;
-    }
-    if (job->max == 0)
-        return;
-    rd_kafka_t *consumer = new_consumer(k);
-    if (consumer == NULL) {
-        set_down(job);
-        return;
-    }
-    consume(k, consumer, job);
-    (void)rd_kafka_consumer_close(consumer);
-    rd_kafka_destroy(consumer);
-}
-
 /* --- threads --- */
 
 static void *poll_reports(void *arg)
 {
-    struct kafka *k = arg;
+    struct fm_tlog_kafka *k = arg;
     while (!atomic_load(&k->closing))
         (void)rd_kafka_poll(k->rk, RETRY_MS);
     return NULL;
 }
 
-static void run_job(struct kafka *k, struct work *work)
+static void run_job(struct fm_tlog_kafka *k, struct fm_tlog_work *work)
 {
     switch (work->job->op) {
     case FM_TLOG_PRODUCE:
         produce(k, work);
         break;
     case FM_TLOG_TOPICS:
-        list(k, work->job);
+        fm_tlog_kafka_list(k, work->job);
         break;
     case FM_TLOG_TOPIC:
-        describe(k, work->job);
+        fm_tlog_kafka_describe(k, work->job);
         break;
     case FM_TLOG_READ:
-        read_back(k, work->job);
+        fm_tlog_kafka_read(k, work->job);
         break;
     }
     one_less(k, work);
@@ -567,10 +344,10 @@ static void run_job(struct kafka *k, struct work *work)
 
 static void *work_loop(void *arg)
 {
-    struct kafka *k = arg;
+    struct fm_tlog_kafka *k = arg;
     (void)pthread_mutex_lock(&k->lock);
     for (;;) {
-        struct work *work = k->first;
+        struct fm_tlog_work *work = k->first;
         if (work == NULL) {
             if (k->stopping)
                 break;
@@ -589,7 +366,7 @@ static void *work_loop(void *arg)
     return NULL;
 }
 
-static enum fm_tlog_result queue_work(struct kafka *k, struct work *work)
+static enum fm_tlog_result queue_work(struct fm_tlog_kafka *k, struct fm_tlog_work *work)
 {
     enum fm_tlog_result result = FM_TLOG_OK;
     (void)pthread_mutex_lock(&k->lock);
@@ -611,8 +388,8 @@ static enum fm_tlog_result queue_work(struct kafka *k, struct work *work)
 
 static void submit(struct fm_tlog *tlog, struct fm_tlog_job *job)
 {
-    struct kafka *k = (struct kafka *)tlog;
-    struct work *work = calloc(1, sizeof *work);
+    struct fm_tlog_kafka *k = (struct fm_tlog_kafka *)tlog;
+    struct fm_tlog_work *work = calloc(1, sizeof *work);
     enum fm_tlog_result result = FM_TLOG_BUSY;
     if (work != NULL) {
         work->job = job;
@@ -627,7 +404,7 @@ static void submit(struct fm_tlog *tlog, struct fm_tlog_job *job)
 }
 
 /* @return whether no job is left */
-static bool await_idle(struct kafka *k, int64_t wait_ms)
+static bool await_idle(struct fm_tlog_kafka *k, int64_t wait_ms)
 {
     int64_t until = fm_clock_ms() + wait_ms;
     (void)pthread_mutex_lock(&k->lock);
@@ -640,7 +417,7 @@ static bool await_idle(struct kafka *k, int64_t wait_ms)
 
 static void stop(struct fm_tlog *tlog)
 {
-    struct kafka *k = (struct kafka *)tlog;
+    struct fm_tlog_kafka *k = (struct fm_tlog_kafka *)tlog;
     (void)pthread_mutex_lock(&k->lock);
     bool again = k->stopping;
     k->stopping = true;
@@ -657,7 +434,7 @@ static void stop(struct fm_tlog *tlog)
 
 static void close_kafka(struct fm_tlog *tlog)
 {
-    struct kafka *k = (struct kafka *)tlog;
+    struct fm_tlog_kafka *k = (struct fm_tlog_kafka *)tlog;
     for (unsigned i = 0; i < k->n_workers; i++)
         (void)pthread_join(k->workers[i], NULL);
     atomic_store(&k->closing, true);
@@ -677,7 +454,7 @@ static const struct fm_tlog_ops kafka_ops = {submit, stop, close_kafka, NULL};
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-    const struct kafka *k = rd_kafka_opaque(rk);
+    const struct fm_tlog_kafka *k = rd_kafka_opaque(rk);
     if (k != NULL)
         fm_log_limited(k->log, level <= 4 ? FM_LOG_WARN : FM_LOG_DEBUG, facility, "kafka: %s",
                        text);
@@ -686,12 +463,12 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     (void)rk;
-    const struct kafka *k = opaque;
+    const struct fm_tlog_kafka *k = opaque;
     fm_log_limited(k->log, FM_LOG_WARN, "kafka", "kafka: %s: %s",
                    rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
 }
 
-static enum fm_code new_producer(struct kafka *k, struct fm_err *err)
+static enum fm_code new_producer(struct fm_tlog_kafka *k, struct fm_err *err)
 {
     char delivery[32], text[200];
     (void)snprintf(delivery, sizeof delivery, "%lld", (long long)(2 * k->metadata_timeout_ms));
@@ -730,20 +507,16 @@ static enum fm_code new_producer(struct kafka *k, struct fm_err *err)
     return FM_OK;
 }
 
-static enum fm_code created(const rd_kafka_event_t *event, const char *name, struct fm_err *err)
+static enum fm_code created(rd_kafka_event_t *event, const char *name, struct fm_err *err)
 {
     if (event == NULL)
         return fm_err_set(err, FM_ETIMEOUT, "Kafka did not answer within %d s; is it running?",
                           CREATE_MS / 1000);
-    union {
-        const rd_kafka_event_t *in;
-        rd_kafka_event_t *out;
-    } e = {event};
     size_t n = 0;
-    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(e.out);
+    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
     const rd_kafka_topic_result_t **topics =
         result == NULL ? NULL : rd_kafka_CreateTopics_result_topics(result, &n);
-    rd_kafka_resp_err_t code = rd_kafka_event_error(e.out);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && n > 0)
         code = rd_kafka_topic_result_error(topics[0]);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
@@ -752,7 +525,7 @@ static enum fm_code created(const rd_kafka_event_t *event, const char *name, str
                       "Kafka did not create topic %s: %s", name, rd_kafka_err2str(code));
 }
 
-static enum fm_code create_topic(struct kafka *k, const struct fm_tlog_topic *topic,
+static enum fm_code create_topic(struct fm_tlog_kafka *k, const struct fm_tlog_topic *topic,
                                  struct fm_err *err)
 {
     char text[200], limit[32];
@@ -779,7 +552,8 @@ static enum fm_code create_topic(struct kafka *k, const struct fm_tlog_topic *to
     return code;
 }
 
-static enum fm_code start(struct kafka *k, const struct fm_tlog_opts *opts, struct fm_err *err)
+static enum fm_code start(struct fm_tlog_kafka *k, const struct fm_tlog_opts *opts,
+                          struct fm_err *err)
 {
     if (k->bootstrap == NULL)
         return fm_err_nomem(err);
@@ -798,7 +572,7 @@ static enum fm_code start(struct kafka *k, const struct fm_tlog_opts *opts, stru
 enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts *opts,
                                 struct fm_err *err)
 {
-    struct kafka *k = calloc(1, sizeof *k);
+    struct fm_tlog_kafka *k = calloc(1, sizeof *k);
     if (k == NULL)
         return fm_err_nomem(err);
     k->base.ops = &kafka_ops;

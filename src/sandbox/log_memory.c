@@ -269,8 +269,7 @@ enum fm_code fm_tlog_memory_open(struct fm_tlog **out, const struct fm_tlog_opts
     m->metadata_timeout_ms = opts->metadata_timeout_ms;
     m->max_bytes = opts->max_bytes;
     for (size_t i = 0; i < opts->n_topics; i++) {
-        if (find_topic(m, opts->topics[i].name) == NULL &&
-            add_topic(m, &opts->topics[i]) == NULL) {
+        if (find_topic(m, opts->topics[i].name) == NULL && add_topic(m, &opts->topics[i]) == NULL) {
             close_memory(&m->base);
             return fm_err_nomem(err);
         }

@@ -52,9 +52,8 @@ static void finalize(sqlite3_stmt **stmt)
 static int find_topic(struct store *s, const char *name, int64_t *id, struct fm_tlog_topic *out)
 {
     AUTO_STMT stmt = NULL;
-    int rc = sqlite3_prepare_v2(s->db,
-                                "SELECT id, partitions, max_message_bytes FROM topic WHERE name=?",
-                                -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(
+        s->db, "SELECT id, partitions, max_message_bytes FROM topic WHERE name=?", -1, &stmt, NULL);
     if (rc != SQLITE_OK)
         return rc;
     (void)sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
@@ -148,9 +147,8 @@ static bool insert_all(struct store *s, struct fm_tlog_job *job)
         return true;
     }
     AUTO_STMT stmt = NULL;
-    if (rc != SQLITE_ROW ||
-        sqlite3_prepare_v2(s->db, "INSERT INTO record VALUES(?,?,?,?,?,?)", -1, &stmt, NULL) !=
-            SQLITE_OK)
+    if (rc != SQLITE_ROW || sqlite3_prepare_v2(s->db, "INSERT INTO record VALUES(?,?,?,?,?,?)", -1,
+                                               &stmt, NULL) != SQLITE_OK)
         return false;
     s->turn++;
     for (size_t i = 0; i < job->n; i++) {
@@ -218,7 +216,8 @@ static void read_back(struct store *s, struct fm_tlog_job *job)
         return;
     }
     AUTO_STMT stmt = NULL;
-    if (rc != SQLITE_ROW || bounds(s, id, job->partition, &job->beginning, &job->end) != SQLITE_ROW ||
+    if (rc != SQLITE_ROW ||
+        bounds(s, id, job->partition, &job->beginning, &job->end) != SQLITE_ROW ||
         sqlite3_prepare_v2(s->db,
                            "SELECT offset, time_ms, key, value FROM record WHERE topic=? AND"
                            " partition=? AND offset>=? ORDER BY offset LIMIT ?",

@@ -8,11 +8,10 @@
  *   GET  /topics/T/partitions[/P]        partitions
  *   GET  /topics/T/partitions/P/offsets  beginning_offset, end_offset
  *   GET  /topics/T/partitions/P/records?offset=N&max=N   reads back (Redpanda has such a call):
- *        [{"topic","key","value","partition","offset","timestamp"}]; Accept ...json.v2+json (or any):
- *        JSON as it was stored, bytes that are no JSON as a string; ...binary.v2+json: base64
- *   POST /topics/T[/partitions/P]        produce, json or binary
- * Differences on purpose: stored JSON keeps its spelling, nesting ends at 128 levels, and bytes
- * behind the request object are refused.
+ *        [{"topic","key","value","partition","offset","timestamp"}]; Accept ...json.v2+json (or
+ * any): JSON as it was stored, bytes that are no JSON as a string; ...binary.v2+json: base64 POST
+ * /topics/T[/partitions/P]        produce, json or binary Differences on purpose: stored JSON keeps
+ * its spelling, nesting ends at 128 levels, and bytes behind the request object are refused.
  *
  * Where the records go: memory (bounded, the oldest leaves first), SQLite in a folder, or a real
  * Kafka. In memory and SQLite a topic exists, with one partition, as soon as it is probed or
@@ -31,23 +30,23 @@
 struct fm_sandbox; /* opaque: sandbox/sandbox.c */
 
 struct fm_sandbox_opts {
-    const char *listen;            /* HOST:PORT, port 0 = any free; NULL: 127.0.0.1:0 */
-    const char *cert_file;         /* PEM, with key_file: HTTPS; NULL: plain HTTP */
+    const char *listen; /* HOST:PORT, port 0 = any free; NULL: 127.0.0.1:0 */
+    const char *cert_file; /* PEM, with key_file: HTTPS; NULL: plain HTTP */
     const char *key_file;
-    const char *client_ca_file;    /* PEM: client certificates required; NULL: none */
-    const char *username;          /* Basic auth; NULL: nobody is asked */
+    const char *client_ca_file; /* PEM: client certificates required; NULL: none */
+    const char *username; /* Basic auth; NULL: nobody is asked */
     const char *password;
-    const char *data_dir;          /* SQLite in this folder (created); NULL: memory */
-    const char *kafka;             /* bootstrap servers; NULL: none. Excludes data_dir */
-    const char *const *topics;     /* "NAME[:PARTITIONS[:MAX_MESSAGE_BYTES]]"; created at start */
+    const char *data_dir; /* SQLite in this folder (created); NULL: memory */
+    const char *kafka; /* bootstrap servers; NULL: none. Excludes data_dir */
+    const char *const *topics; /* "NAME[:PARTITIONS[:MAX_MESSAGE_BYTES]]"; created at start */
     size_t n_topics;
-    bool no_create;                /* only the topics listed exist */
-    int64_t metadata_timeout_ms;   /* a record for a topic unknown blocks so long; 0: 60 s */
-    size_t max_bytes;              /* kept in memory; 0: 64 MiB */
-    const char *faults;            /* script text, see faults_priv.h; NULL: none */
-    const char *faults_file;       /* the same from a file; NULL: none */
-    const char *ledger_file;       /* one JSON line per record, before the answer; NULL: none */
-    struct fm_log *log;            /* may be NULL */
+    bool no_create; /* only the topics listed exist */
+    int64_t metadata_timeout_ms; /* a record for a topic unknown blocks so long; 0: 60 s */
+    size_t max_bytes; /* kept in memory; 0: 64 MiB */
+    const char *faults; /* script text, see faults_priv.h; NULL: none */
+    const char *faults_file; /* the same from a file; NULL: none */
+    const char *ledger_file; /* one JSON line per record, before the answer; NULL: none */
+    struct fm_log *log; /* may be NULL */
 };
 
 /** Open the store, listen, serve. Does not wait for Kafka, except to create the topics listed.
@@ -64,11 +63,11 @@ void fm_sandbox_stop(struct fm_sandbox *sandbox);
 uint16_t fm_sandbox_port(const struct fm_sandbox *sandbox);
 
 struct fm_sandbox_stats {
-    uint64_t requests;     /* all, refused ones included */
-    uint64_t produced;     /* produce requests, numbered 1... as the fault script counts them */
-    uint64_t records;      /* stored */
-    uint64_t bytes;        /* key and value bytes of these */
-    uint64_t refused;      /* records answered with an error of their own */
+    uint64_t requests; /* all, refused ones included */
+    uint64_t produced; /* produce requests, numbered 1... as the fault script counts them */
+    uint64_t records; /* stored */
+    uint64_t bytes; /* key and value bytes of these */
+    uint64_t refused; /* records answered with an error of their own */
     uint64_t kept_records; /* in memory now; 0 for the other stores */
     uint64_t kept_bytes;
 };

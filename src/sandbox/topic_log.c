@@ -119,9 +119,8 @@ void fm_tlog_refuse_all(struct fm_tlog_job *job, int64_t metadata_timeout_ms)
     for (size_t i = 0; i < job->n; i++) {
         if (!fm_tlog_precheck(job, i))
             continue;
-        fm_tlog_refuse(&job->verdicts[i], 50003,
-                       "Topic %s not present in metadata after %lld ms.", job->topic,
-                       (long long)metadata_timeout_ms);
+        fm_tlog_refuse(&job->verdicts[i], 50003, "Topic %s not present in metadata after %lld ms.",
+                       job->topic, (long long)metadata_timeout_ms);
         job->block_ms += metadata_timeout_ms;
     }
 }

@@ -14,18 +14,18 @@
 enum fm_tlog_op {
     FM_TLOG_PRODUCE,
     FM_TLOG_TOPICS, /* the names: emit_name for each */
-    FM_TLOG_TOPIC,  /* does it exist, how many partitions */
-    FM_TLOG_READ    /* records of one partition: emit_record for each; and its offsets */
+    FM_TLOG_TOPIC, /* does it exist, how many partitions */
+    FM_TLOG_READ /* records of one partition: emit_record for each; and its offsets */
 };
 
 enum fm_tlog_result {
     FM_TLOG_OK,
     FM_TLOG_NO_TOPIC,
     FM_TLOG_NO_PARTITION,
-    FM_TLOG_DOWN,    /* Kafka did not answer in time; job->error has the text */
-    FM_TLOG_BUSY,    /* too much waits already */
+    FM_TLOG_DOWN, /* Kafka did not answer in time; job->error has the text */
+    FM_TLOG_BUSY, /* too much waits already */
     FM_TLOG_STOPPING,
-    FM_TLOG_FAILED   /* job->error has the text */
+    FM_TLOG_FAILED /* job->error has the text */
 };
 
 /* The record is the job's caller's; the store copies what it keeps. */
@@ -43,7 +43,7 @@ struct fm_tlog_verdict {
     int32_t partition;
     int64_t offset;
     int error_code; /* 0: stored. Preset by the caller: the store leaves the record alone */
-    char *error;    /* heap; NULL with error_code 0 or without memory */
+    char *error; /* heap; NULL with error_code 0 or without memory */
 };
 
 struct fm_tlog_stored {
@@ -61,13 +61,14 @@ enum { FM_TLOG_NAME_MAX = 249 }; /* Kafka's limit */
 
 struct fm_tlog_job {
     enum fm_tlog_op op;
-    char topic[1024];  /* as asked for, cut; may be no legal name */
+    char topic[1024]; /* as asked for, cut; may be no legal name */
     int32_t partition; /* READ */
     struct fm_tlog_record *records;
     struct fm_tlog_verdict *verdicts; /* n, zeroed or preset */
     size_t n;
     int64_t offset; /* READ: first wanted; below the beginning: the beginning */
-    size_t max;     /* READ: records at most */
+    size_t max; /* READ: records at most */
+    bool want_limit; /* TOPIC: max_message_bytes too, which may cost another question */
     void (*emit_name)(struct fm_tlog_job *job, const char *name);
     void (*emit_record)(struct fm_tlog_job *job, const struct fm_tlog_stored *record);
     void (*done)(struct fm_tlog_job *job);

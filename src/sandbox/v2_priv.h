@@ -24,7 +24,7 @@ struct fm_v2_request { /* all borrowed, the body until the job is done; NULL: ab
 struct fm_v2_reply {
     unsigned status;
     const char *content_type; /* static; NULL: none is sent */
-    const char *header;       /* static; one more line; NULL: none */
+    const char *header; /* static; one more line; NULL: none */
     struct fm_buf body;
 };
 

@@ -16,7 +16,7 @@ struct parse {
     struct fm_v2 *v2;
     struct fm_jscan s;
     size_t utf8_end; /* the body is valid UTF-8 up to here */
-    size_t cap;      /* of job.records */
+    size_t cap; /* of job.records */
     int32_t partition;
     bool negative;
     bool seen; /* a member "records" */
@@ -135,8 +135,9 @@ static bool take_partition(struct parse *p, struct fm_tlog_record *record)
     if (token == FM_J_NULL)
         return true;
     if (token != FM_J_NUMBER || !fm_jscan_i64(&p->s, &v) || v > INT32_MAX || v < INT32_MIN) {
-        fm_v2_error(&p->v2->reply, 400, 400,
-                    "Cannot deserialize value of type `java.lang.Integer`: partition is no integer");
+        fm_v2_error(
+            &p->v2->reply, 400, 400,
+            "Cannot deserialize value of type `java.lang.Integer`: partition is no integer");
         return false;
     }
     if (v < 0)
