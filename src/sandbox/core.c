@@ -33,6 +33,8 @@ static enum fm_code open_store(struct fm_core *core, const struct fm_sandbox_opt
     if (code == FM_OK && opts->kafka != NULL && opts->data_dir != NULL)
         code = fm_err_set(err, FM_ECONF,
                           "--kafka and --data exclude each other: records go to one place");
+    if (code == FM_OK && opts->kafka != NULL && opts->kafka[0] == '\0')
+        code = fm_err_set(err, FM_ECONF, "--kafka needs the bootstrap servers, HOST:PORT");
     if (code == FM_OK) {
         core->async = opts->kafka != NULL;
         code = opts->kafka != NULL      ? fm_tlog_kafka_open(&core->tlog, &store, err)
