@@ -1,0 +1,487 @@
+/* The group commit. First, in memory and never undone: what is too old or too much is dropped, and
+ * all losses are declared. Then the queued chunks get their numbers; that is undone when the
+ * transaction fails. After a failure the first part is written alone, so that deleting and sending
+ * go on where there is no room for new records. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "spool/spool_priv.h"
+
+enum { APPEND_CACHE = 2 * 1024 * 1024, WAL_CEILING = 4 * 1024 * 1024, BACKOFF_MAX_MS = 5000 };
+
+int64_t spool_line_ms(const struct fm_spool *sp)
+{
+    return sp->line_base_ms + (fm_clock_ms() - sp->line_from_ms);
+}
+
+/* ---- room ---- */
+
+static bool may_drop(const struct row *row)
+{
+    return row->stored && row->held == 0 && row->kind != ROW_GAP && row->kind != ROW_FIRST;
+}
+
+static enum fm_code drop_old(struct fm_spool *sp, struct fm_err *err)
+{
+    if (sp->opts.max_age_ms <= 0)
+        return FM_OK;
+    int64_t before = spool_line_ms(sp) - sp->opts.max_age_ms;
+    struct row *next;
+    for (struct row *row = sp->head; row != NULL && row->born_ms < before; row = next) {
+        next = row->next;
+        if (may_drop(row))
+            FM_TRY(row_lose(sp, row, 0, row->n, FM_GAP_AGE, err));
+    }
+    return FM_OK;
+}
+
+/* Bytes of rows that may be kept. A WAL that cannot be emptied counts. */
+static uint64_t limit_of(const struct fm_spool *sp)
+{
+    uint64_t wal = sp->sizes.wal_bytes;
+    uint64_t extra = wal > 2 * WAL_CEILING ? wal - 2 * WAL_CEILING : 0;
+    return extra < sp->opts.max_size ? sp->opts.max_size - extra : 0;
+}
+
+static enum fm_code drop_oldest(struct fm_spool *sp, uint64_t incoming, uint64_t limit,
+                                struct fm_err *err)
+{
+    struct row *next;
+    for (struct row *row = sp->head; row != NULL && sp->cost + incoming > limit; row = next) {
+        next = row->next;
+        if (may_drop(row))
+            FM_TRY(row_lose(sp, row, 0, row->n, FM_GAP_FULL, err));
+    }
+    return FM_OK;
+}
+
+static void give_back_bytes(struct fm_spool *sp, size_t bytes)
+{
+    (void)pthread_mutex_lock(&sp->lock);
+    sp->queue_bytes -= bytes;
+    (void)pthread_mutex_unlock(&sp->lock);
+}
+
+/* n numbers without rows. */
+static enum fm_code lose_unborn(struct fm_spool *sp, const char *topic, uint64_t n,
+                                enum fm_gap_reason reason, int64_t time_ms, struct fm_err *err)
+{
+    struct stream *s;
+    FM_TRY(stream_current(sp, topic, &s, err));
+    FM_TRY(loss_add(sp, s, (int64_t)s->assigned + 1, (int64_t)(s->assigned + n), (int64_t)n, reason,
+                    time_ms, err));
+    s->assigned += n;
+    s->lost += n;
+    return FM_OK;
+}
+
+/* Drop a chunk that was never stored. */
+static enum fm_code refuse(struct fm_spool *sp, struct op *op, struct fm_err *err)
+{
+    size_t at = 0, n = fm_chunk_count(op->chunk);
+    struct fm_record rec = {0};
+    (void)!fm_chunk_next(op->chunk, &at, &rec, NULL);
+    FM_TRY(lose_unborn(sp, fm_chunk_topic(op->chunk), n, FM_GAP_FULL, rec.time_ms, err));
+    sp->last_drop_ms = fm_clock_ms();
+    return FM_OK;
+}
+
+/* Decide which of the queued chunks go into this commit: *take of them, from the front. */
+static enum fm_code make_room(struct fm_spool *sp, size_t *take, struct fm_err *err)
+{
+    struct op_list keep = {.head = NULL};
+    keep.tail = &keep.head;
+    uint64_t incoming = 0, limit = limit_of(sp);
+    bool blocked = false;
+    enum fm_code code = FM_OK;
+    struct op *op;
+    *take = 0;
+    if (sp->opts.on_full == FM_SPOOL_DROP_OLDEST)
+        FM_TRY(drop_oldest(sp, 0, limit, err)); /* a limit that was lowered */
+    while ((op = op_pop(&sp->appends)) != NULL) {
+        uint64_t cost = row_cost(sp, op->bytes);
+        if (code == FM_OK && sp->opts.on_full == FM_SPOOL_DROP_OLDEST && cost <= limit)
+            code = drop_oldest(sp, incoming + cost, limit, err);
+        bool fits = sp->cost + incoming + cost <= limit;
+        blocked = blocked || (!fits && cost <= limit && sp->opts.on_full == FM_SPOOL_BLOCK);
+        if (fits || blocked || code != FM_OK) {
+            *take += fits && !blocked;
+            incoming += fits && !blocked ? cost : 0;
+            op_push(&keep, op);
+            continue;
+        }
+        code = refuse(sp, op, err);
+        if (code != FM_OK) {
+            op_push(&keep, op);
+            continue;
+        }
+        struct fm_err why;
+        give_back_bytes(sp, op->bytes);
+        sp->append_bytes -= op->bytes;
+        op_done(sp, op, fm_err_set(&why, FM_EFULL, "the spool is full"), &why);
+    }
+    sp->appends = keep;
+    if (keep.head == NULL)
+        sp->appends.tail = &sp->appends.head;
+    (void)pthread_mutex_lock(&sp->lock);
+    sp->blocked = blocked;
+    (void)pthread_mutex_unlock(&sp->lock);
+    return code;
+}
+
+/* Everything that is decided in memory before numbers are given. */
+static enum fm_code prepare(struct fm_spool *sp, size_t *take, struct fm_err *err)
+{
+    batches_release(sp);
+    FM_TRY(drop_old(sp, err));
+    FM_TRY(make_room(sp, take, err));
+    size_t i = 0;
+    for (struct op *op = sp->appends.head; op != NULL && i < *take; op = op->next, i++) {
+        struct stream *s;
+        FM_TRY(stream_current(sp, fm_chunk_topic(op->chunk), &s, err));
+    }
+    return losses_declare(sp, err);
+}
+
+/* ---- numbers ---- */
+
+static enum fm_code number(struct fm_spool *sp, struct op *op, struct fm_err *err)
+{
+    struct stream *s;
+    struct row *row;
+    FM_TRY(stream_current(sp, fm_chunk_topic(op->chunk), &s, err));
+    size_t n = fm_chunk_count(op->chunk), at = 0;
+    FM_TRY(row_new(&row, s, s->assigned + 1, (uint32_t)n, err));
+    struct fm_record rec = {0};
+    (void)!fm_chunk_next(op->chunk, &at, &rec, NULL);
+    row->time_ms = rec.time_ms;
+    row->born_ms = spool_line_ms(sp);
+    row->bytes = (uint32_t)op->bytes;
+    row->cost = row_cost(sp, op->bytes);
+    row->loaded = loaded_new(op->chunk);
+    enum fm_code code = row->loaded != NULL ? row_link(sp, row, err) : fm_err_nomem(err);
+    if (code != FM_OK) {
+        free(row->loaded);
+        row->loaded = NULL;
+        row_free(sp, row);
+        return code;
+    }
+    s->assigned += n;
+    s->dirty = true;
+    op->row = row;
+    return FM_OK;
+}
+
+/* Undo the numbers of the first n queued chunks, the last one first. */
+static void unnumber(struct fm_spool *sp, size_t n)
+{
+    for (; n > 0; n--) {
+        struct op *op = sp->appends.head;
+        for (size_t i = 1; i < n; i++)
+            op = op->next;
+        struct row *row = op->row;
+        row->stream->assigned -= row->n;
+        row->stream->dirty = true;
+        free(row->loaded); /* the chunk stays with the operation */
+        row->loaded = NULL;
+        sp->next_row = row->id;
+        row_unlink(sp, row);
+        row_free(sp, row);
+        op->row = NULL;
+    }
+}
+
+/* ---- writing ---- */
+
+static enum fm_code write_row(struct fm_spool *sp, const struct row *row, struct fm_err *err)
+{
+    if (row->out)
+        return store_drop_row(sp->store, row->id, err);
+    if (row->stored)
+        return store_mark_row(sp->store, row, err);
+    if (row->loaded != NULL)
+        return store_put_row(sp->store, row, row->loaded->chunk, err);
+    struct fm_chunk *chunk = NULL;
+    if (sp->old_store == NULL)
+        return fm_err_set(err, FM_EBUG, "a row has no bytes to be stored");
+    FM_TRY(store_row_body(sp->old_store, row->id, &chunk, err));
+    enum fm_code code = store_put_row(sp->store, row, chunk, err);
+    fm_chunk_free(chunk);
+    return code;
+}
+
+static enum fm_code write_all(struct fm_spool *sp, size_t n_new, struct fm_err *err)
+{
+    if (sp->resync)
+        FM_TRY(store_resync(sp->store, sp->resync_row, err));
+    for (const struct row *row = sp->dirty; row != NULL; row = row->dirty_next)
+        FM_TRY(write_row(sp, row, err));
+    for (const struct op *op = sp->appends.head; op != NULL && n_new > 0; op = op->next, n_new--)
+        FM_TRY(write_row(sp, op->row, err));
+    for (const struct dead *d = sp->dead_dirty; d != NULL; d = d->dirty_next)
+        FM_TRY(d->out ? store_drop_dead(sp->store, d->id, err)
+                      : store_put_dead(sp->store, d, err));
+    for (size_t i = 0; i < sp->n_streams; i++) {
+        if (sp->streams[i]->dirty)
+            FM_TRY(store_put_stream(sp->store, sp->streams[i], spool_line_ms(sp), err));
+    }
+    return FM_OK;
+}
+
+static enum fm_code transaction(struct fm_spool *sp, size_t n_new, struct fm_err *err)
+{
+    if (sp->dir == NULL)
+        return FM_OK;
+    if (sp->identity_dirty && identity_write(sp, NULL) == FM_OK)
+        sp->identity_dirty = false; /* if not: it only helps after damage, and is tried again */
+    FM_TRY(store_begin(sp->store, err));
+    enum fm_code code = write_all(sp, n_new, err);
+    if (code == FM_OK)
+        code = store_commit(sp->store, err);
+    if (code != FM_OK)
+        store_rollback(sp->store);
+    return code;
+}
+
+static void row_is_stored(struct fm_spool *sp, struct row *row)
+{
+    row->stored = true;
+    if (sp->dir == NULL || row->loaded == NULL)
+        return;
+    if (sp->cached + row->bytes <= APPEND_CACHE) {
+        sp->cached += row->bytes;
+        return;
+    }
+    loaded_unref(row->loaded);
+    row->loaded = NULL;
+}
+
+static void clean(struct fm_spool *sp)
+{
+    sp->resync = false;
+    while (sp->dirty != NULL) {
+        struct row *row = sp->dirty;
+        sp->dirty = row->dirty_next;
+        row->dirty = false;
+        if (row->out)
+            row_free(sp, row);
+        else if (!row->stored)
+            row_is_stored(sp, row);
+    }
+    while (sp->dead_dirty != NULL) {
+        struct dead *d = sp->dead_dirty;
+        sp->dead_dirty = d->dirty_next;
+        d->dirty = false;
+        d->stored = true;
+        if (d->out) {
+            dead_free(sp, d);
+        } else if (sp->dir != NULL) {
+            loaded_unref(d->loaded);
+            free(d->reason);
+            d->loaded = NULL;
+            d->reason = NULL;
+        }
+    }
+    for (size_t i = 0; i < sp->n_streams; i++) {
+        assert(stream_balanced(sp->streams[i]));
+        sp->streams[i]->dirty = false;
+    }
+    sp->changed = false;
+}
+
+static void finish(struct fm_spool *sp, size_t n_new)
+{
+    for (; n_new > 0; n_new--) {
+        struct op *op = op_pop(&sp->appends);
+        struct row *row = op->row;
+        row_is_stored(sp, row);
+        op->chunk = NULL;
+        op->row = NULL;
+        memcpy(op->stream, row->stream->name, sizeof op->stream);
+        op->first = row->first;
+        op->last = row->first + row->n - 1;
+        give_back_bytes(sp, op->bytes);
+        sp->append_bytes -= op->bytes;
+        op_done(sp, op, FM_OK, NULL);
+    }
+    sp->seen = true;
+}
+
+/* ---- the whole ---- */
+
+static enum fm_code commit_new(struct fm_spool *sp, size_t take, struct fm_err *err)
+{
+    size_t n = 0;
+    enum fm_code code = FM_OK;
+    for (struct op *op = sp->appends.head; op != NULL && n < take && code == FM_OK; op = op->next) {
+        code = number(sp, op, err);
+        n += code == FM_OK;
+    }
+    if (n == 0 && code != FM_OK)
+        return code;
+    if (n == 0 && !sp->changed)
+        return FM_OK;
+    code = transaction(sp, n, err);
+    if (code != FM_OK) {
+        unnumber(sp, n);
+        sp->resync_row = sp->resync && sp->resync_row < sp->next_row ? sp->resync_row : sp->next_row;
+        sp->resync = true;
+        return code;
+    }
+    clean(sp);
+    finish(sp, n);
+    return FM_OK;
+}
+
+/* What a failure asks for, before the next try. */
+static void recover(struct fm_spool *sp, enum fm_code code, const struct fm_err *why)
+{
+    struct fm_err err;
+    int64_t wait = (int64_t)50 << (sp->failures < 7 ? sp->failures : 7);
+    bool full = sp->store != NULL && store_was_full(sp->store);
+    bool io = sp->store != NULL && code == FM_ESYS && store_was_io(sp->store);
+    sp->failures++;
+    sp->commit_failures++;
+    sp->disk_full = full;
+    (void)strncpy(sp->error, fm_err_text(why), sizeof sp->error - 1);
+    fm_log_limited(sp->opts.log, FM_LOG_ERROR, "spool commit", "spool: cannot commit: %s",
+                   fm_err_text(why));
+    if (full)
+        reserve_give_up(sp);
+    if (code == FM_EDAMAGE || io) {
+        if (spool_reopen_store(sp, code == FM_EDAMAGE, &err) != FM_OK)
+            fm_log_limited(sp->opts.log, FM_LOG_ERROR, "spool reopen", "spool: %s",
+                           fm_err_text(&err));
+    }
+    sp->retry_ms = fm_clock_ms() + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
+    sp->seen = true;
+}
+
+enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
+{
+    size_t take = 0;
+    enum fm_code code = FM_OK;
+    struct fm_err why = {0};
+    if (sp->dir != NULL && sp->store == NULL)
+        code = spool_reopen_store(sp, false, &why);
+    if (code == FM_OK)
+        code = prepare(sp, &take, &why);
+    if (code == FM_OK && sp->failures > 0 && sp->changed)
+        code = commit_new(sp, 0, &why); /* deleting first: it must not depend on free space */
+    if (code == FM_OK)
+        code = commit_new(sp, take, &why);
+    if (code != FM_OK) {
+        recover(sp, code, &why);
+        if (err != NULL)
+            *err = why;
+        return code;
+    }
+    sp->failures = 0;
+    sp->retry_ms = 0;
+    sp->due_ms = 0;
+    sp->disk_full = false;
+    sp->error[0] = '\0';
+    sp->commits++;
+    store_close(sp->old_store, false);
+    sp->old_store = NULL;
+    if (sp->store != NULL && store_checkpoint(sp->store, false, &why) != FM_OK)
+        recover(sp, FM_ESYS, &why);
+    if (sp->store != NULL)
+        store_sizes(sp->store, &sp->sizes);
+    sp->idle_ms = sp->store != NULL ? fm_clock_ms() + 250 : 0;
+    return FM_OK;
+}
+
+void spool_housekeeping(struct fm_spool *sp)
+{
+    int64_t now = fm_clock_ms();
+    if (sp->reserve_given && now >= sp->reserve_try_ms && sp->failures == 0)
+        reserve_rebuild(sp);
+    if (sp->idle_ms == 0 || now < sp->idle_ms)
+        return;
+    sp->idle_ms = 0;
+    if (sp->store == NULL || sp->failures > 0)
+        return;
+    /* Space goes back to the system in small steps, while nobody waits. */
+    if (store_vacuum(sp->store, 512))
+        sp->idle_ms = now + 1;
+    else
+        (void)!store_checkpoint(sp->store, sp->n_pending == 0, NULL);
+    store_sizes(sp->store, &sp->sizes);
+    sp->seen = true;
+}
+
+/* ---- what others see ---- */
+
+static void publish_streams(const struct fm_spool *sp, struct fm_spool_stats *out)
+{
+    size_t max = sizeof out->streams / sizeof *out->streams;
+    for (int current = 1; current >= 0; current--) {
+        for (size_t i = sp->n_streams; i > 0 && out->n_streams < max; i--) {
+            const struct stream *s = sp->streams[i - 1];
+            if ((s->topic->current == s && !s->ended) != (current == 1))
+                continue;
+            struct fm_spool_stream *o = &out->streams[out->n_streams++];
+            memcpy(o->stream, s->name, sizeof o->stream);
+            memcpy(o->topic, s->topic->name, sizeof o->topic);
+            o->current = current == 1;
+            o->assigned = s->assigned;
+            o->delivered = s->delivered;
+            o->pending = s->pending;
+            o->lost = s->lost;
+            o->dead = s->dead;
+        }
+    }
+}
+
+static struct fm_spool_topic *topics_now(const struct fm_spool *sp, size_t *n)
+{
+    struct fm_spool_topic *list = calloc(sp->n_topics + 1, sizeof *list);
+    *n = 0;
+    for (size_t i = 0; list != NULL && i < sp->n_topics; i++) {
+        const struct topic *t = sp->topic_list[i];
+        if (t->pending == 0 || !t->head->stored)
+            continue;
+        struct fm_spool_topic *o = &list[(*n)++];
+        memcpy(o->topic, t->name, sizeof o->topic);
+        o->pending = t->pending;
+        o->oldest_ms = t->head->time_ms;
+    }
+    return list;
+}
+
+void spool_publish(struct fm_spool *sp)
+{
+    struct fm_spool_stats now = {.records = sp->n_pending,
+                                 .bytes = sp->bytes,
+                                 .oldest_ms = sp->head != NULL ? sp->head->time_ms : 0,
+                                 .durable = sp->dir != NULL && sp->opts.sync_full && !sp->on_tmpfs,
+                                 .dead_records = sp->n_dead,
+                                 .dead_bytes = sp->dead_bytes,
+                                 .last_drop_ms = sp->last_drop_ms,
+                                 .last_dead_ms = sp->last_dead_ms,
+                                 .commits = sp->commits,
+                                 .commit_failures = sp->commit_failures};
+    now.disk_bytes = sp->sizes.pages * sp->sizes.page_size + sp->sizes.wal_bytes;
+    memcpy(now.error, sp->error, sizeof now.error);
+    for (size_t i = 0; i < sp->n_streams; i++)
+        now.lost_total += sp->streams[i]->lost;
+    publish_streams(sp, &now);
+    size_t n;
+    struct fm_spool_topic *topics = topics_now(sp, &n);
+    (void)pthread_mutex_lock(&sp->lock);
+    if (sp->stats.last_drop_ms > now.last_drop_ms)
+        now.last_drop_ms = sp->stats.last_drop_ms; /* a refusal by fm_spool_append() */
+    sp->stats = now;
+    if (topics != NULL) {
+        struct fm_spool_topic *before = sp->topics;
+        sp->topics = topics;
+        sp->n_topics_out = n;
+        topics = before;
+    }
+    (void)pthread_mutex_unlock(&sp->lock);
+    free(topics);
+    sp->seen = false;
+}

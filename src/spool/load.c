@@ -1,0 +1,285 @@
+/* Reading the database back at start, and its upkeep. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "spool/store_priv.h"
+
+enum { WAL_PAGES = 1000 }; /* checkpoint above this: the WAL's ordinary ceiling is 4 MiB */
+
+/* One table being read; next says what became of a row. */
+struct scan {
+    struct store *st;
+    struct fm_spool *sp;
+    bool salvage;
+    bool complete;
+    int64_t line_ms;
+};
+
+typedef enum fm_code take_fn(struct scan *scan, sqlite3_stmt *q, struct fm_err *err);
+
+static bool text_into(sqlite3_stmt *q, int col, char *out, size_t size)
+{
+    const char *text = (const char *)sqlite3_column_text(q, col);
+    size_t len = text != NULL ? strlen(text) : 0;
+    if (text == NULL || len >= size)
+        return false;
+    memcpy(out, text, len + 1);
+    return true;
+}
+
+static enum fm_code damaged(const char *what, struct fm_err *err)
+{
+    return fm_err_set(err, FM_EDAMAGE, "the spool's database is damaged: %s", what);
+}
+
+static enum fm_code take_stream(struct scan *scan, sqlite3_stmt *q, struct fm_err *err)
+{
+    char name[FM_STREAM_LEN + 1], topic[TOPIC_SIZE];
+    struct stream *s;
+    struct fm_spool *sp = scan->sp;
+    if (!text_into(q, 1, name, sizeof name) || strlen(name) != FM_STREAM_LEN ||
+        !text_into(q, 2, topic, sizeof topic) || topic[0] == '\0' || stream_find(sp, name) != NULL)
+        return damaged("a stream", err);
+    FM_TRY(stream_add(sp, &s, name, topic, err));
+    s->id = (uint32_t)sqlite3_column_int64(q, 0);
+    bool good = text_into(q, 3, s->agent, sizeof s->agent) &&
+                text_into(q, 4, s->machine, sizeof s->machine) &&
+                text_into(q, 11, s->prev, sizeof s->prev);
+    s->assigned = (uint64_t)sqlite3_column_int64(q, 5);
+    s->delivered = (uint64_t)sqlite3_column_int64(q, 6);
+    s->lost = (uint64_t)sqlite3_column_int64(q, 7);
+    s->dead = (uint64_t)sqlite3_column_int64(q, 8);
+    s->ended = sqlite3_column_int64(q, 9) != 0;
+    s->unknown = sqlite3_column_int64(q, 10) != 0;
+    s->prev_last = sqlite3_column_int64(q, 12);
+    int64_t line = sqlite3_column_int64(q, 13);
+    if (!good || stream_sum(s, line) != sqlite3_column_int64(q, 14)) {
+        sp->n_streams--; /* the last one added */
+        sp->last_stream = NULL;
+        free(s);
+        return damaged("a stream's checksum", err);
+    }
+    if (line > scan->line_ms)
+        scan->line_ms = line;
+    if (s->id >= sp->next_stream)
+        sp->next_stream = s->id + 1;
+    if (!s->ended)
+        s->topic->current = s;
+    return FM_OK;
+}
+
+static struct stream *stream_by_id(struct fm_spool *sp, int64_t id)
+{
+    if (sp->last_stream != NULL && sp->last_stream->id == id)
+        return sp->last_stream;
+    for (size_t i = 0; i < sp->n_streams; i++) {
+        if (sp->streams[i]->id == id)
+            return sp->last_stream = sp->streams[i];
+    }
+    return NULL;
+}
+
+static bool take_gone(struct row *row, sqlite3_stmt *q, int col)
+{
+    const void *bits = sqlite3_column_blob(q, col);
+    size_t len = (size_t)sqlite3_column_bytes(q, col);
+    if (len == 0)
+        return true;
+    if (bits == NULL || len != (row->n + 63) / 64 * 8)
+        return false;
+    memcpy(row->gone, bits, len);
+    if (row->n % 64 != 0 && row->gone[row->n / 64] >> (row->n % 64) != 0)
+        return false;
+    for (size_t i = 0; i < len / 8; i++)
+        row->n_gone += (uint32_t)__builtin_popcountll(row->gone[i]);
+    return row->n_gone < row->n;
+}
+
+static bool take_row_gap(struct row *row, sqlite3_stmt *q, int col)
+{
+    const void *data = sqlite3_column_blob(q, col);
+    if (data == NULL)
+        return row->kind != ROW_GAP;
+    row->gap = malloc(sizeof *row->gap);
+    return row->gap != NULL &&
+           take_gap(data, (size_t)sqlite3_column_bytes(q, col), row->gap);
+}
+
+static enum fm_code take_row(struct scan *scan, sqlite3_stmt *q, struct fm_err *err)
+{
+    struct fm_spool *sp = scan->sp;
+    struct stream *s = stream_by_id(sp, sqlite3_column_int64(q, 1));
+    int64_t id = sqlite3_column_int64(q, 0), n = sqlite3_column_int64(q, 3);
+    int64_t first = sqlite3_column_int64(q, 2), bytes = sqlite3_column_int64(q, 6);
+    int64_t kind = sqlite3_column_int64(q, 7);
+    if (s == NULL || id <= 0 || n <= 0 || n > INT32_MAX || first <= 0 || bytes <= 0 ||
+        bytes < n || bytes > INT32_MAX || kind < ROW_DATA || kind > ROW_RETRIED)
+        return damaged("a row", err);
+    struct row *row;
+    FM_TRY(row_new(&row, s, (uint64_t)first, (uint32_t)n, err));
+    row->id = (uint64_t)id;
+    row->time_ms = sqlite3_column_int64(q, 4);
+    row->born_ms = sqlite3_column_int64(q, 5);
+    row->bytes = (uint32_t)bytes;
+    row->kind = (enum row_kind)kind;
+    row->cost = row_cost(sp, row->bytes);
+    row->stored = true;
+    unsigned char gap[GAP_BYTES];
+    if (!take_gone(row, q, 8) || !take_row_gap(row, q, 9) ||
+        row_sum(row, gap, put_gap(row->gap, gap)) != sqlite3_column_int64(q, 10)) {
+        row_free(sp, row);
+        return damaged("a row's checksum", err);
+    }
+    enum fm_code code = row_link(sp, row, err);
+    if (code != FM_OK)
+        row_free(sp, row);
+    return code;
+}
+
+static enum fm_code take_dead(struct scan *scan, sqlite3_stmt *q, struct fm_err *err)
+{
+    struct stream *s = stream_by_id(scan->sp, sqlite3_column_int64(q, 1));
+    int64_t id = sqlite3_column_int64(q, 0);
+    if (s == NULL || id <= 0)
+        return damaged("a dead letter", err);
+    struct dead *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return fm_err_nomem(err);
+    *d = (struct dead){.id = (uint64_t)id,
+                       .stream = s,
+                       .seq = (uint64_t)sqlite3_column_int64(q, 2),
+                       .dead_ms = sqlite3_column_int64(q, 3),
+                       .bytes = (uint64_t)sqlite3_column_int64(q, 4),
+                       .stored = true};
+    if (dead_sum(d) != sqlite3_column_int64(q, 5)) {
+        free(d);
+        return damaged("a dead letter's checksum", err);
+    }
+    dead_link(scan->sp, d);
+    return FM_OK;
+}
+
+/* Walk over a table; in salvage past what cannot be read: behind a damaged page it goes on with
+ * the next id that can be found. */
+static enum fm_code walk(struct scan *scan, const char *text, take_fn *take, struct fm_err *err)
+{
+    int64_t after = INT64_MIN, step = 1;
+    for (unsigned tries = 0; tries < 200; tries++) {
+        sqlite3_stmt *q = NULL;
+        int rc = sqlite3_prepare_v2(scan->st->db, text, -1, &q, NULL);
+        if (rc == SQLITE_OK)
+            (void)sqlite3_bind_int64(q, 1, after);
+        while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+            rc = SQLITE_OK;
+            after = sqlite3_column_int64(q, 0);
+            step = 1;
+            enum fm_code code = take(scan, q, err);
+            if (code == FM_EDAMAGE && scan->salvage) {
+                scan->complete = false;
+            } else if (code != FM_OK) {
+                (void)sqlite3_finalize(q);
+                return code;
+            }
+        }
+        (void)sqlite3_finalize(q);
+        if (rc == SQLITE_DONE)
+            return FM_OK;
+        if (!scan->salvage)
+            return store_fail(scan->st, (rc & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : rc,
+                              "reading the spool", err);
+        scan->complete = false;
+        after = after < 0 ? 0 : after;
+        if (after > INT64_MAX - step)
+            return FM_OK;
+        after += step;
+        step = step > INT64_MAX / 4 ? step : step * 2;
+        if (step > 1 << 24)
+            return FM_OK;
+    }
+    return FM_OK;
+}
+
+enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage, bool *complete,
+                        struct fm_err *err)
+{
+    struct scan scan = {.st = st, .sp = sp, .salvage = salvage, .complete = true};
+    FM_TRY(walk(&scan,
+                "SELECT id,name,topic,agent,machine,assigned,delivered,lost,dead,ended,unknown,prev,"
+                "prev_last,line,crc FROM stream WHERE id>? ORDER BY id",
+                take_stream, err));
+    FM_TRY(walk(&scan,
+                "SELECT id,stream,first,n,time,born,bytes,kind,gone,gap,crc FROM row WHERE id>?"
+                " ORDER BY id",
+                take_row, err));
+    FM_TRY(walk(&scan, "SELECT id,stream,seq,time,bytes,crc FROM dead WHERE id>? ORDER BY id",
+                take_dead, err));
+    sp->line_base_ms = scan.line_ms;
+    sp->line_from_ms = fm_clock_ms();
+    if (!salvage) {
+        for (size_t i = 0; i < sp->n_streams; i++) {
+            if (!stream_balanced(sp->streams[i]))
+                return damaged("the numbers of a stream do not add up", err);
+        }
+    }
+    *complete = scan.complete;
+    return FM_OK;
+}
+
+/* ---- upkeep ---- */
+
+enum fm_code store_checkpoint(struct store *st, bool always, struct fm_err *err)
+{
+    if (!always && st->wal_pages < WAL_PAGES)
+        return FM_OK;
+    int in_wal = 0, done = 0;
+    int rc = sqlite3_wal_checkpoint_v2(st->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &in_wal, &done);
+    if (rc == SQLITE_OK)
+        st->wal_pages = 0;
+    /* Somebody reads the database: the WAL grows until that ends. */
+    if (rc == SQLITE_OK || rc == SQLITE_BUSY)
+        return FM_OK;
+    return store_fail(st, rc, "spool checkpoint", err);
+}
+
+bool store_vacuum(struct store *st, unsigned n)
+{
+    if (store_ask(st, "PRAGMA freelist_count") < 64)
+        return false;
+    char text[64];
+    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA incremental_vacuum(%u)", n);
+    return store_exec(st, text, NULL) == FM_OK && store_ask(st, "PRAGMA freelist_count") >= 64;
+}
+
+void store_sizes(struct store *st, struct store_sizes *out)
+{
+    *out = (struct store_sizes){.pages = (uint64_t)store_ask(st, "PRAGMA page_count"),
+                                .free_pages = (uint64_t)store_ask(st, "PRAGMA freelist_count"),
+                                .page_size = (uint64_t)store_ask(st, "PRAGMA page_size"),
+                                .wal_bytes = (uint64_t)st->wal_pages * 4120};
+}
+
+bool store_was_full(const struct store *st)
+{
+    return st->was_full;
+}
+
+bool store_was_io(const struct store *st)
+{
+    return st->was_io;
+}
+
+enum fm_code store_check(struct store *st, struct fm_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(st->db, "PRAGMA quick_check(1)", -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(q, 0) : NULL;
+    bool good = text != NULL && strcmp(text, "ok") == 0;
+    (void)sqlite3_finalize(q);
+    if (good)
+        return FM_OK;
+    return rc == SQLITE_ROW ? damaged("its structure", err)
+                            : store_fail(st, rc, "checking the spool", err);
+}

@@ -1,0 +1,304 @@
+/* Opening the store whatever the folder holds: damage is set aside into one dated folder, what can
+ * still be read is taken over, and the rest is declared. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "spool/spool_priv.h"
+
+static const char *const database_files[] = {"spool.db", "spool.db-wal", "spool.db-shm",
+                                             "spool.db-journal"};
+
+/* ---- the end of the WAL ---- */
+
+static uint32_t word(const unsigned char *p, bool big)
+{
+    return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
+               : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+static void wal_sum(const unsigned char *p, size_t len, bool big, uint32_t sum[2])
+{
+    for (size_t i = 0; i + 8 <= len; i += 8) {
+        sum[0] += word(p + i, big) + sum[1];
+        sum[1] += word(p + i + 4, big) + sum[0];
+    }
+}
+
+/* Whether the WAL holds a whole frame of its own generation that is not valid. SQLite ends the
+ * recovery there without a word, and numbers given in what followed would be given again. A frame
+ * cut by the end of the file is what a kill leaves (SQLite's file format, "WAL Frame Header"). */
+static bool wal_is_damaged(struct fm_spool *sp)
+{
+    enum { HEAD = 32, FRAME_HEAD = 24, PAGE_MAX = 65536 };
+    FM_AUTO(fm_auto_close)
+    int fd = openat(sp->dir_fd, "spool.db-wal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    unsigned char head[HEAD];
+    if (fd < 0)
+        return false;
+    ssize_t got = pread(fd, head, sizeof head, 0);
+    if (got < HEAD)
+        return false;
+    uint32_t magic = word(head, true), page = word(head + 8, true), sum[2] = {0, 0};
+    bool big = (magic & 1) != 0;
+    if ((magic & ~1u) != 0x377f0682 || page < 512 || page > PAGE_MAX || (page & (page - 1)) != 0)
+        return true;
+    wal_sum(head, 24, big, sum);
+    if (sum[0] != word(head + 24, true) || sum[1] != word(head + 28, true))
+        return true;
+    FM_AUTO(fm_auto_free) unsigned char *frame = malloc(FRAME_HEAD + page);
+    for (off_t at = HEAD; frame != NULL; at += FRAME_HEAD + (off_t)page) {
+        if (pread(fd, frame, FRAME_HEAD + page, at) != (ssize_t)(FRAME_HEAD + page))
+            return false;
+        if (memcmp(frame + 8, head + 16, 8) != 0)
+            return true; /* we truncate at each checkpoint: no older generation lies behind */
+        wal_sum(frame, 8, big, sum);
+        wal_sum(frame + FRAME_HEAD, page, big, sum);
+        if (sum[0] != word(frame + 16, true) || sum[1] != word(frame + 20, true))
+            return true;
+    }
+    return false;
+}
+
+/* ---- setting aside ---- */
+
+static enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err)
+{
+    time_t now = (time_t)(fm_wall_ms() / 1000);
+    struct tm tm = {0};
+    char stamp[32] = "", name[64];
+    if (gmtime_r(&now, &tm) != NULL)
+        (void)strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    int made = -1;
+    for (int i = 0; i < 1000 && made != 0; i++) {
+        (void)snprintf(name, sizeof name, i == 0 ? "damaged-%s" : "damaged-%s-%d", stamp, i);
+        made = mkdirat(sp->dir_fd, name, 0700);
+        if (made != 0 && errno != EEXIST)
+            break;
+    }
+    if (made != 0)
+        return fm_err_sys(err, errno, "cannot set the damaged spool %s aside", sp->dir);
+    (void)!fchmodat(sp->dir_fd, name, 0700, 0);
+    for (size_t i = 0; i < sizeof database_files / sizeof *database_files; i++) {
+        char to[128];
+        (void)snprintf(to, sizeof to, "%s/%s", name, database_files[i]);
+        if (renameat(sp->dir_fd, database_files[i], sp->dir_fd, to) != 0 && errno != ENOENT)
+            return fm_err_sys(err, errno, "cannot set %s/%s aside", sp->dir, database_files[i]);
+    }
+    (void)fsync(sp->dir_fd);
+    if (snprintf(out, size, "%s/%s", sp->dir, name) >= (int)size)
+        return fm_err_set(err, FM_ELIMIT, "the path of the spool is too long");
+    return FM_OK;
+}
+
+/* Records of a row that cannot be read are lost. */
+static enum fm_code sift_row(struct fm_spool *sp, struct row *row, bool exact, struct fm_err *err)
+{
+    struct fm_chunk *chunk = NULL;
+    bool good = sp->old_store != NULL &&
+                store_row_body(sp->old_store, row->id, &chunk, NULL) == FM_OK &&
+                fm_chunk_count(chunk) == row->n &&
+                strcmp(fm_chunk_topic(chunk), row->stream->topic->name) == 0;
+    size_t at = 0;
+    struct fm_record rec;
+    enum fm_code code = FM_OK;
+    uint32_t n = row->n;
+    for (uint32_t i = 0; i < n && code == FM_OK; i++) {
+        if ((good && fm_chunk_next(chunk, &at, &rec, NULL) == FM_OK) || row_is_gone(row, i))
+            continue;
+        bool last = row->n_gone + 1 == n;
+        if (exact) {
+            code = row_lose(sp, row, i, 1, FM_GAP_DAMAGE, err);
+        } else {
+            row->stream->lost++;
+            row_take(sp, row, i);
+        }
+        if (last)
+            break;
+    }
+    fm_chunk_free(chunk);
+    return code;
+}
+
+/* Everything in memory is to be written into a new database. */
+static enum fm_code write_anew(struct fm_spool *sp, bool exact, struct fm_err *err)
+{
+    struct row *next;
+    for (struct row *row = sp->head; row != NULL; row = next) {
+        next = row->next;
+        if (row->loaded == NULL)
+            FM_TRY(sift_row(sp, row, exact, err));
+        if (row->out)
+            continue;
+        if (row->stored && row->loaded != NULL && sp->dir != NULL)
+            sp->cached -= row->bytes;
+        row->stored = false;
+        row_dirty(sp, row);
+    }
+    for (struct dead *d = sp->dead_head, *after; d != NULL; d = after) {
+        after = d->next;
+        struct fm_chunk *chunk = NULL;
+        if (d->loaded == NULL && sp->old_store != NULL &&
+            store_dead_body(sp->old_store, d->id, &chunk, &d->reason, NULL) == FM_OK)
+            d->loaded = loaded_new(chunk);
+        if (d->loaded == NULL) {
+            fm_chunk_free(chunk);
+            d->stream->dead--;
+            d->stream->lost++;
+            dead_unlink(sp, d);
+            continue;
+        }
+        d->stored = false;
+        dead_dirty(sp, d);
+    }
+    for (size_t i = 0; i < sp->n_streams; i++)
+        sp->streams[i]->dirty = true;
+    sp->changed = true;
+    sp->resync = false;
+    return FM_OK;
+}
+
+/* The counters of a stream that was salvaged: what is not there any more was lost. */
+static void balance(struct fm_spool *sp, struct stream *s)
+{
+    uint64_t dead = 0;
+    for (const struct dead *d = sp->dead_head; d != NULL; d = d->next)
+        dead += d->stream == s;
+    s->dead = dead;
+    uint64_t there = s->delivered + s->pending + s->lost + s->dead;
+    if (there < s->delivered || there > s->assigned)
+        s->assigned = there; /* the counters themselves are not to be trusted */
+    else
+        s->lost += s->assigned - there;
+    s->unknown = s->ended = s->dirty = true;
+}
+
+/* Whose spool this is: the machine, and the file itself. A copy or a backup put back has another
+ * file, and must not give a number a second time. */
+static void identify(struct fm_spool *sp, const char *machine)
+{
+    struct stat info;
+    machine_id(sp->machine, machine);
+    size_t len = strlen(sp->machine);
+    if (len > MACHINE_SIZE - 20)
+        len = MACHINE_SIZE - 20;
+    if (fstatat(sp->dir_fd, "spool.db", &info, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)snprintf(sp->machine + len, sizeof sp->machine - len, ":%llx",
+                       (unsigned long long)info.st_ino);
+}
+
+static enum fm_code salvage(struct fm_spool *sp, const char *machine, struct fm_err *err)
+{
+    char aside[PATH_MAX];
+    bool fresh = false, ignored;
+    struct fm_err why = *err;
+    FM_TRY(set_aside(sp, aside, sizeof aside, err));
+    fm_log(sp->opts.log, FM_LOG_ERROR, "spool: %s; set aside in %s, what can be read is kept",
+           fm_err_text(&why), aside);
+    index_clear(sp);
+    sp->next_row = sp->next_dead = sp->next_stream = 1;
+    if (store_open(&sp->old_store, aside, false, &fresh, NULL) == FM_OK) {
+        if (store_load(sp->old_store, sp, true, &ignored, err) == FM_ENOMEM)
+            return FM_ENOMEM;
+    }
+    FM_TRY(identity_read(sp, &ignored, err));
+    FM_TRY(store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, err));
+    identify(sp, machine);
+    FM_TRY(write_anew(sp, false, err));
+    for (size_t i = 0; i < sp->n_streams; i++) {
+        struct stream *s = sp->streams[i];
+        bool was_current = !s->ended || s->topic->current == s || s->topic->current == NULL;
+        balance(sp, s);
+        if (was_current) {
+            s->topic->current = s;
+            FM_TRY(loss_add(sp, s, -1, -1, -1, FM_GAP_DAMAGE, 0, err));
+        }
+    }
+    return spool_commit(sp, err);
+}
+
+enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct fm_err *err)
+{
+    struct stat info;
+    struct fm_err why = {0};
+    bool there = fstatat(sp->dir_fd, "spool.db", &info, AT_SYMLINK_NOFOLLOW) == 0;
+    bool fresh = false, complete = true, known = false, torn = there && wal_is_damaged(sp);
+    enum fm_code code;
+    if (torn)
+        code = fm_err_set(&why, FM_EDAMAGE, "the write-ahead log of the spool is damaged");
+    else
+        code = store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, &why);
+    if (code == FM_OK && !fresh)
+        code = store_load(sp->store, sp, false, &complete, &why);
+    if (code == FM_OK && fresh) {
+        FM_TRY(identity_read(sp, &known, err));
+        if (known)
+            code = fm_err_set(&why, FM_EDAMAGE, "the spool's database is missing or empty");
+    }
+    if (code == FM_OK) {
+        identify(sp, machine);
+        (void)fsync(sp->dir_fd);
+        return FM_OK;
+    }
+    if (code != FM_EDAMAGE) {
+        if (err != NULL)
+            *err = why;
+        return code;
+    }
+    store_close(sp->store, false);
+    sp->store = NULL;
+    code = salvage(sp, machine, &why);
+    store_close(sp->old_store, false);
+    sp->old_store = NULL;
+    if (code != FM_OK && err != NULL)
+        *err = why;
+    return code;
+}
+
+enum fm_code spool_reopen_store(struct fm_spool *sp, bool is_damaged, struct fm_err *err)
+{
+    char aside[PATH_MAX];
+    bool fresh = false;
+    if (!is_damaged) {
+        /* After a failed sync the kernel may have forgotten what it said was written. */
+        store_close(sp->store, false);
+        sp->store = NULL;
+        enum fm_code code = store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, err);
+        if (code == FM_OK)
+            code = fresh ? FM_EDAMAGE : store_check(sp->store, err);
+        if (code == FM_OK)
+            return FM_OK;
+        if (code != FM_EDAMAGE) {
+            store_close(sp->store, false);
+            sp->store = NULL;
+            return code;
+        }
+    }
+    store_close(sp->store, false);
+    sp->store = NULL;
+    FM_TRY(set_aside(sp, aside, sizeof aside, err));
+    fm_log(sp->opts.log, FM_LOG_ERROR,
+           "spool: the database was damaged while running; set aside in %s, a new one is written",
+           aside);
+    if (store_open(&sp->old_store, aside, false, &fresh, NULL) != FM_OK)
+        sp->old_store = NULL;
+    FM_TRY(store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, err));
+    char before[MACHINE_SIZE];
+    memcpy(before, sp->machine, sizeof before);
+    sp->machine[strcspn(sp->machine, ":")] = '\0';
+    (void)snprintf(aside, MACHINE_SIZE, "%s", sp->machine);
+    identify(sp, aside);
+    for (size_t i = 0; i < sp->n_streams; i++) { /* the streams go on: their numbers are known */
+        if (strcmp(sp->streams[i]->machine, before) == 0)
+            memcpy(sp->streams[i]->machine, sp->machine, sizeof sp->machine);
+    }
+    return write_anew(sp, true, err);
+}

@@ -1,0 +1,28 @@
+/* spool/store_priv.h - the database connection, for store.c and load.c only. */
+#ifndef FM_SPOOL_STORE_PRIV_H
+#define FM_SPOOL_STORE_PRIV_H
+
+#include <sqlite3.h>
+
+#include "spool/spool_priv.h"
+
+enum statement {
+    ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_PUT_ROW, ST_PUT_BODY, ST_MARK_ROW, ST_DROP_ROW,
+    ST_DROP_BODY, ST_PUT_STREAM, ST_PUT_DEAD, ST_PUT_DEAD_BODY, ST_DROP_DEAD, ST_DROP_DEAD_BODY,
+    ST_BODY, ST_DEAD_BODY, ST_COUNT
+};
+
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *st[ST_COUNT];
+    int wal_pages;
+    bool was_full, was_io; /* of the last error */
+};
+
+/* Turn SQLite's answer into ours. */
+enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_err *err);
+FM_MUST_USE enum fm_code store_exec(struct store *st, const char *text, struct fm_err *err);
+/* The first column of the first row, 0 if there is none. */
+int64_t store_ask(struct store *st, const char *text);
+
+#endif
