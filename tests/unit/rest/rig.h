@@ -1,0 +1,88 @@
+/* The rig for the sender: a spool in memory that keeps books on every record, and a scripted REST
+ * proxy with a ledger of what it stored and which verdict it gave before it answered. */
+#ifndef FM_TEST_REST_RIG_H
+#define FM_TEST_REST_RIG_H
+
+#include "rest/rest.h"
+
+/* ---- spool ---- */
+
+enum fate { FATE_PENDING, FATE_DELIVERED, FATE_DEAD };
+
+struct fm_spool *spool_new(void);
+void spool_free(struct fm_spool *spool);
+/** n records of a topic; value has about bytes bytes. Seqs go on from 1 over all topics. */
+void spool_add(struct fm_spool *spool, const char *topic, size_t n, size_t bytes,
+               enum fm_record_kind kind);
+enum fate spool_fate(struct fm_spool *spool, uint64_t seq);
+size_t spool_count(struct fm_spool *spool, enum fate fate);
+size_t spool_assigned(struct fm_spool *spool);
+const char *spool_reason(struct fm_spool *spool, uint64_t seq); /* of a dead one */
+
+/* ---- proxy ---- */
+
+struct mock;
+
+struct mock_request {
+    bool post;
+    unsigned nth;      /* of its method, from 1 */
+    unsigned conn;     /* connection, from 1 */
+    char topic[256];
+    size_t n;          /* records */
+    const uint64_t *seq;
+    size_t body_len;
+    const char *head;
+};
+
+enum mock_how { MOCK_ANSWER, MOCK_RESET, MOCK_CLOSE, MOCK_HANG };
+
+/* What the proxy does. Before the script runs, it is set up to accept everything. */
+struct mock_reply {
+    unsigned status;
+    char *body;           /* replaced by mock_body(); freed by the mock */
+    const char *headers;  /* further lines, each ended by CRLF */
+    int delay_ms;
+    enum mock_how how;
+    size_t cut;           /* send only so many bytes of the answer, then close; 0: all */
+    bool no_length;       /* no Content-Length; close at the end */
+    bool *stored;         /* [n]: Kafka has it */
+    const char **error;   /* [n]: entry instead of a success, e.g. "50003,text"; NULL: accepted */
+    bool raw;             /* body was set: error[] does not make it */
+};
+
+typedef void mock_fn(struct mock *mock, const struct mock_request *req, struct mock_reply *reply,
+                     void *arg);
+
+struct mock *mock_new(mock_fn *fn, void *arg);
+void mock_free(struct mock *mock);
+const char *mock_url(const struct mock *mock);
+void mock_body(struct mock_reply *reply, unsigned status, const char *body);
+/** The same error for every record ("code,text"); nothing stored. */
+void mock_refuse(const struct mock_request *req, struct mock_reply *reply, const char *error);
+unsigned mock_posts(struct mock *mock);
+unsigned mock_gets(struct mock *mock);
+size_t mock_stored(struct mock *mock);     /* distinct records in the topic */
+size_t mock_repeats(struct mock *mock);    /* records stored more than once, counted each time */
+size_t mock_max_post(struct mock *mock);   /* most records in one request since the last call */
+bool mock_accepted(struct mock *mock, uint64_t seq); /* a verdict "accepted" was sent */
+bool mock_in_order(struct mock *mock);     /* first stores ascend */
+int64_t mock_last_ms(struct mock *mock);   /* fm_clock_ms() of the last request */
+
+/* ---- both ---- */
+
+/** Options with intervals in milliseconds. */
+struct fm_rest_opts rig_opts(struct fm_spool *spool, const char *const *urls, size_t n);
+
+/** Start a sender; asserts. */
+struct fm_rest *rig_start(const struct fm_rest_opts *opts);
+
+/** Wait until cond(arg) holds; asserts on the deadline. */
+void rig_wait(bool (*cond)(void *arg), void *arg, int ms, const char *what);
+void rig_drain(struct fm_rest *rest, unsigned ms);
+void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms);
+struct fm_rest_stats rig_stats(struct fm_rest *rest);
+
+/** P2, P3, P4: delivered only on a verdict, the equation, repeats <= possible duplicates. */
+void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *mock);
+
+#endif

@@ -1,0 +1,299 @@
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "peer.h"
+#include "rig.h"
+
+enum { MAX_SEQ = 20000 };
+
+struct mock {
+    struct peer *peer;
+    mock_fn *fn;
+    void *arg;
+    char url[64];
+    pthread_mutex_t lock;
+    unsigned posts, gets;
+    unsigned char stored[MAX_SEQ]; /* how often */
+    bool accepted[MAX_SEQ];
+    uint64_t order[MAX_SEQ];
+    size_t n_order, repeats, max_post;
+    int64_t last_ms;
+};
+
+static size_t find_seqs(const char *body, uint64_t *seq)
+{
+    size_t n = 0;
+    for (const char *p = body; (p = strstr(p, "\"seq\":")) != NULL; p += 6)
+        seq[n++] = strtoull(p + 6, NULL, 10);
+    return n;
+}
+
+void mock_body(struct mock_reply *reply, unsigned status, const char *body)
+{
+    free(reply->body);
+    reply->body = strdup(body);
+    reply->status = status;
+    reply->raw = true;
+}
+
+void mock_refuse(const struct mock_request *req, struct mock_reply *reply, const char *error)
+{
+    for (size_t i = 0; i < req->n; i++) {
+        reply->error[i] = error;
+        reply->stored[i] = false;
+    }
+}
+
+static void make_body(const struct mock_request *req, struct mock_reply *reply)
+{
+    struct fm_buf b;
+    fm_buf_init(&b, 0);
+    fm_buf_puts(&b, "{\"offsets\":[");
+    for (size_t i = 0; i < req->n; i++) {
+        fm_buf_puts(&b, i > 0 ? "," : "");
+        if (reply->error[i] == NULL) {
+            fm_buf_printf(&b, "{\"partition\":0,\"offset\":%zu,\"error_code\":null,\"error\":null}", i);
+            continue;
+        }
+        const char *comma = strchr(reply->error[i], ',');
+        fm_buf_printf(&b, "{\"partition\":null,\"offset\":null,\"error_code\":%.*s,\"error\":\"%s\"}",
+                      (int)(comma - reply->error[i]), reply->error[i], comma + 1);
+    }
+    fm_buf_puts(&b, "],\"key_schema_id\":null,\"value_schema_id\":null}");
+    free(reply->body);
+    reply->body = fm_buf_take(&b);
+}
+
+/* The ledger is written before anything is answered. */
+static void write_ledger(struct mock *m, const struct mock_request *req,
+                         const struct mock_reply *reply)
+{
+    pthread_mutex_lock(&m->lock);
+    m->last_ms = fm_clock_ms();
+    if (req->n > m->max_post)
+        m->max_post = req->n;
+    for (size_t i = 0; i < req->n; i++) {
+        uint64_t seq = req->seq[i];
+        cr_assert_lt(seq, MAX_SEQ);
+        if (reply->stored[i]) {
+            if (m->stored[seq]++ > 0)
+                m->repeats++;
+            else
+                m->order[m->n_order++] = seq;
+        }
+        if (!reply->raw && reply->error[i] == NULL && reply->how == MOCK_ANSWER && reply->cut == 0 &&
+            (reply->status == 200 || reply->status / 100 == 4))
+            m->accepted[seq] = true;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+static bool send_reply(struct peer_conn *conn, const struct mock_reply *r)
+{
+    if (r->delay_ms > 0)
+        peer_sleep(conn, r->delay_ms);
+    if (r->how == MOCK_RESET)
+        peer_reset(conn);
+    if (r->how == MOCK_HANG)
+        peer_stall(conn, 0);
+    if (r->how != MOCK_ANSWER)
+        return false;
+    struct fm_buf b;
+    fm_buf_init(&b, 0);
+    fm_buf_printf(&b, "HTTP/1.1 %u X\r\nContent-Type: application/vnd.kafka.v2+json\r\n%s",
+                  r->status, r->headers != NULL ? r->headers : "");
+    if (!r->no_length)
+        fm_buf_printf(&b, "Content-Length: %zu\r\n", strlen(r->body));
+    fm_buf_puts(&b, "\r\n");
+    fm_buf_puts(&b, r->body);
+    size_t len = r->cut > 0 && r->cut < b.len ? r->cut : b.len;
+    bool ok = peer_send_bytes(conn, b.data, len);
+    fm_buf_clear(&b);
+    return ok && r->cut == 0 && !r->no_length;
+}
+
+static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct peer_request *in)
+{
+    static const char topic_json[] = "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"},"
+                                     "\"partitions\":[]}";
+    struct mock_request req = {.post = strncmp(in->head, "POST", 4) == 0, .conn = nth,
+                               .body_len = in->body_len, .head = in->head};
+    uint64_t *seq = calloc(in->body_len / 8 + 1, sizeof *seq);
+    const char *at = strstr(in->head, "/topics/");
+    if (at != NULL)
+        sscanf(at + 8, "%255[^/ ]", req.topic);
+    req.n = req.post && in->body != NULL ? find_seqs(in->body, seq) : 0;
+    req.seq = seq;
+    struct mock_reply reply = {.status = 200, .stored = calloc(req.n + 1, sizeof(bool)),
+                               .error = calloc(req.n + 1, sizeof(char *))};
+    for (size_t i = 0; i < req.n; i++)
+        reply.stored[i] = true;
+    pthread_mutex_lock(&m->lock);
+    req.nth = req.post ? ++m->posts : ++m->gets;
+    pthread_mutex_unlock(&m->lock);
+    if (!req.post) {
+        reply.body = strdup(topic_json);
+        reply.raw = true;
+    }
+    if (m->fn != NULL)
+        m->fn(m, &req, &reply, m->arg);
+    if (!reply.raw)
+        make_body(&req, &reply);
+    write_ledger(m, &req, &reply);
+    bool more = send_reply(conn, &reply);
+    free(reply.body);
+    free(reply.stored);
+    free(reply.error);
+    free(seq);
+    return more;
+}
+
+static void script(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    struct peer_request in;
+    bool more = true;
+    while (more && peer_read_request(conn, &in)) {
+        more = serve(arg, conn, nth, &in);
+        peer_request_clear(&in);
+    }
+}
+
+struct mock *mock_new(mock_fn *fn, void *arg)
+{
+    struct mock *m = calloc(1, sizeof *m);
+    pthread_mutex_init(&m->lock, NULL);
+    m->fn = fn;
+    m->arg = arg;
+    m->peer = peer_start(script, m);
+    snprintf(m->url, sizeof m->url, "http://127.0.0.1:%u", peer_port(m->peer));
+    return m;
+}
+
+void mock_free(struct mock *m)
+{
+    peer_stop(m->peer);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+const char *mock_url(const struct mock *m)
+{
+    return m->url;
+}
+
+#define GETTER(type, name, expr)                                                                   \
+    type name(struct mock *m)                                                                      \
+    {                                                                                              \
+        pthread_mutex_lock(&m->lock);                                                              \
+        type v = expr;                                                                             \
+        pthread_mutex_unlock(&m->lock);                                                            \
+        return v;                                                                                  \
+    }
+GETTER(unsigned, mock_posts, m->posts)
+GETTER(unsigned, mock_gets, m->gets)
+GETTER(size_t, mock_stored, m->n_order)
+GETTER(size_t, mock_repeats, m->repeats)
+GETTER(int64_t, mock_last_ms, m->last_ms)
+
+size_t mock_max_post(struct mock *m)
+{
+    pthread_mutex_lock(&m->lock);
+    size_t n = m->max_post;
+    m->max_post = 0;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+bool mock_accepted(struct mock *m, uint64_t seq)
+{
+    pthread_mutex_lock(&m->lock);
+    bool yes = m->accepted[seq];
+    pthread_mutex_unlock(&m->lock);
+    return yes;
+}
+
+bool mock_in_order(struct mock *m)
+{
+    pthread_mutex_lock(&m->lock);
+    bool ok = true;
+    for (size_t i = 1; i < m->n_order; i++)
+        ok = ok && m->order[i] > m->order[i - 1];
+    pthread_mutex_unlock(&m->lock);
+    return ok;
+}
+
+/* ---- both ---- */
+
+struct fm_rest_opts rig_opts(struct fm_spool *spool, const char *const *urls, size_t n)
+{
+    return (struct fm_rest_opts){
+        .spool = spool, .urls = urls, .n_urls = n, .batch_records = 50, .backoff_ms = 20,
+        .max_backoff_ms = 100, .isolate_backoff_ms = 40, .isolate_max_backoff_ms = 200,
+        .suspect_interval_ms = 40, .max_suspects = 20, .hold_interval_ms = 40,
+        .stuck_interval_ms = 60, .connect_timeout_ms = 1000, .timeout_ms = 400,
+        .timeout_single_ms = 500, .probe_timeout_ms = 300};
+}
+
+struct fm_rest *rig_start(const struct fm_rest_opts *opts)
+{
+    struct fm_rest *rest;
+    struct fm_err err = {0};
+    cr_assert_eq(fm_net_init(&err), FM_OK);
+    cr_assert_eq(fm_rest_new(&rest, opts, &err), FM_OK, "%s", err.text);
+    cr_assert_eq(fm_rest_start(rest, &err), FM_OK, "%s", err.text);
+    return rest;
+}
+
+void rig_wait(bool (*cond)(void *arg), void *arg, int ms, const char *what)
+{
+    int64_t limit = fm_clock_ms() + ms;
+    while (!cond(arg)) {
+        cr_assert_lt(fm_clock_ms(), limit, "in vain: %s", what);
+        usleep(2000);
+    }
+}
+
+void rig_drain(struct fm_rest *rest, unsigned ms)
+{
+    struct fm_err err = {0};
+    fm_rest_wakeup(rest);
+    cr_assert_eq(fm_rest_drain(rest, ms, &err), FM_OK, "%s", err.text);
+}
+
+struct fm_rest_stats rig_stats(struct fm_rest *rest)
+{
+    struct fm_rest_stats s;
+    fm_rest_stats_get(rest, &s);
+    return s;
+}
+
+void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms)
+{
+    int64_t limit = fm_clock_ms() + ms;
+    struct fm_rest_stats s;
+    do {
+        cr_assert_lt(fm_clock_ms(), limit, "not in state %s", fm_rest_state_name(state));
+        usleep(1000);
+        s = rig_stats(rest);
+    } while (s.n_topics == 0 || s.topics[0].state != state);
+}
+
+void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *m)
+{
+    struct fm_rest_stats s = rig_stats(rest);
+    size_t delivered = spool_count(spool, FATE_DELIVERED), dead = spool_count(spool, FATE_DEAD);
+    cr_assert_eq(delivered + dead + spool_count(spool, FATE_PENDING), spool_assigned(spool));
+    cr_assert_eq(s.records, delivered, "%zu counted, %zu delivered", (size_t)s.records, delivered);
+    cr_assert_eq(s.dead, dead);
+    for (uint64_t seq = 1; m != NULL && seq <= spool_assigned(spool); seq++)
+        cr_assert(spool_fate(spool, seq) != FATE_DELIVERED || mock_accepted(m, seq),
+                  "record %llu left without a verdict", (unsigned long long)seq);
+    if (m != NULL)
+        cr_assert_leq(mock_repeats(m), s.possible_duplicates, "%zu repeats", mock_repeats(m));
+}
