@@ -502,7 +502,8 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
     answer->reused = call->ready && (connects == 0 || result == CURLE_SEND_FAIL_REWIND);
     size_t sent = on_wire(call);
     /* TLS may have sent a part of what libcurl still counts as unsent. */
-    answer->body_sent = sent > 0 || (call->body_read > 0 && (t->use_tls || t->proxy_tls));
+    answer->body_sent = sent > 0 || (call->body_read > 0 && (t->use_tls || t->proxy_tls)) ||
+                        result == CURLE_SEND_FAIL_REWIND; /* there was something to rewind */
     struct fm_net_end end = {.result = result,
                              .connect_code = answer->connect_status,
                              .status = answer->status,
