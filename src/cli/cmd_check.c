@@ -1,0 +1,353 @@
+/* cli/cmd_check.c - `check [--offline] [--dump]`: says what is wrong before it matters. */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/session.h"
+#include "spool/spool.h"
+
+struct check_opts {
+    bool offline;
+    bool dump;
+};
+
+enum verdict { OK, WARN, FAIL, SKIP };
+
+/** A check at work: the table that grows, and the worst verdict so far. */
+struct work {
+    struct fm_cli *cli;
+    const struct check_opts *opts;
+    struct fm_config *config;
+    struct fm_plan *plan;
+    struct fm_table table;
+    unsigned failures, warnings;
+    bool bad_config;
+};
+
+static const struct fm_column columns[] = {
+    {"what", false, false},   {"name", false, true},   {"step", false, true},
+    {"result", false, false}, {"detail", false, true},
+};
+
+static void add(struct work *w, const char *what, const char *name, const char *step,
+                enum verdict verdict, const char *detail)
+{
+    static const struct {
+        const char *name;
+        enum fm_colour colour;
+    } verdicts[] = {[OK] = {"ok", FM_GREEN},
+                    [WARN] = {"warn", FM_YELLOW},
+                    [FAIL] = {"FAIL", FM_RED},
+                    [SKIP] = {"skip", FM_PLAIN}};
+    fm_table_text(&w->table, what);
+    fm_table_text(&w->table, name);
+    fm_table_text(&w->table, step);
+    fm_table_text(&w->table, verdicts[verdict].name);
+    fm_table_colour(&w->table, verdicts[verdict].colour);
+    fm_table_text(&w->table, detail);
+    w->failures += verdict == FAIL;
+    w->warnings += verdict == WARN;
+}
+
+/* On a terminal: what takes so long. */
+static void progress(const struct work *w, const char *what)
+{
+    if (w->cli->width > 0 && isatty(STDERR_FILENO) != 0 && w->cli->global.quiet == 0)
+        (void)fprintf(stderr, "\r\033[K%.70s", what);
+}
+
+/* ---- the configuration ---- */
+
+static enum fm_code check_config(struct work *w, struct fm_err *err)
+{
+    struct fm_config_error errors[FM_CONFIG_ERRORS];
+    size_t n = 0;
+    const char *path = fm_config_find(w->cli->global.config);
+    const struct fm_config_opts opts = {
+        .overrides = w->cli->global.overrides.items,
+        .n_overrides = w->cli->global.overrides.n,
+        .errors = errors,
+        .n_errors = &n,
+    };
+    enum fm_code code = fm_config_load(&w->config, path, &opts, err);
+    if (code != FM_OK && code != FM_ECONF)
+        return code;
+    const char *name = path != NULL ? path : "(none)";
+    for (size_t i = 0; i < n; i++)
+        add(w, "config", name, "parse", FAIL, errors[i].text);
+    if (code != FM_OK && n == 0)
+        add(w, "config", name, "parse", FAIL, err->text);
+    if (code == FM_OK)
+        code = fm_plan_new(&w->plan, w->config, NULL, err);
+    else
+        w->bad_config = true;
+    if (code == FM_ECONF && !w->bad_config) {
+        add(w, "config", name, "plan", FAIL, err->text);
+        w->bad_config = true;
+    }
+    if (code != FM_OK && code != FM_ECONF)
+        return code;
+    fm_err_clear(err);
+    if (!w->bad_config) {
+        char detail[120];
+        (void)snprintf(detail, sizeof detail, "%zu targets, %zu queries%s", w->config->n_targets,
+                       w->plan->n_queries,
+                       path != NULL ? "" : "; no config.ini was found, the defaults hold");
+        add(w, "config", name, "parse", w->config->n_targets > 0 ? OK : WARN, detail);
+    }
+    return FM_OK;
+}
+
+/* ---- the spool ---- */
+
+static void check_spool(struct work *w)
+{
+    struct fm_err err = {0};
+    char holder[256] = "";
+    char detail[300];
+    int pid = 0;
+    if (w->config->spool.memory) {
+        add(w, "spool", "memory", "place", WARN,
+            "records wait in memory only; what is not sent is lost when the agent ends");
+        return;
+    }
+    const char *path = w->config->spool.path;
+    enum fm_code code = fm_spool_holder(path, holder, sizeof holder, &pid, &err);
+    if (code == FM_ELOCKED) {
+        (void)snprintf(detail, sizeof detail, "in use by process %d", pid);
+        add(w, "spool", path, "place", OK, detail);
+    } else if (code == FM_OK) {
+        bool writable = access(path, R_OK | W_OK | X_OK) == 0;
+        add(w, "spool", path, "place", writable ? OK : FAIL,
+            writable
+                ? "there, nobody holds it"
+                : "this user may not write there; run as the agent's user, or set [spool] path");
+    } else if (code == FM_ENOTFOUND) {
+        add(w, "spool", path, "place", OK, "will be created at the first run");
+    } else {
+        add(w, "spool", path, "place", FAIL, fm_err_text(&err));
+    }
+}
+
+/* ---- targets ---- */
+
+static void ignore_sample(void *arg, const struct fm_sample *sample)
+{
+    (void)arg;
+    (void)sample;
+}
+
+static void add_query(struct work *w, const char *target, const struct fm_poll_query_status *q)
+{
+    char detail[400];
+    char step[100];
+    int len = snprintf(detail, sizeof detail, "%zu beans, %zu attributes", q->beans, q->attributes);
+    size_t at = len > 0 ? (size_t)len : 0;
+    if (q->errors > 0)
+        at += (size_t)snprintf(detail + at, sizeof detail - at, "; %zu cannot be read", q->errors);
+    if (q->cut)
+        at += (size_t)snprintf(detail + at, sizeof detail - at,
+                               "; more beans match than max_beans allows");
+    if (q->error != NULL)
+        (void)snprintf(detail + at, sizeof detail - at, ": %.240s", q->error);
+    (void)snprintf(step, sizeof step, "query %.80s", q->name);
+    /* A preset asks for what only some JVMs have; nothing at all is worth a look. */
+    bool fine = q->beans > 0 && !q->cut && q->error == NULL;
+    add(w, "target", target, step, fine ? OK : WARN, detail);
+}
+
+static void add_target(struct work *w, const struct fm_poll_status *t)
+{
+    char detail[400];
+    if (t->state == FM_POLL_UP) {
+        (void)snprintf(detail, sizeof detail, "%zu beans, %zu attributes in %.1f ms%s%.80s",
+                       t->beans, t->attributes, t->duration_ms, t->jvm != NULL ? ", " : "",
+                       t->jvm != NULL ? t->jvm : "");
+        add(w, "target", t->name, "connect", OK, detail);
+        if (t->error != NULL)
+            add(w, "target", t->name, "poll", WARN, t->error);
+    } else if (t->state == FM_POLL_EMPTY) {
+        add(w, "target", t->name, "connect", WARN,
+            t->error != NULL ? t->error
+                             : "no JVM of this host matches now; firstmile jvms lists them");
+    } else {
+        add(w, "target", t->name, "connect", FAIL,
+            t->error != NULL ? t->error : fm_code_text(t->code));
+    }
+    for (size_t i = 0; t->state == FM_POLL_UP && i < t->n_queries; i++)
+        add_query(w, t->name, &t->queries[i]);
+}
+
+static enum fm_code check_targets(struct work *w, struct fm_err *err)
+{
+    enum { MARGIN_MS = 5000 };
+    char host[256] = "localhost";
+    unsigned timeout_ms = 0;
+    (void)gethostname(host, sizeof host - 1);
+    for (size_t i = 0; i < w->plan->n_targets; i++)
+        if (w->plan->targets[i].timeout_ms > timeout_ms)
+            timeout_ms = w->plan->targets[i].timeout_ms;
+    const struct fm_poll_opts opts = {
+        .log = NULL, /* what it would say stands in the table */
+        .hooks = {.sample = ignore_sample},
+        .targets = w->plan->targets,
+        .n_targets = w->plan->n_targets,
+        .host_name = host,
+    };
+    if (w->plan->n_targets == 0)
+        return FM_OK;
+    struct fm_poll_snapshot snapshot = {.n = 0};
+    progress(w, "asking the targets ...");
+    enum fm_code code = fm_poll_once(&opts, timeout_ms + MARGIN_MS, &snapshot, err);
+    for (size_t i = 0; i < snapshot.n; i++)
+        add_target(w, &snapshot.targets[i]);
+    if (code != FM_OK && snapshot.n == 0)
+        add(w, "target", "(all)", "connect", FAIL, fm_err_text(err));
+    fm_poll_snapshot_clear(&snapshot);
+    fm_err_clear(err);
+    return FM_OK;
+}
+
+/* ---- endpoints ---- */
+
+struct reporter {
+    struct work *work;
+    const char *topic;
+};
+
+static void add_step(void *arg, const struct fm_rest_step *step)
+{
+    static const enum verdict verdicts[] = {[FM_REST_CHECK_OK] = OK,
+                                            [FM_REST_CHECK_WARN] = WARN,
+                                            [FM_REST_CHECK_FAIL] = FAIL,
+                                            [FM_REST_CHECK_SKIP] = SKIP};
+    const struct reporter *r = arg;
+    char name[128];
+    bool about_topic = strcmp(step->step, "topic") == 0 || strcmp(step->step, "size limit") == 0;
+    if (about_topic && r->topic != NULL)
+        (void)snprintf(name, sizeof name, "%s %.100s", step->step, r->topic);
+    else
+        (void)snprintf(name, sizeof name, "%s", step->step);
+    add(r->work, "endpoint", step->endpoint, name, verdicts[step->verdict], step->sentence);
+}
+
+static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
+{
+    if (w->config->rest.sandbox) {
+        add(w, "endpoint", "sandbox", "place", WARN,
+            "records go to the sandbox inside the process, nothing leaves this host; set [rest] "
+            "url");
+        return FM_OK;
+    }
+    const char *const *topics = NULL;
+    struct fm_rest_opts opts;
+    FM_TRY(fm_plan_topics(&topics, w->plan, &w->cli->arena, err));
+    enum fm_code code = fm_plan_rest(&opts, w->config, NULL, &w->cli->arena, err);
+    if (code == FM_ECONF) {
+        add(w, "endpoint", "(all)", "secrets", FAIL, fm_err_text(err));
+        fm_err_clear(err);
+        return FM_OK;
+    }
+    FM_TRY(code);
+    for (size_t i = 0; i == 0 || topics[i] != NULL; i++) {
+        struct reporter r = {w, topics[i]};
+        char what[200];
+        (void)snprintf(what, sizeof what, "asking the endpoints for topic %s ...",
+                       topics[i] != NULL ? topics[i] : "");
+        progress(w, what);
+        code = fm_rest_check(&opts, topics[i], add_step, &r, err);
+        if (code == FM_ECONF)
+            add(w, "endpoint", "(all)", "options", FAIL, fm_err_text(err));
+        else if (code != FM_OK && code != FM_EREMOTE)
+            return code;
+        fm_err_clear(err);
+        if (topics[i] == NULL)
+            break;
+    }
+    return FM_OK;
+}
+
+/* ---- all of it ---- */
+
+static enum fm_code look(struct work *w, struct fm_err *err)
+{
+    FM_TRY(check_config(w, err));
+    if (w->bad_config)
+        return FM_OK;
+    if (w->opts->dump) {
+        struct fm_buf text;
+        fm_buf_init(&text, 0);
+        fm_config_dump(w->config, &text, w->cli->global.verbose > 0);
+        (void)fputs(fm_buf_str(&text), stdout);
+        fm_buf_clear(&text);
+    }
+    if (w->opts->offline)
+        return FM_OK;
+    check_spool(w);
+    FM_TRY(fm_net_init(err));
+    FM_TRY(check_targets(w, err));
+    FM_TRY(check_endpoints(w, err));
+    progress(w, "");
+    return FM_OK;
+}
+
+static enum fm_code verdict(const struct work *w, struct fm_err *err)
+{
+    if (w->bad_config)
+        return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s", w->failures,
+                          w->failures == 1 ? "" : "s");
+    if (w->failures > 0)
+        return fm_err_set(err, FM_EREMOTE, "check: %u step%s failed", w->failures,
+                          w->failures == 1 ? "" : "s");
+    return FM_OK;
+}
+
+static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
+{
+    struct work w = {.cli = call->cli, .opts = call->opts};
+    fm_table_init(&w.table, columns, sizeof columns / sizeof columns[0], &call->cli->arena);
+    enum fm_code code = look(&w, err);
+    const struct fm_table_style style = fm_cmd_style(call->cli);
+    /* With --dump the configuration alone is the data, as long as it is a good one. */
+    bool silent = w.opts->dump && w.opts->offline && !w.bad_config;
+    if (code == FM_OK && !silent)
+        code = fm_table_print(&w.table, stdout, &style, err);
+    if (code == FM_OK)
+        code = verdict(&w, err);
+    fm_table_clear(&w.table);
+    fm_plan_free(w.plan);
+    fm_config_free(w.config);
+    return code;
+}
+
+static const struct fm_flag flags[] = {
+    {0, "offline", FM_FLAG_SWITCH, offsetof(struct check_opts, offline), NULL,
+     "Only parse the configuration; ask nobody."},
+    {0, "dump", FM_FLAG_SWITCH, offsetof(struct check_opts, dump), NULL,
+     "Print the settings in force that differ from the defaults (with -v all), secrets as ***."},
+    {.name = NULL},
+};
+static const char *const text[] = {
+    "Parses the configuration and names every error with its line and the nearest right name; then "
+    "connects to each target and runs each query; then asks each endpoint: name, TCP, TLS, auth, "
+    "topic, size limit. Sends no record and changes nothing.",
+    "Exit code 0: nothing failed (there may be warnings); 1: a step failed; 2: the configuration "
+    "is "
+    "wrong.",
+    NULL,
+};
+static const char *const examples[] = {
+    "firstmile check -c /etc/firstmile/config.ini", "as the agent's user, before a start",
+    "firstmile check --offline --dump -v", "all settings in force, as INI", NULL};
+
+const struct fm_cmd fm_cmd_check = {
+    .name = "check",
+    .args = "",
+    .about = "say what is wrong with configuration, targets and endpoints",
+    .text = text,
+    .examples = examples,
+    .flags = flags,
+    .opts_size = sizeof(struct check_opts),
+    .json = true,
+    .run = run_check,
+};

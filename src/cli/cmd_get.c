@@ -1,0 +1,298 @@
+/* cli/cmd_get.c - `get TARGET BEAN [ATTRIBUTE[/path]]...` */
+#include <math.h>
+#include <string.h>
+
+#include "cli/session.h"
+#include "jmx/query.h"
+
+/** What was asked for, and what came. */
+struct item {
+    const char *label; /* as given: ATTRIBUTE/path */
+    const char *attribute; /* without escapes */
+    const char *path; /* "" if none */
+    const struct fm_value *value;
+    struct fm_err err; /* why there is none */
+};
+
+/* "A/b/c": the attribute A, in it the path b/c. A backslash keeps a slash in the name. */
+static enum fm_code split_item(struct item *item, const char *text, struct fm_arena *arena,
+                               struct fm_err *err)
+{
+    char *name = fm_arena_strndup(arena, text, strlen(text));
+    if (name == NULL)
+        return fm_err_nomem(err);
+    char *to = name;
+    const char *from = text;
+    for (; *from != '\0' && *from != '/'; from++) {
+        if (*from == '\\' && from[1] != '\0')
+            from++;
+        *to++ = *from;
+    }
+    *to = '\0';
+    *item = (struct item){.label = text, .attribute = name, .path = *from == '/' ? from + 1 : from};
+    if (name[0] == '\0')
+        return fm_err_set(err, FM_EUSAGE,
+                          "get: \"%.60s\" names no attribute; write "
+                          "ATTRIBUTE or ATTRIBUTE/key",
+                          text);
+    return FM_OK;
+}
+
+/* A pattern is welcome as long as one bean matches it. */
+static enum fm_code find_bean(struct fm_session *s, const struct fm_name *name, const char **bean,
+                              struct fm_err *err)
+{
+    *bean = name->canonical;
+    if (!fm_name_is_pattern(name))
+        return FM_OK;
+    struct fm_value names;
+    FM_TRY(fm_session_names(s, name->canonical, &names, err));
+    size_t n = names.array.n;
+    if (n == 1) {
+        *bean = names.array.items[0].text.ptr;
+        return FM_OK;
+    }
+    if (n == 0)
+        return fm_err_set(err, FM_ENOTFOUND,
+                          "%s: no MBean matches %.100s; \"firstmile beans %s\" lists them",
+                          s->target, name->canonical, s->target);
+    return fm_err_set(err, FM_EUSAGE, "%s: %zu MBeans match %.80s, such as %.80s; name one",
+                      s->target, n, name->canonical, names.array.items[0].text.ptr);
+}
+
+static const char *text_of(const struct fm_value *object, const char *key)
+{
+    const struct fm_value *v = fm_value_member(object, key, strlen(key));
+    return v != NULL && v->kind == FM_V_STRING ? v->text.ptr : "";
+}
+
+static bool flag_of(const struct fm_value *object, const char *key)
+{
+    const struct fm_value *v = fm_value_member(object, key, strlen(key));
+    return v != NULL && v->kind == FM_V_BOOL && v->b;
+}
+
+/* Every attribute that can be read, but for those that hold secrets or whole environments. */
+static enum fm_code all_attributes(struct fm_session *s, const char *bean, struct item **items,
+                                   size_t *n, struct fm_err *err)
+{
+    struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean};
+    FM_TRY(fm_session_run(s, &call, 1, err));
+    if (call.code != FM_OK)
+        return fm_err_set(err, call.code, "%s: %.100s: %s", s->target, bean,
+                          fm_err_text(&call.err));
+    const struct fm_value *list = fm_value_member(&call.value, "attributes", 10);
+    size_t most = list != NULL && list->kind == FM_V_ARRAY ? list->array.n : 0;
+    *items = fm_arena_array(&s->arena, most + 1, sizeof **items);
+    if (*items == NULL)
+        return fm_err_nomem(err);
+    *n = 0;
+    for (size_t i = 0; i < most; i++) {
+        const struct fm_value *one = &list->array.items[i];
+        const char *name = text_of(one, "name");
+        if (flag_of(one, "readable") && !fm_query_sensitive(name))
+            (*items)[(*n)++] = (struct item){.label = name, .attribute = name, .path = ""};
+    }
+    return FM_OK;
+}
+
+static enum fm_code read_items(struct fm_session *s, const char *bean, struct item *items, size_t n,
+                               struct fm_err *err)
+{
+    const char **names = fm_arena_array(&s->arena, n + 1, sizeof *names);
+    if (names == NULL)
+        return fm_err_nomem(err);
+    size_t n_names = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < n_names && !known; k++)
+            known = strcmp(names[k], items[i].attribute) == 0;
+        if (!known)
+            names[n_names++] = items[i].attribute;
+    }
+    struct fm_jmx_call call = {
+        .op = FM_JMX_READ, .name = bean, .attributes = names, .n_attributes = n_names};
+    FM_TRY(fm_session_run(s, &call, 1, err));
+    if (call.code == FM_ENOTFOUND)
+        return fm_err_set(err, FM_ENOTFOUND,
+                          "%s: there is no MBean %.100s; \"firstmile beans %s\" lists them",
+                          s->target, bean, s->target);
+    if (call.code != FM_OK)
+        return fm_err_set(err, call.code, "%s: %.100s: %s", s->target, bean,
+                          fm_err_text(&call.err));
+    for (size_t i = 0; i < n; i++)
+        items[i].value =
+            fm_value_member(&call.value, items[i].attribute, strlen(items[i].attribute));
+    return FM_OK;
+}
+
+/* An attribute that did not come: ask for it alone, to learn why. */
+static enum fm_code ask_reason(struct fm_session *s, const char *bean, struct item *item,
+                               struct fm_err *err)
+{
+    struct fm_jmx_call *call = fm_arena_alloc(&s->arena, sizeof *call);
+    if (call == NULL)
+        return fm_err_nomem(err);
+    *call = (struct fm_jmx_call){
+        .op = FM_JMX_REASON, .name = bean, .attributes = &item->attribute, .n_attributes = 1};
+    FM_TRY(fm_session_run(s, call, 1, err));
+    if (call->code == FM_OK)
+        item->value = &call->value; /* it can be read now */
+    else if (call->code == FM_ENOTFOUND)
+        (void)fm_err_set(&item->err, FM_ENOTFOUND,
+                         "%.80s has no attribute %.60s; \"firstmile beans -l\" lists them", bean,
+                         item->attribute);
+    else
+        item->err = call->err;
+    return FM_OK;
+}
+
+static enum fm_code resolve(struct fm_session *s, const char *bean, struct item *items, size_t n,
+                            struct fm_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct item *item = &items[i];
+        if (item->value == NULL)
+            FM_TRY(ask_reason(s, bean, item, err));
+        if (item->value == NULL || item->path[0] == '\0')
+            continue;
+        item->value = fm_value_path(item->value, item->path);
+        if (item->value == NULL)
+            (void)fm_err_set(&item->err, FM_ENOTFOUND, "%.60s has nothing at %.80s",
+                             item->attribute, item->path);
+    }
+    return FM_OK;
+}
+
+/* A value for people: text as it is, numbers that JSON cannot say by their names. */
+static void put_bare(struct fm_buf *out, const struct fm_value *v, enum fm_json_nonfinite nonfinite)
+{
+    double real = v->kind == FM_V_DOUBLE ? v->d : v->kind == FM_V_FLOAT ? (double)v->f : 0;
+    if (v->kind == FM_V_STRING)
+        fm_buf_put(out, v->text.ptr, v->text.len);
+    else if (!isfinite(real))
+        fm_buf_puts(out, isnan(real) ? "NaN" : real > 0 ? "Infinity" : "-Infinity");
+    else
+        fm_value_print(out, v, nonfinite);
+}
+
+/* On a line of its own: a text that would break the line is written as JSON. */
+static void put_line(struct fm_buf *out, const struct fm_value *v, enum fm_json_nonfinite nonfinite)
+{
+    bool breaks = false;
+    for (size_t i = 0; v->kind == FM_V_STRING && i < v->text.len; i++)
+        breaks = breaks || (unsigned char)v->text.ptr[i] < 0x20;
+    if (breaks)
+        fm_value_print(out, v, nonfinite);
+    else
+        put_bare(out, v, nonfinite);
+}
+
+static void print_items(const struct fm_cli *cli, const struct item *items, size_t n, bool bare,
+                        enum fm_json_nonfinite nonfinite)
+{
+    struct fm_buf out;
+    fm_buf_init(&out, 0);
+    bool first = true;
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].value == NULL)
+            continue;
+        if (cli->global.json) {
+            fm_buf_putc(&out, first ? '{' : ',');
+            fm_json_key(&out, items[i].label);
+            fm_value_print(&out, items[i].value, nonfinite);
+        } else if (bare) {
+            put_bare(&out, items[i].value, nonfinite);
+            fm_buf_putc(&out, '\n');
+        } else {
+            fm_buf_puts(&out, items[i].label);
+            fm_buf_putc(&out, '\t');
+            put_line(&out, items[i].value, nonfinite);
+            fm_buf_putc(&out, '\n');
+        }
+        first = false;
+    }
+    if (cli->global.json)
+        fm_buf_puts(&out, first ? "{}\n" : "}\n");
+    if (cli->global.json)
+        (void)fwrite(out.data, 1, out.len, stdout);
+    else
+        fm_cmd_print(cli, fm_buf_str(&out), out.len);
+    fm_buf_clear(&out);
+}
+
+/* The first reason goes to err, which main() prints; the others are told here. */
+static enum fm_code report(const struct fm_session *s, const struct item *items, size_t n,
+                           struct fm_err *err)
+{
+    enum fm_code code = FM_OK;
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].value != NULL)
+            continue;
+        if (code == FM_OK)
+            code =
+                fm_err_set(err, items[i].err.code, "%s: %s", s->target, fm_err_text(&items[i].err));
+        else
+            (void)fprintf(stderr, "firstmile: %s: %s\n", s->target, fm_err_text(&items[i].err));
+    }
+    return code;
+}
+
+static enum fm_code get(struct fm_session *s, struct fm_cmd_call *call, struct fm_err *err)
+{
+    struct fm_name name;
+    struct item *items = NULL;
+    size_t n = call->words.n - 2;
+    const char *bean = NULL;
+    FM_TRY(fm_name_parse(&name, &call->cli->arena, call->words.items[1], err));
+    items = fm_arena_array(&call->cli->arena, n + 1, sizeof *items);
+    if (items == NULL)
+        return fm_err_nomem(err);
+    for (size_t i = 0; i < n; i++)
+        FM_TRY(split_item(&items[i], call->words.items[i + 2], &call->cli->arena, err));
+    FM_TRY(fm_session_open(s, call->cli, call->words.items[0], err));
+    FM_TRY(find_bean(s, &name, &bean, err));
+    if (n == 0)
+        FM_TRY(all_attributes(s, bean, &items, &n, err));
+    if (n > 0)
+        FM_TRY(read_items(s, bean, items, n, err));
+    if (call->words.n > 2)
+        FM_TRY(resolve(s, bean, items, n, err));
+    print_items(call->cli, items, n, call->words.n == 3, s->config->record.nonfinite);
+    return call->words.n > 2 ? report(s, items, n, err) : FM_OK;
+}
+
+static enum fm_code run_get(struct fm_cmd_call *call, struct fm_err *err)
+{
+    struct fm_session s = {.target = NULL};
+    enum fm_code code = get(&s, call, err);
+    fm_session_close(&s);
+    return code;
+}
+
+static const char *const text[] = {
+    "One attribute asked for: its bare value. Several, or none (then all that can be read): a line "
+    "NAME TAB VALUE for each. Composite values are printed as JSON; ATTRIBUTE/key/key reads inside "
+    "them, a backslash keeps a slash that belongs to a name. With --json: one object.",
+    "An attribute that cannot be read is told on stderr with its reason; the exit code is then 1.",
+    NULL,
+};
+static const char *const examples[] = {
+    "firstmile get pid:1234 java.lang:type=Memory HeapMemoryUsage/used",
+    "the bytes of heap in use, as a bare number",
+    "firstmile get db1:9010 java.lang:type=Threading ThreadCount PeakThreadCount",
+    "two values, a line each",
+    NULL,
+};
+
+const struct fm_cmd fm_cmd_get = {
+    .name = "get",
+    .args = "TARGET BEAN [ATTRIBUTE[/path]]...",
+    .about = "read values of an MBean",
+    .text = text,
+    .examples = examples,
+    .min_words = 2,
+    .max_words = FM_WORDS_MANY,
+    .json = true,
+    .run = run_get,
+};

@@ -1,0 +1,84 @@
+/* cli/main.c - where the program begins and its exit code is made. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/cmd.h"
+
+enum { EXIT_USAGE = 2, NARROWEST = 20 };
+
+static int exit_code(enum fm_code code)
+{
+    if (code == FM_OK)
+        return EXIT_SUCCESS;
+    return code == FM_EUSAGE || code == FM_ECONF ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+/* A file descriptor 0, 1 or 2 that is closed would be taken by the next file that is opened. */
+static void open_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+static void look_at_terminal(struct fm_cli *cli)
+{
+    struct winsize size;
+    if (isatty(STDOUT_FILENO) == 0)
+        return;
+    const char *no_color = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    cli->colour =
+        (no_color == NULL || no_color[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+    cli->width = 80;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= NARROWEST)
+        cli->width = size.ws_col;
+}
+
+/* Who closed the pipe has read enough: end as any filter does, by SIGPIPE, without a word. SIGPIPE
+ * itself is ignored while the program works, since libraries write to sockets. */
+static void die_by_sigpipe(void)
+{
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)raise(SIGPIPE);
+}
+
+static enum fm_code flush_stdout(enum fm_code code, struct fm_err *err)
+{
+    bool bad = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !bad)
+        return code;
+    if (errno == EPIPE || (bad && errno == 0))
+        die_by_sigpipe();
+    if (code != FM_OK)
+        return code;
+    return fm_err_sys(err, errno != 0 ? errno : EIO, "cannot write to stdout");
+}
+
+int main(int argc, char **argv)
+{
+    struct fm_cli cli = {.width = 0};
+    struct fm_err err = {0};
+    open_standard_streams();
+    (void)signal(SIGPIPE, SIG_IGN);
+    fm_arena_init(&cli.arena, 0);
+    look_at_terminal(&cli);
+    enum fm_code code = fm_log_new(&cli.log, STDERR_FILENO, FM_LOG_WARN, FM_LOG_TEXT, &err);
+    if (code == FM_OK)
+        code = fm_cmd_main(&cli, argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &err);
+    code = flush_stdout(code, &err);
+    if (code != FM_OK && err.text[0] != '\0')
+        (void)fprintf(stderr, "firstmile: %s\n", err.text);
+    fm_log_free(cli.log);
+    fm_arena_clear(&cli.arena);
+    return exit_code(code);
+}

@@ -1,0 +1,119 @@
+#include "cli/session.h"
+
+#include <string.h>
+
+#include "base/thread.h"
+#include "config/nearest.h"
+
+static enum fm_code load(struct fm_cli *cli, const char *path, struct fm_config **out,
+                         struct fm_err *err)
+{
+    const struct fm_config_opts opts = {.overrides = cli->global.overrides.items,
+                                        .n_overrides = cli->global.overrides.n};
+    return fm_config_load(out, path, &opts, err);
+}
+
+enum fm_code fm_cmd_config(struct fm_cli *cli, struct fm_config **out, const char **path,
+                           struct fm_err *err)
+{
+    const char *found = fm_config_find(cli->global.config);
+    if (path != NULL)
+        *path = found;
+    return load(cli, found, out, err);
+}
+
+static enum fm_code unknown_target(const struct fm_config *config, const char *file,
+                                   const char *name, struct fm_err *err)
+{
+    if (config->n_targets == 0)
+        return fm_err_set(
+            err, FM_EUSAGE,
+            "no target \"%.60s\": %s names none; give pid:N, local:GLOB, host:port or "
+            "a URL",
+            name, file != NULL ? file : "there is no config.ini, which");
+    struct fm_nearest near = {.word = name};
+    for (size_t i = 0; i < config->n_targets; i++)
+        fm_nearest_offer(&near, config->targets[i].section.name);
+    const char *best = fm_nearest_word(&near);
+    return fm_err_set(err, FM_EUSAGE, "no target \"%.60s\" in %s; %s %s", name,
+                      file != NULL ? file : "the configuration",
+                      best != NULL ? "did you mean" : "the first one there is",
+                      best != NULL ? best : config->targets[0].section.name);
+}
+
+/* NAME or NAME/PART of the configuration. */
+static enum fm_code find_named(struct fm_session *s, struct fm_cli *cli,
+                               const struct fm_cfg_target **out, const char **part,
+                               struct fm_err *err)
+{
+    const char *file = NULL;
+    FM_TRY(fm_cmd_config(cli, &s->config, &file, err));
+    const char *slash = strchr(s->target, '/');
+    size_t len = slash != NULL ? (size_t)(slash - s->target) : strlen(s->target);
+    const char *name = fm_arena_strndup(&cli->arena, s->target, len);
+    if (name == NULL)
+        return fm_err_nomem(err);
+    *part = slash != NULL ? slash + 1 : NULL;
+    *out = fm_config_target(s->config, name);
+    return *out != NULL ? FM_OK : unknown_target(s->config, file, name, err);
+}
+
+static enum fm_code open_client(struct fm_session *s, struct fm_cli *cli, struct fm_err *err)
+{
+    FM_TRY(fm_net_init(err));
+    const struct fm_client_opts opts = {.log = cli->log};
+    return fm_client_new(&s->client, &opts, err);
+}
+
+enum fm_code fm_session_open(struct fm_session *s, struct fm_cli *cli, const char *target,
+                             struct fm_err *err)
+{
+    const struct fm_cfg_target *section = NULL;
+    const char *part = NULL;
+    struct fm_poll_target_opts opts;
+    *s = (struct fm_session){.target = target};
+    fm_arena_init(&s->arena, 0);
+    bool named = strchr(target, ':') == NULL;
+    if (named) {
+        FM_TRY(find_named(s, cli, &section, &part, err));
+    } else {
+        FM_TRY(fm_target_check(target, err));
+        FM_TRY(load(cli, cli->global.config, &s->config, err));
+        section = &s->config->unnamed;
+    }
+    FM_TRY(fm_plan_target(&opts, section, s->config, &cli->arena, err));
+    if (!named) {
+        opts.name = target;
+        opts.url = target;
+    }
+    FM_TRY(open_client(s, cli, err));
+    return fm_target_open(&s->jmx, &opts, part, s->client, cli->log, &s->info, err);
+}
+
+void fm_session_close(struct fm_session *s)
+{
+    fm_jmx_free(s->jmx);
+    fm_client_free(s->client);
+    fm_config_free(s->config);
+    fm_arena_clear(&s->arena);
+    *s = (struct fm_session){.target = NULL};
+}
+
+enum fm_code fm_session_run(struct fm_session *s, struct fm_jmx_call *calls, size_t n,
+                            struct fm_err *err)
+{
+    struct fm_jmx_cost cost = {0};
+    return fm_jmx_run(s->jmx, calls, n, &s->arena, &cost, err);
+}
+
+enum fm_code fm_session_names(struct fm_session *s, const char *pattern, struct fm_value *out,
+                              struct fm_err *err)
+{
+    struct fm_jmx_call call = {.op = FM_JMX_NAMES, .name = pattern};
+    FM_TRY(fm_session_run(s, &call, 1, err));
+    if (call.code != FM_OK)
+        return fm_err_set(err, call.code, "%s: cannot list MBeans: %s", s->target,
+                          fm_err_text(&call.err));
+    *out = call.value;
+    return FM_OK;
+}
