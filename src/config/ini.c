@@ -87,6 +87,10 @@ static bool add_head(struct fm_build *b, struct text *t, const char *line, size_
         b->nomem = true;
         return false;
     }
+    if (strcasecmp(name, INI_DEFAULT_SECTION) == 0) {
+        fm_build_error(b, t->file, number, "there is no section [%s]", name);
+        return false;
+    }
     for (size_t i = 0; i < t->n_heads; i++) {
         if (strcasecmp(t->heads[i].name, name) != 0)
             continue;
@@ -115,10 +119,6 @@ static bool look(struct fm_build *b, struct text *t)
         }
         if (!check_line(b, t, line, len, number))
             return false;
-        while (len > 0 && (*line == ' ' || *line == '\t')) {
-            line++;
-            len--;
-        }
         if (len > 0 && *line == '[' && !add_head(b, t, line, len, number))
             ok = false;
     }
@@ -126,6 +126,11 @@ static bool look(struct fm_build *b, struct text *t)
 }
 
 /* ---- the library ---- */
+
+/* The library keeps keys before the first section in a section of this name, but does not list the
+ * first of them unless the section has a head: it is given one, in a line of its own. */
+static const char first_line[] = "[" INI_DEFAULT_SECTION "]\n";
+enum { FIRST_LINE = sizeof first_line - 1 };
 
 static const char *syntax_text(unsigned code)
 {
@@ -137,7 +142,7 @@ static const char *syntax_text(unsigned code)
     case ERR_SECTIONLONG:
         return "the section's name is too long";
     case ERR_NOEQUAL:
-        return "neither [section] nor key = value; comments start in the first column";
+        return "neither [section] nor key = value; sections and comments start in the first column";
     case ERR_NOKEY:
         return "nothing stands before the equal sign";
     case ERR_LONGKEY:
@@ -161,8 +166,8 @@ static void report_syntax(struct fm_build *b, const struct text *t, struct ini_c
     }
     for (size_t i = 0; list[i] != NULL; i++) {
         unsigned code = 0, line = 0;
-        if (sscanf(list[i], "%*[^(](%u) on line %u", &code, &line) == 2)
-            fm_build_error(b, t->file, line, "%s", syntax_text(code));
+        if (sscanf(list[i], "%*[^(](%u) on line %u", &code, &line) == 2 && line > 0)
+            fm_build_error(b, t->file, line - 1, "%s", syntax_text(code));
         else
             fm_build_error(b, t->file, 0, "%s", list[i]);
     }
@@ -183,7 +188,7 @@ static void take_key(struct fm_build *b, const struct text *t, struct ini_cfgobj
     const char *value = ini_get_const_string_config_value(vo, &bad);
     struct fm_entry entry = {
         .file = t->file,
-        .line = line,
+        .line = line > 0 ? line - 1 : 0,
         .section = fm_build_strdup(b, strcmp(section, INI_DEFAULT_SECTION) == 0 ? "" : section),
         .key = fm_build_strdup(b, key),
         .value = fm_build_strdup(b, value == NULL ? "" : value),
@@ -191,6 +196,10 @@ static void take_key(struct fm_build *b, const struct text *t, struct ini_cfgobj
     };
     if (!b->nomem)
         (void)fm_entries_add(b, &entry);
+    /* The library does not always complain about the last line of a file. */
+    if (ini_get_config_valueobj(section, key, ini, INI_GET_NEXT_VALUE, &vo) == 0 && vo != NULL &&
+        value_get_line(vo, &line) == 0)
+        fm_build_error(b, t->file, line - 1, "%s", syntax_text(ERR_DUPKEY));
 }
 
 static void take_section(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini,
@@ -216,28 +225,34 @@ static void parse(struct fm_build *b, struct text *t)
     struct ini_cfgobj *ini = NULL;
     struct ini_cfgfile *file = NULL;
     /* The library wants a buffer that it may write to, and one byte more to end it with. */
-    char *copy = malloc(t->len + 1);
+    size_t len = FIRST_LINE + t->len;
+    char *copy = malloc(len + 1);
     if (copy == NULL || ini_config_create(&ini) != 0) {
         free(copy);
         b->nomem = true;
         return;
     }
-    memcpy(copy, t->data, t->len);
-    copy[t->len] = '\0';
-    int code = ini_config_file_from_mem(copy, (uint32_t)t->len, &file);
+    memcpy(copy, first_line, FIRST_LINE);
+    memcpy(copy + FIRST_LINE, t->data, t->len);
+    copy[len] = '\0';
+    int code = ini_config_file_from_mem(copy, (uint32_t)len, &file);
     if (code == 0)
         code = ini_config_parse(file, INI_STOP_ON_NONE,
                                 INI_MV1S_DETECT | INI_MV2S_DETECT | INI_MS_DETECT,
                                 INI_PARSE_NOWRAP | INI_PARSE_NO_C_COMMENTS, ini);
-    if (code != 0) {
+    bool unsaid = code == EEXIST && ini_config_error_count(ini) == 0;
+    if (code != 0 && !unsaid) {
         report_syntax(b, t, ini);
     } else {
+        size_t errors = b->n_errors;
         int n = 0, bad = 0;
         char **sections = ini_get_section_list(ini, &n, &bad);
         for (int i = 0; sections != NULL && i < n && !b->nomem; i++)
             take_section(b, t, ini, sections[i]);
         if (sections != NULL)
             ini_free_section_list(sections);
+        if (unsaid && b->n_errors == errors)
+            report_syntax(b, t, ini);
     }
     ini_config_file_destroy(file);
     ini_config_destroy(ini);

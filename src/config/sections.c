@@ -354,12 +354,12 @@ static void set_key(struct fm_build *b, const struct fm_entry *e, struct fm_sect
         code = fm_value_set(b, opt, section, value, &err);
     if (code != FM_OK)
         fm_build_error(b, e->file, e->line, "[%s] %s: %s", e->section, e->key, fm_err_text(&err));
-    section->places[fm_option_index(opt)] =
-        (struct fm_place){.file = e->file,
-                          .line = e->line,
-                          .text = opt->type == FM_OPT_SECRET && !twin
-                                      ? ""
-                                      : fm_build_strdup(b, value)};
+    bool secret = opt->type == FM_OPT_SECRET;
+    if (!secret || *value != '\0') /* an empty secret is none, and its twin may stand beside it */
+        section->places[fm_option_index(opt)] =
+            (struct fm_place){.file = e->file,
+                              .line = e->line,
+                              .text = secret && !twin ? "" : fm_build_strdup(b, value)};
     fm_secret_wipe(&text);
 }
 
