@@ -1,0 +1,120 @@
+/* jmx/rmi/driver_priv.h - one RMI session: its connection, its login, the list under way.
+ *
+ * driver.c connects and logs in, task.c sends the calls of a list and takes their answers. A TCP
+ * connection that is out of step is closed and opened again; the JMX connection (an object id)
+ * outlives it. */
+#ifndef FM_JMX_RMI_DRIVER_PRIV_H
+#define FM_JMX_RMI_DRIVER_PRIV_H
+
+#include "jmx/jmx_priv.h"
+#include "jmx/rmi/convert_priv.h"
+#include "jmx/rmi/rmi_priv.h"
+
+enum {
+    FM_RMI_WINDOW = 64, /* calls outstanding */
+    FM_RMI_WINDOW_BYTES = 32 * 1024, /* ... and their bytes: both sides must never fill up */
+    FM_RMI_MAX_SPLITS = 24, /* halvings of unreadable answers in one list */
+    FM_RMI_MAX_REOPENS = 64, /* new TCP connections in one list */
+    FM_RMI_MAX_UNREADABLE = 1024, /* attributes remembered */
+    FM_RMI_IDLE_MS = 110 * 1000 /* the server forgets a JMX connection after 120 s of idling */
+};
+
+enum fm_rmi_step { FM_RMI_IDLE, FM_RMI_LOOKUP, FM_RMI_LOGIN, FM_RMI_READY };
+
+/* A call on the wire: a whole call of the list, or some of the attributes of one. */
+struct fm_rmi_task {
+    size_t call; /* SIZE_MAX: a call only to see whether the session works */
+    size_t low; /* attributes from low to high - 1 */
+    size_t high;
+    size_t bytes;
+};
+
+/* An attribute whose value cannot be read, found once and not asked again. */
+struct fm_rmi_unreadable {
+    char *name;
+    char *attribute;
+    struct fm_err err;
+};
+
+struct fm_rmi {
+    struct fm_jmx *jmx;
+    struct fm_client *client;
+    struct fm_log *log;
+    struct fm_arena strings;
+    const char *url;
+    const char *username;
+    char *password; /* wiped when freed */
+    struct fm_tls tls_opts;
+    struct fm_jmx_convert convert;
+    bool tls;
+    bool tls_registry;
+    bool follow_stub_host;
+    int netns_pid;
+    unsigned timeout_ms;
+    struct fm_rmi_address address;
+
+    struct fm_link link;
+    enum fm_rmi_step step;
+    bool has_server; /* server is known */
+    bool has_id; /* logged in: id */
+    struct fm_stub server;
+    unsigned char id[FM_OBJID_LEN];
+    unsigned char last_server[FM_OBJID_LEN]; /* whose unreadable attributes are remembered */
+    int64_t last_answer_ms;
+    struct fm_jmx_cost cost; /* since the session began */
+
+    bool busy;
+    struct fm_jmx_list list;
+    size_t next; /* calls from here on have not been sent */
+    struct fm_rmi_task window[FM_RMI_WINDOW];
+    size_t first; /* of the window, a ring */
+    size_t n_window;
+    size_t window_bytes;
+    struct fm_rmi_task *again; /* to be sent (again) before the next ones; the last one first */
+    size_t n_again;
+    size_t cap_again;
+    unsigned splits;
+    unsigned reopens;
+    unsigned stalls; /* connections closed in a row without an answer */
+    bool fresh; /* looked up or logged in during this list */
+    bool sent_any;
+
+    struct fm_rmi_unreadable *unreadable;
+    size_t n_unreadable;
+};
+
+/* ---- driver.c ---- */
+
+/** Connect (again) as far as needed, then go on with the list. */
+enum fm_code fm_rmi_begin(struct fm_rmi *d, struct fm_err *err);
+
+/** Close the TCP connection, put what is outstanding back, and begin again. */
+enum fm_code fm_rmi_reopen(struct fm_rmi *d, struct fm_err *err);
+
+/** The JMX connection is gone: forget it and log in again, once in a list. err says why. */
+enum fm_code fm_rmi_relogin(struct fm_rmi *d, struct fm_err *err);
+
+/* ---- task.c ---- */
+
+/** Write as many calls as the window allows. */
+enum fm_code fm_rmi_pump(struct fm_rmi *d, struct fm_err *err);
+
+/** The answer in link.ser belongs to the oldest task. */
+enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err);
+
+/** The oldest task's answer cannot be read: find the culprit, and go on with a new connection.
+ * why is the reason; err the session's failure, if it comes to that. */
+enum fm_code fm_rmi_take_broken(struct fm_rmi *d, const struct fm_err *why, struct fm_err *err);
+
+/** Put the window back into the line, in order. @return false without memory */
+bool fm_rmi_requeue(struct fm_rmi *d);
+
+/** Whether every call of the list has its outcome. */
+bool fm_rmi_done(const struct fm_rmi *d);
+
+/** The list ends early: calls that are not finished get this outcome. */
+void fm_rmi_abandon(struct fm_rmi *d, enum fm_code code, const struct fm_err *err);
+
+void fm_rmi_forget_unreadable(struct fm_rmi *d);
+
+#endif
