@@ -10,6 +10,8 @@
 #ifndef FM_POLL_POLL_H
 #define FM_POLL_POLL_H
 
+#include <sys/types.h>
+
 #include "jmx/jmx.h"
 #include "jmx/query.h"
 #include "record/record.h"
