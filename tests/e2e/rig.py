@@ -1,0 +1,560 @@
+"""What the end-to-end cases stand on: a real Kafka, the sandbox in front of it, JVMs, agents.
+
+Everything lives in one temporary folder, and only processes started here are ever ended.
+"""
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+FIRSTMILE = os.path.join(ROOT, "build", "firstmile")
+E2E = os.path.join(ROOT, "tests", "e2e")
+
+
+class Failed(Exception):
+    """A case's expectation did not hold."""
+
+
+class Skipped(Exception):
+    """A case cannot run here."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+def wait_for(what, condition, seconds, step=0.1):
+    """Wait until condition() is true; its value is returned. Never a fixed sleep."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failed(f"not within {seconds:g} s: {what}")
+        time.sleep(step)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def tail(path, lines=15):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return "".join("    | " + line for line in f.readlines()[-lines:])
+    except OSError:
+        return ""
+
+
+class Process:
+    """A child with its output in a file."""
+
+    def __init__(self, name, argv, log, env=None, stdin=None):
+        self.name, self.log = name, log
+        self.file = open(log, "ab")
+        self.popen = subprocess.Popen(
+            argv, stdout=self.file, stderr=self.file, stdin=stdin or subprocess.DEVNULL,
+            cwd=ROOT, env=env)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def signal(self, number):
+        if self.alive():
+            self.popen.send_signal(number)
+
+    def wait(self, seconds):
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self, seconds=10):
+        """SIGTERM, then SIGKILL. Returns the exit code, or None if it had to be killed."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        code = self.wait(seconds)
+        if code is None:
+            self.kill()
+        self.close()
+        return code
+
+    def kill(self):
+        if self.alive():
+            self.popen.kill()
+            self.popen.wait()
+
+    def close(self):
+        for stream in (self.popen.stdin, self.file):
+            if stream and not stream.closed:
+                try:
+                    stream.close()
+                except OSError:
+                    pass
+
+
+def run(argv, seconds=60, env=None):
+    """Run to the end. Returns exit code, stdout, stderr."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace",
+                              timeout=seconds, cwd=ROOT, env=env, check=False)
+    except subprocess.TimeoutExpired as e:
+        raise Failed(f"{' '.join(argv)} did not end within {seconds} s") from e
+    return done.returncode, done.stdout, done.stderr
+
+
+def must_run(argv, seconds=120):
+    code, out, err = run(argv, seconds)
+    if code != 0:
+        raise Failed(f"{argv[0]} failed ({code}): {(err or out).strip()[-500:]}")
+    return out
+
+
+# --- Kafka ---
+
+class Kafka:
+    """One broker in KRaft mode on loopback, fetched from Maven's repository into a cache."""
+
+    def __init__(self, work):
+        self.work = os.path.join(work, "kafka")
+        os.makedirs(self.work)
+        self.port, self.controller = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.libs = self.fetch()
+        self.process = None
+        self.format()
+
+    @staticmethod
+    def fetch():
+        with open(os.path.join(E2E, "pom.xml"), encoding="utf-8") as f:
+            version = re.search(r"<kafka.version>(.*?)<", f.read()).group(1)
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        cache = os.environ.get("FIRSTMILE_CACHE") or os.path.join(home, "firstmile")
+        libs = os.path.join(cache, f"kafka-{version}")
+        if os.path.isdir(libs):
+            return libs
+        print(f"fetching Apache Kafka {version} into {libs}", flush=True)
+        os.makedirs(cache, exist_ok=True)
+        fresh = tempfile.mkdtemp(prefix="kafka.", dir=cache)
+        try:
+            must_run(["mvn", "-q", "-B", "-f", os.path.join(E2E, "pom.xml"),
+                      "dependency:copy-dependencies", "-DincludeScope=runtime",
+                      f"-DoutputDirectory={fresh}"], 600)
+            os.rename(fresh, libs)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return libs
+
+    def java(self, main, *args):
+        return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                "-cp", self.libs + "/*", main, *args]
+
+    def format(self):
+        self.properties = os.path.join(self.work, "server.properties")
+        settings = {
+            "process.roles": "broker,controller", "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
+                         f"CONTROLLER://127.0.0.1:{self.controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": os.path.join(self.work, "data"),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": 1, "offsets.topic.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0, "num.network.threads": 1, "num.io.threads": 2,
+            "log.cleaner.enable": "false"}
+        with open(self.properties, "w", encoding="utf-8") as f:
+            f.writelines(f"{key}={value}\n" for key, value in settings.items())
+        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        must_run(self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c",
+                           self.properties))
+
+    def start(self):
+        self.process = Process("kafka", self.java("kafka.Kafka", self.properties),
+                               os.path.join(self.work, "log"))
+        wait_for("Kafka answers", self.answers, 60, 0.2)
+
+    def answers(self):
+        expect(self.process.alive(), "Kafka ended:\n" + tail(self.process.log))
+        return run(["kcat", "-b", self.bootstrap, "-L", "-m", "2"], 10)[0] == 0
+
+    def stop(self):
+        if self.process:
+            self.process.stop(20)
+            self.process = None
+
+
+class ExternalKafka:
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+
+    def start(self):
+        shell("E2E_START_KAFKA")
+
+    def stop(self):
+        shell("E2E_STOP_KAFKA")
+
+
+def shell(variable):
+    """Run a command of the user's, or skip the case."""
+    command = os.environ.get(variable)
+    if not command:
+        raise Skipped(f"needs {variable}")
+    code, out, err = run(["sh", "-c", command], 120)
+    expect(code == 0, f"{variable} failed ({code}): {(err or out).strip()[-300:]}")
+
+
+# --- certificates and the proxy ---
+
+class Authority:
+    """A throw-away CA."""
+
+    def __init__(self, work):
+        self.dir = os.path.join(work, "tls")
+        os.makedirs(self.dir, mode=0o700)
+        self.ca = self.path("ca.pem")
+        must_run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                  "-subj", "/CN=firstmile e2e CA", "-keyout", self.path("ca.key"),
+                  "-out", self.ca])
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def issue(self, name, days=2):
+        """A server certificate for localhost. Returns (certificate, key)."""
+        cert, key, request = (self.path(name + end) for end in (".pem", ".key", ".csr"))
+        with open(self.path("san.cnf"), "w", encoding="utf-8") as f:
+            f.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        must_run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+                  "-subj", "/CN=localhost", "-out", request])
+        must_run(["openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey",
+                  self.path("ca.key"), "-CAcreateserial", "-days", str(days), "-extfile",
+                  self.path("san.cnf"), "-out", cert])
+        return cert, key
+
+
+class Proxy:
+    """The sandbox on TLS, in front of Kafka or (kafka=None) of its own memory."""
+
+    def __init__(self, work, name, cert, kafka=None, topics=(), timeout="60s"):
+        self.cert, self.kafka, self.topics, self.timeout = cert, kafka, topics, timeout
+        self.name = "proxy-" + name
+        self.log = os.path.join(work, self.name + ".log")
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+        self.process = None
+
+    def start(self):
+        argv = [FIRSTMILE, "sandbox", "--listen", f"127.0.0.1:{self.port}",
+                "--tls-cert", self.cert[0], "--tls-key", self.cert[1],
+                "--metadata-timeout", self.timeout]
+        if self.kafka:
+            argv += ["--kafka", self.kafka.bootstrap]
+        for topic in self.topics:
+            argv += ["--topic", topic]
+        self.process = Process(self.name, argv, self.log)
+        wait_for(f"{self.name} listens", self.listens, 45)
+
+    def listens(self):
+        expect(self.process.alive(), f"{self.name} ended:\n{tail(self.log)}")
+        with socket.socket() as s:
+            s.settimeout(1)
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self):
+        if self.process:
+            self.process.stop(10)
+            self.process = None
+
+
+class ExternalProxy:
+    def __init__(self, url):
+        self.url = url
+
+    def start(self):
+        shell("E2E_START_PROXY")
+
+    def stop(self):
+        shell("E2E_STOP_PROXY")
+
+
+# --- JVMs ---
+
+class Jvm:
+    """A fixture JVM: kind "remote" (an RMI port with a password) or "local" (no JMX flag)."""
+
+    def __init__(self, work, kind, classes):
+        self.kind = kind
+        self.user, self.password = "reader", "canary-" + os.urandom(6).hex()
+        self.dir = os.path.join(work, "jvm-" + kind)
+        os.makedirs(self.dir, exist_ok=True)
+        self.password_file = self.secret("password", self.password + "\n")
+        self.port = free_port()
+        self.classes = classes
+        self.process = None
+
+    def secret(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w",
+                  encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def start(self):
+        flags, main = [], "E2eLocal"
+        if self.kind == "remote":
+            main, prefix = "Fixture", "-Dcom.sun.management.jmxremote"
+            users = self.secret("users", f"{self.user} {self.password}\n")
+            access = self.secret("access", f"{self.user} readonly\n")
+            flags = [f"{prefix}.port={self.port}", f"{prefix}.rmi.port={self.port}",
+                     f"{prefix}.host=127.0.0.1", f"{prefix}.ssl=false",
+                     f"{prefix}.authenticate=true", f"{prefix}.password.file={users}",
+                     f"{prefix}.access.file={access}", "-Djava.rmi.server.hostname=127.0.0.1"]
+        log = os.path.join(self.dir, "log")
+        open(log, "wb").close()
+        self.process = Process(
+            "jvm-" + self.kind,
+            ["java", "-Xmx32m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *flags, "-cp",
+             self.classes, main], log, stdin=subprocess.PIPE)
+        wait_for("the fixture is ready", lambda: "ready" in open(log, encoding="utf-8").read(), 30)
+
+    def stop(self):
+        if self.process:
+            self.process.stop(5)
+            self.process = None
+
+
+def compile_fixture(work):
+    classes = os.path.join(work, "classes")
+    must_run(["javac", "-nowarn", "-J-XX:TieredStopAtLevel=1", "-d", classes,
+              os.path.join(ROOT, "tests", "fixture", "Fixture.java"),
+              os.path.join(E2E, "E2eLocal.java")])
+    return classes
+
+
+# --- the agent ---
+
+class Agent:
+    """A running agent and its configuration; the same state folder across restarts."""
+
+    def __init__(self, rig, name, sections=None):
+        self.rig, self.name = rig, f"e2e-{name}-{os.urandom(3).hex()}"
+        self.dir = tempfile.mkdtemp(prefix=f"agent-{name}-", dir=rig.work)
+        self.log = os.path.join(self.dir, "log")
+        self.port = free_port()
+        self.config = os.path.join(self.dir, "config.ini")
+        self.write(sections or {})
+        self.process = None
+
+    def sections(self):
+        remote = self.rig.remote
+        rest = {"url": self.rig.proxy.url, "topic": self.rig.topic, "probe_timeout": "20s",
+                "timeout": "30s", "timeout_single": "40s"}
+        rest.update(self.rig.rest)
+        return {
+            "agent": {"name": self.name, "interval": "500ms",
+                      "state_dir": os.path.join(self.dir, "state")},
+            "rest": rest,
+            "batch": {"linger": "100ms"},
+            "retry": {"backoff": "200ms", "max_backoff": "2s", "hold_interval": "2s",
+                      "stuck_interval": "2s"},
+            "record": {"tags": "run=e2e"},
+            "http": {"listen": f"127.0.0.1:{self.port}"},
+            "target:remote": {"url": f"127.0.0.1:{remote.port}", "username": remote.user,
+                              "password_file": remote.password_file, "timeout": "2s"},
+            "target:local": {"url": "local:E2eLocal", "attach": "on", "timeout": "2s"},
+            "query:fixture": {"bean": "first.mile:type=Counter,* | first.mile:type=Kinds"}}
+
+    def write(self, changes):
+        """Write config.ini: the defaults above, with changes by section (None removes one)."""
+        sections = self.sections()
+        for name, keys in changes.items():
+            if keys is None:
+                sections.pop(name, None)
+            else:
+                sections.setdefault(name, {}).update(keys)
+        with open(self.config, "w", encoding="utf-8") as f:
+            for name, keys in sections.items():
+                f.write(f"[{name}]\n")
+                f.writelines(f"{key} = {value}\n" for key, value in keys.items())
+                f.write("\n")
+
+    def start(self):
+        self.process = Process("agent", [FIRSTMILE, "run", "-c", self.config], self.log)
+        self.rig.agents.append(self)
+        wait_for("the agent serves", self.serves, 10, 0.02)
+
+    def serves(self):
+        expect(self.process.alive(), f"the agent ended with {self.process.popen.poll()}:\n"
+               + tail(self.log))
+        return self.get("/livez")[0] == 200
+
+    def get(self, path):
+        """Status and body; (0, "") if nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as r:
+                return r.status, r.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except (OSError, ValueError):
+            return 0, ""
+
+    def stats(self):
+        status, body = self.get("/stats")
+        if status != 200:
+            return None
+        stats = json.loads(body)
+        for stream, a in stats["accounting"].items():
+            expect(a["assigned"] == a["delivered"] + a["pending"] + a["lost"] + a["dead"],
+                   f"the equation does not hold for {stream}: {a}")
+        return stats
+
+    def health(self):
+        status, body = self.get("/health")
+        if status == 0:
+            return {"status": "gone", "reasons": []}
+        health = json.loads(body)
+        expect(status == (503 if health["status"] == "failing" else 200),
+               f"/health says {health['status']} with HTTP {status}")
+        return health
+
+    def assigned(self):
+        stats = self.stats() or {"accounting": {}}
+        return {stream: a["assigned"] for stream, a in stats["accounting"].items()}
+
+    def await_records(self, count, seconds=20):
+        """Until so many records were delivered."""
+        def enough():
+            stats = self.stats()
+            return stats and stats["totals"]["records"] >= count
+        wait_for(f"{count} records are delivered", enough, seconds)
+
+    def await_empty(self, seconds=30):
+        """Until everything assigned so far is delivered. Returns the accounting."""
+        first = self.assigned()
+
+        def done():
+            stats = self.stats()
+            return stats and all(stats["accounting"][s]["delivered"] >= n
+                                 for s, n in first.items()) and stats
+        return wait_for(f"what was spooled is delivered ({self.assigned()})", done, seconds)
+
+    def kill(self):
+        self.process.kill()
+        self.process.close()
+
+    def stop(self):
+        """SIGTERM; it must end by itself within 5 s with code 0."""
+        start = time.monotonic()
+        code = self.process.stop(5.5)
+        took = time.monotonic() - start
+        expect(code is not None and took <= 5.2, f"SIGTERM took {took:.1f} s")
+        expect(code == 0, f"exit code {code} after SIGTERM:\n{tail(self.log)}")
+        return took
+
+    def log_text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+
+# --- reading back ---
+
+def read_topic(rig, agent_name):
+    """All records of one agent in the topic, in the order of partition and offset."""
+    argv = ["kcat", "-b", rig.kafka.bootstrap, "-C", "-t", rig.topic, "-o", "beginning", "-e",
+            "-q", "-J"]
+    code, out, err = run(argv, 60)
+    expect(code == 0, f"kcat: {err.strip()[-300:]}")
+    records = []
+    for line in out.splitlines():
+        message = json.loads(line)
+        try:
+            value = json.loads(message["payload"])
+        except (TypeError, ValueError):
+            continue
+        if isinstance(value, dict) and value.get("agent") == agent_name:
+            value["_partition"], value["_offset"] = message["partition"], message["offset"]
+            value["_key"] = message.get("key")
+            records.append(value)
+    records.sort(key=lambda r: (r["_partition"], r["_offset"]))
+    return records
+
+
+class Rig:
+    """All of it together."""
+
+    def __init__(self):
+        self.work = tempfile.mkdtemp(prefix="firstmile-e2e.")
+        self.agents, self.others = [], []
+        self.external = bool(os.environ.get("E2E_REST_URL"))
+        self.topic = os.environ.get("E2E_TOPIC", "firstmile-e2e")
+        self.rest = {}
+        self.kafka = self.proxy = self.remote = self.local = None
+
+    def open(self):
+        if not os.access(FIRSTMILE, os.X_OK):
+            raise Failed("build/firstmile is missing; run make first")
+        self.authority = Authority(self.work)
+        self.good = self.authority.issue("server")
+        if self.external:
+            self.open_external()
+        else:
+            self.kafka = Kafka(self.work)
+            self.kafka.start()
+            self.rest = {"ca_file": self.authority.ca}
+            self.proxy = Proxy(self.work, "kafka", self.good, self.kafka, [self.topic + ":3"],
+                               "5s")
+            self.proxy.start()
+        classes = compile_fixture(self.work)
+        self.remote, self.local = (Jvm(self.work, kind, classes) for kind in ("remote", "local"))
+        self.remote.start()
+        self.local.start()
+
+    def open_external(self):
+        if not os.environ.get("E2E_KAFKA"):
+            raise Failed("E2E_REST_URL needs E2E_KAFKA too: the bootstrap servers for kcat")
+        self.kafka = ExternalKafka(os.environ["E2E_KAFKA"])
+        self.proxy = ExternalProxy(os.environ["E2E_REST_URL"])
+        for variable, key in (("E2E_DIALECT", "dialect"), ("E2E_API", "api"),
+                              ("E2E_CA", "ca_file"), ("E2E_USER", "username"),
+                              ("E2E_PASSWORD_FILE", "password_file")):
+            if os.environ.get(variable):
+                self.rest[key] = os.environ[variable]
+        if "username" in self.rest:
+            self.rest["auth"] = "basic"
+
+    def close(self):
+        for agent in self.agents:
+            agent.kill()
+        for thing in (*self.others, self.remote, self.local):
+            if thing:
+                thing.stop()
+        if not self.external:
+            for thing in (self.proxy, self.kafka):
+                if thing:
+                    thing.stop()
+        if os.environ.get("E2E_KEEP"):
+            print(f"kept: {self.work}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.work, ignore_errors=True)

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The whole way, end to end: JVMs, the agent, TLS, a REST proxy, Kafka, and back through kcat.
+#
+# usage: tests/e2e/run.sh [CASE...]      (tests/e2e/suite.py --list names them)
+#
+# Without settings it fetches Apache Kafka into a cache outside the tree, starts it and the sandbox
+# in front of it. With E2E_REST_URL it runs against a proxy that is already there:
+#   E2E_REST_URL E2E_KAFKA      base URL of the proxy, bootstrap servers behind it (for kcat)
+#   E2E_TOPIC                   topic (default firstmile-e2e; must exist)
+#   E2E_DIALECT E2E_API         [rest] dialect and api
+#   E2E_CA                      CA file
+#   E2E_USER E2E_PASSWORD_FILE  Basic auth
+#   E2E_STOP_PROXY E2E_START_PROXY E2E_STOP_KAFKA E2E_START_KAFKA   shell commands for the faults;
+#                               a case whose command is missing says "skipped: needs ..."
+# Others: E2E_KEEP=1 keeps the work folder; E2E_SEED=N repeats the random moments of a run;
+# FIRSTMILE_CACHE is the folder Kafka is fetched into.
+set -eu
+cd "$(dirname "$0")/../.."
+exec python3 -B tests/e2e/suite.py "$@"
