@@ -1,5 +1,6 @@
-/* The rig for the sender: a spool in memory that keeps books on every record, and a scripted REST
- * proxy with a ledger of what it stored and which verdict it gave before it answered. */
+/* The rig for the sender: the spool in memory and what became of each record, and a scripted REST
+ * proxy with a ledger of what it stored and which verdict it gave before it answered. The books on
+ * single records are those of topic t. */
 #ifndef FM_TEST_REST_RIG_H
 #define FM_TEST_REST_RIG_H
 
@@ -11,13 +12,13 @@ enum fate { FATE_PENDING, FATE_DELIVERED, FATE_DEAD };
 
 struct fm_spool *spool_new(void);
 void spool_free(struct fm_spool *spool);
-/** n records of a topic; value has about bytes bytes. Seqs go on from 1 over all topics. */
+/** n records of a topic; value has about bytes bytes. Seqs go on from 1. Waits for the commit. */
 void spool_add(struct fm_spool *spool, const char *topic, size_t n, size_t bytes,
                enum fm_record_kind kind);
 enum fate spool_fate(struct fm_spool *spool, uint64_t seq);
 size_t spool_count(struct fm_spool *spool, enum fate fate);
 size_t spool_assigned(struct fm_spool *spool);
-const char *spool_reason(struct fm_spool *spool, uint64_t seq); /* of a dead one */
+void spool_reason(struct fm_spool *spool, uint64_t seq, char reason[600]); /* of a dead one */
 
 /* ---- proxy ---- */
 
