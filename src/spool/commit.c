@@ -304,9 +304,19 @@ static void finish(struct fm_spool *sp, size_t n_new)
         op->last = row->first + row->n - 1;
         give_back_bytes(sp, op->bytes);
         sp->append_bytes -= op->bytes;
-        op_done(sp, op, FM_OK, NULL);
+        op_push(&sp->committed, op);
     }
     sp->seen = true;
+}
+
+/* Callers are told after the snapshot was published: then it agrees with what they know. */
+static void tell(struct fm_spool *sp)
+{
+    struct op *op;
+    if (sp->seen)
+        spool_publish(sp);
+    while ((op = op_pop(&sp->committed)) != NULL)
+        op_done(sp, op, FM_OK, NULL);
 }
 
 /* ---- the whole ---- */
@@ -374,6 +384,7 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
         code = commit_new(sp, take, &why);
     if (code != FM_OK) {
         recover(sp, code, &why);
+        tell(sp);
         if (err != NULL)
             *err = why;
         return code;
@@ -384,6 +395,7 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     sp->disk_full = false;
     sp->error[0] = '\0';
     sp->commits++;
+    tell(sp);
     store_close(sp->old_store, false);
     sp->old_store = NULL;
     if (sp->store != NULL && store_checkpoint(sp->store, false, &why) != FM_OK)

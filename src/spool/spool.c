@@ -374,6 +374,7 @@ enum fm_code fm_spool_open(struct fm_spool **out, const struct fm_spool_opts *op
     sp->queue.tail = &sp->queue.head;
     sp->appends.tail = &sp->appends.head;
     sp->flushes.tail = &sp->flushes.head;
+    sp->committed.tail = &sp->committed.head;
     sp->next_row = sp->next_dead = sp->next_stream = 1;
     sp->line_from_ms = fm_clock_ms();
     enum fm_code code = copy_opts(sp, opts, err);

@@ -255,6 +255,7 @@ struct fm_spool {
     struct loss *losses;
     struct op_list appends;  /* waiting for the commit */
     struct op_list flushes;  /* ... and these for its end */
+    struct op_list committed; /* callers to be told */
     size_t append_bytes;
     uint64_t cost, bytes, n_pending; /* of rows in the line */
     uint64_t dead_bytes, n_dead;
