@@ -110,6 +110,7 @@ static enum fm_code keep_old(struct fm_bean *bean, const struct fm_bean *old, st
     bean->hangs = old->hangs;
     bean->read_asked = old->read_asked;
     bean->info_asked = old->info_asked;
+    bean->info_round = old->info_round;
     for (const struct fm_bad *bad = old->bad; bad != NULL; bad = bad->next)
         fm_cache_bad(made, bean, bad->attribute, bad->why, bad->silent);
     for (size_t i = 0; i < bean->n_queries; i++) {

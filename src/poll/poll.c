@@ -214,6 +214,17 @@ static int wait_ms(const struct fm_poll *poll, int64_t until)
     return at - now < MAX_WAIT_MS ? (int)(at - now) : MAX_WAIT_MS;
 }
 
+static bool all_polled(const struct fm_poll *poll)
+{
+    for (size_t i = 0; i < poll->n_sections; i++)
+        if (!poll->sections[i].expanded)
+            return false;
+    for (size_t i = 0; i < poll->n_targets; i++)
+        if (!poll->targets[i]->polled)
+            return false;
+    return true;
+}
+
 static void turn(struct fm_poll *poll, int64_t until)
 {
     struct fm_err err = {0};
@@ -221,7 +232,8 @@ static void turn(struct fm_poll *poll, int64_t until)
     handle_jobs(poll);
     handle_lists(poll);
     handle_timers(poll, fm_clock_ms());
-    /* A poll that began late in this turn may have an earlier deadline than was known. */
+    if (poll->once && all_polled(poll))
+        return; /* nothing would end the wait */
     if (fm_client_poll(poll->client, wait_ms(poll, until), &err) != FM_OK)
         fm_log_limited(poll->log, FM_LOG_ERROR, "poll", "poll thread: %s", fm_err_text(&err));
 }
@@ -323,17 +335,6 @@ void fm_poll_now(struct fm_poll *poll, const char *name)
 }
 
 /* ---- once ---- */
-
-static bool all_polled(const struct fm_poll *poll)
-{
-    for (size_t i = 0; i < poll->n_sections; i++)
-        if (!poll->sections[i].expanded)
-            return false;
-    for (size_t i = 0; i < poll->n_targets; i++)
-        if (!poll->targets[i]->polled)
-            return false;
-    return true;
-}
 
 static enum fm_code first_failure(const struct fm_poll *poll, struct fm_err *err)
 {

@@ -97,7 +97,8 @@ struct fm_bean {
     int64_t info_ms;       /* fm_clock_ms() of the last INFO; 0: never */
     int64_t hang_until_ms; /* it hung a poll: not asked before then; 0: never did */
     unsigned hangs;
-    bool info_asked; /* in this poll */
+    bool info_asked; /* in this poll, in round info_round */
+    unsigned info_round;
     bool read_asked;
     bool vanished; /* the server says it is gone */
 };

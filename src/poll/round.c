@@ -121,6 +121,7 @@ static bool add_infos(struct fm_target *t)
             continue;
         refreshed += !needs_info(t, bean);
         bean->info_asked = true;
+        bean->info_round = t->rounds;
         wanted++;
         struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean->name.canonical};
         if (!add_call(t, &call, &(struct fm_asked_what){FM_ASKED_INFO, i, NULL}))
@@ -175,7 +176,10 @@ static bool add_reads(struct fm_target *t, bool suspects)
     for (size_t i = 0; i < t->cache.n; i++) {
         struct fm_bean *bean = &t->cache.beans[i];
         if (bean->read_asked || bean->vanished || (bean->hangs > 0) != suspects ||
-            bean->hang_until_ms > t->start_ms || (needs_info(t, bean) && !bean->info_asked))
+            bean->hang_until_ms > t->start_ms)
+            continue;
+        /* Wait for its INFO, but not for ever: without it the other queries are read. */
+        if (needs_info(t, bean) && (!bean->info_asked || bean->info_round == t->rounds))
             continue;
         const char *const *attributes = NULL;
         size_t n = 0;
