@@ -114,7 +114,7 @@ static enum fm_code judge_call(const struct fm_ser_node *node, bool login, struc
         return tell(err, FM_EGONE, "the JVM no longer knows the JMX connection", node);
     if (fm_ser_is_a(node, "java.rmi.NotBoundException"))
         return tell(err, FM_ECONF,
-                    "the RMI registry has no object of this name; is it the JMX port?", node);
+                    "nothing of this name is bound; check port and path of the URL", node);
     if (fm_ser_is_a(node, "java.rmi.ServerException") || fm_ser_is_a(node, "java.rmi.ServerError"))
         return judge_server(node, err);
     if (fm_ser_is_a(node, "javax.management.RuntimeMBeanException") &&

@@ -36,9 +36,12 @@ static const char *take_authority(const char *text, size_t len, char *host, uint
         host_end = memchr(text, ']', len - 1);
         if (host_end == NULL)
             return "']' behind the IPv6 address is missing";
-        for (const char *s = text; s < host_end; s++)
-            if (strchr("0123456789abcdefABCDEF:.%", *s) == NULL)
+        bool zone = false; /* behind a '%' an interface's name may follow */
+        for (const char *s = text; s < host_end; s++) {
+            zone = zone || *s == '%';
+            if (zone ? !host_char_ok(*s) : strchr("0123456789abcdefABCDEF:.", *s) == NULL)
                 return "this is no IPv6 address";
+        }
     } else {
         while (host_end < end && host_char_ok(*host_end))
             host_end++;
