@@ -1,0 +1,421 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent_priv.h"
+#include "agent/service.h"
+#include "agent/signals.h"
+#include "base/clock.h"
+
+enum {
+    STOP_MS = 5000,      /* the whole stop */
+    GRACE_MS = 3000,     /* of that, for the request in flight */
+    PUBLISH_MS = 1000,   /* documents are rendered at most so often */
+    SANDBOX_BYTES = 64 << 20
+};
+
+/* ---- the sender's options ---- */
+
+static bool fresh_secret(void *arg, struct fm_buf *out)
+{
+    struct fm_agent *agent = arg;
+    (void)pthread_mutex_lock(&agent->secret_lock);
+    const struct fm_cfg_rest *rest = &agent->config->rest;
+    struct fm_secret *secret = rest->auth == FM_CFG_AUTH_BEARER ? rest->token : rest->password;
+    bool got = secret != NULL && fm_secret_get(secret, out, NULL) == FM_OK;
+    (void)pthread_mutex_unlock(&agent->secret_lock);
+    return got;
+}
+
+enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *config,
+                                struct fm_arena *arena, struct fm_rest_opts *out,
+                                struct fm_err *err)
+{
+    FM_TRY(fm_plan_rest(out, config, agent->sandbox != NULL ? agent->sandbox_url : NULL, arena,
+                        err));
+    out->spool = agent->spool;
+    out->log = agent->log;
+    out->secret = fresh_secret;
+    out->secret_arg = agent;
+    return FM_OK;
+}
+
+/* ---- services ---- */
+
+static void on_commit(void *arg)
+{
+    struct fm_agent *agent = arg;
+    struct fm_rest *rest = agent->sender;
+    if (rest != NULL)
+        fm_rest_wakeup(rest);
+}
+
+static void control_path(const struct fm_agent *agent, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s/control.sock", agent->config->agent.state_dir);
+}
+
+/* The state folder and, above it, what is missing; mode 0700. */
+static enum fm_code make_state_dir(const char *path, struct fm_err *err)
+{
+    char part[4096];
+    if (strlen(path) >= sizeof part)
+        return fm_err_set(err, FM_ECONF, "[agent] state_dir is longer than %zu bytes",
+                          sizeof part - 1);
+    for (size_t i = 1;; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+            return fm_err_sys(err, errno, "cannot create [agent] state_dir %s", part);
+        if (path[i] == '\0')
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return fm_err_set(err, FM_ECONF,
+                          "[agent] state_dir %s is not a folder and cannot be made one: choose "
+                          "another with -o agent.state_dir=DIR",
+                          path);
+    return FM_OK;
+}
+
+static enum fm_code start_spool(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    const struct fm_cfg_spool *cfg = &agent->config->spool;
+    FM_TRY(make_state_dir(agent->config->agent.state_dir, err));
+    char socket_path[4096];
+    control_path(agent, socket_path, sizeof socket_path);
+    const struct fm_spool_opts opts = {
+        .path = cfg->memory ? NULL : cfg->path,
+        .agent = agent->name,
+        .control_socket = socket_path,
+        .max_size = cfg->max_size_bytes,
+        .max_age_ms = cfg->max_age_ms,
+        .on_full = cfg->on_full == FM_CFG_FULL_DROP_NEWEST ? FM_SPOOL_DROP_NEWEST
+                   : cfg->on_full == FM_CFG_FULL_BLOCK     ? FM_SPOOL_BLOCK
+                                                           : FM_SPOOL_DROP_OLDEST,
+        .sync_full = cfg->sync == FM_CFG_SYNC_FULL,
+        .commit_ms = (unsigned)cfg->commit_ms,
+        .dead_max_size = cfg->dead_max_size_bytes,
+        .reserve = cfg->reserve_bytes,
+        .control = fm_agent_control,
+        .control_arg = agent->name,
+        .on_commit = on_commit,
+        .on_commit_arg = agent,
+        .log = agent->log,
+    };
+    return fm_spool_open(&agent->spool, &opts, err);
+}
+
+static void stop_spool(void *self)
+{
+    struct fm_agent *agent = self;
+    if (agent->spool != NULL)
+        fm_spool_stop(agent->spool);
+}
+
+static enum fm_code start_control(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    char path[4096];
+    control_path(agent, path, sizeof path);
+    const struct fm_control_opts opts = {.path = path, .spool = agent->spool, .log = agent->log};
+    return fm_control_open(&agent->control, &opts, err);
+}
+
+static void stop_control(void *self)
+{
+    struct fm_agent *agent = self;
+    fm_control_close(agent->control);
+    agent->control = NULL;
+}
+
+static enum fm_code start_http(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    const struct fm_cfg_http *cfg = &agent->config->http;
+    if (cfg->listen == NULL)
+        return FM_OK;
+    struct fm_buf password;
+    fm_buf_init(&password, FM_SECRET_MAX);
+    enum fm_code code = fm_secret_get(cfg->password, &password, err);
+    if (code == FM_OK) {
+        const struct fm_http_opts opts = {
+            .listen = cfg->listen,
+            .username = cfg->username,
+            .password = cfg->password != NULL ? fm_buf_str(&password) : NULL,
+            .cert_file = cfg->cert_file,
+            .key_file = cfg->key_file,
+            .max_connections = (unsigned)cfg->max_connections,
+            .log = agent->log,
+        };
+        code = fm_http_start(&agent->http, &opts, err);
+    }
+    fm_secret_wipe(&password);
+    if (code != FM_OK)
+        (void)fm_err_context(err, "[http]");
+    return code;
+}
+
+static void join_http(void *self, int64_t timeout_ms)
+{
+    struct fm_agent *agent = self;
+    (void)timeout_ms; /* the server's own stop is bounded */
+    fm_http_stop(agent->http);
+    agent->http = NULL;
+}
+
+static enum fm_code start_sandbox(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    if (!agent->config->rest.sandbox)
+        return FM_OK;
+    const struct fm_sandbox_opts opts = {.max_bytes = SANDBOX_BYTES, .log = agent->log};
+    FM_TRY(fm_sandbox_start(&agent->sandbox, &opts, err));
+    (void)snprintf(agent->sandbox_url, sizeof agent->sandbox_url, "http://127.0.0.1:%u",
+                   (unsigned)fm_sandbox_port(agent->sandbox));
+    fm_log(agent->log, FM_LOG_WARN,
+           "[rest] url = sandbox: records go to the sandbox inside this process, nothing leaves the "
+           "host (read them at %s)",
+           agent->sandbox_url);
+    return FM_OK;
+}
+
+static void join_sandbox(void *self, int64_t timeout_ms)
+{
+    struct fm_agent *agent = self;
+    (void)timeout_ms;
+    fm_sandbox_stop(agent->sandbox);
+    agent->sandbox = NULL;
+}
+
+static enum fm_code start_rest(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    struct fm_rest_opts opts;
+    FM_TRY(fm_agent_rest_opts(agent, agent->config, &agent->rest_arena, &opts, err));
+    FM_TRY(fm_rest_new(&agent->rest, &opts, err));
+    FM_TRY(fm_rest_start(agent->rest, err));
+    agent->sender = agent->rest;
+    return FM_OK;
+}
+
+static void stop_rest(void *self)
+{
+    struct fm_agent *agent = self;
+    if (agent->rest != NULL)
+        fm_rest_stop(agent->rest, GRACE_MS);
+}
+
+static void join_rest(void *self, int64_t timeout_ms)
+{
+    struct fm_agent *agent = self;
+    if (agent->rest != NULL && !fm_rest_join(agent->rest, (unsigned)timeout_ms))
+        fm_log(agent->log, FM_LOG_WARN, "the sender did not end in time");
+}
+
+static enum fm_code start_poll(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    FM_TRY(fm_plan_new(&agent->plan, agent->config, NULL, err));
+    const struct fm_poll_opts opts = {
+        .log = agent->log,
+        .hooks = {.ready = fm_agent_ready,
+                  .sample = fm_agent_sample,
+                  .state = fm_agent_state,
+                  .arg = agent},
+        .targets = agent->plan->targets,
+        .n_targets = agent->plan->n_targets,
+    };
+    FM_TRY(fm_poll_new(&agent->poll, &opts, err));
+    return fm_poll_start(agent->poll, err);
+}
+
+static void stop_poll(void *self)
+{
+    struct fm_agent *agent = self;
+    if (agent->poll != NULL)
+        fm_poll_stop(agent->poll);
+}
+
+static void join_poll(void *self, int64_t timeout_ms)
+{
+    struct fm_agent *agent = self;
+    if (agent->poll != NULL && !fm_poll_join(agent->poll, (unsigned)timeout_ms))
+        fm_log(agent->log, FM_LOG_WARN, "the poll thread did not end in time");
+}
+
+/* Order of start; stopped in reverse: poll, then the sender (the spool refuses new records by then,
+ * since nobody makes any), then the local server, which says "stopping" to the last. */
+static const struct fm_service services[] = {
+    {"spool", start_spool, stop_spool, NULL},
+    {"control socket", start_control, stop_control, NULL},
+    {"local server", start_http, NULL, join_http},
+    {"sandbox", start_sandbox, NULL, join_sandbox},
+    {"sender", start_rest, stop_rest, join_rest},
+    {"poll", start_poll, stop_poll, join_poll},
+};
+enum { N_SERVICES = sizeof services / sizeof services[0] };
+
+/* ---- the main loop ---- */
+
+/* @return false when the agent is to stop */
+static bool handle_signal(struct fm_agent *agent)
+{
+    for (int sig = fm_signals_next(agent->signal_fd); sig != 0;
+         sig = fm_signals_next(agent->signal_fd)) {
+        if (sig != SIGHUP) {
+            fm_log(agent->log, FM_LOG_INFO, "%s: stopping; what is not sent stays in the spool",
+                   sig == SIGTERM ? "SIGTERM" : "SIGINT");
+            return false;
+        }
+        fm_notify_send(&agent->notify, "RELOADING=1");
+        fm_agent_reload(agent);
+        fm_notify_send(&agent->notify, "READY=1");
+    }
+    return true;
+}
+
+static void serve(struct fm_agent *agent)
+{
+    int64_t next = fm_clock_ms();
+    for (;;) {
+        int64_t now = fm_clock_ms();
+        if (now >= next) {
+            fm_agent_publish(agent);
+            fm_notify_alive(&agent->notify);
+            next = now + PUBLISH_MS;
+        }
+        struct pollfd fds[] = {
+            {.fd = agent->signal_fd, .events = POLLIN},
+            {.fd = fm_control_fd(agent->control), .events = POLLIN},
+        };
+        if (poll(fds, 2, (int)(next - now)) < 0)
+            continue;
+        if ((fds[0].revents & POLLIN) != 0 && !handle_signal(agent))
+            return;
+        if ((fds[1].revents & POLLIN) != 0)
+            fm_control_serve(agent->control);
+    }
+}
+
+/* ---- life ---- */
+
+/* Nothing of ours belongs into a core file: it would hold secrets. */
+static void forbid_cores(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+}
+
+void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
+{
+    *agent = (struct fm_agent){.opts = opts, .signal_fd = -1, .started_ms = fm_wall_ms()};
+    agent->notify.fd = -1;
+    (void)pthread_mutex_init(&agent->secret_lock, NULL);
+    fm_arena_init(&agent->rest_arena, 0);
+    fm_buf_init(&agent->health, 0);
+    fm_buf_init(&agent->stats, 0);
+    fm_buf_init(&agent->metrics, 0);
+    forbid_cores();
+}
+
+enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err)
+{
+    const struct fm_config_opts opts = {
+        .overrides = agent->opts->overrides,
+        .n_overrides = agent->opts->n_overrides,
+    };
+    FM_TRY(fm_config_load(&agent->config, agent->opts->config_path, &opts, err));
+    agent->name = strdup(agent->config->agent.name);
+    agent->spool_stats = calloc(1, sizeof *agent->spool_stats);
+    agent->rest_stats = calloc(1, sizeof *agent->rest_stats);
+    if (agent->name == NULL || agent->spool_stats == NULL || agent->rest_stats == NULL)
+        return fm_err_nomem(err);
+    const struct fm_cfg_log *log = &agent->config->log;
+    enum fm_log_level level =
+        agent->opts->log_level >= 0 ? (enum fm_log_level)agent->opts->log_level : log->level;
+    return fm_log_new(&agent->log, STDERR_FILENO, level, log->format, err);
+}
+
+void fm_agent_release(struct fm_agent *agent)
+{
+    agent->sender = NULL;
+    fm_poll_free(agent->poll);
+    fm_plan_free(agent->plan);
+    fm_rest_free(agent->rest);
+    fm_sandbox_stop(agent->sandbox);
+    fm_http_stop(agent->http);
+    fm_control_close(agent->control);
+    fm_spool_free(agent->spool, 0);
+    fm_arena_clear(&agent->rest_arena);
+    fm_buf_clear(&agent->health);
+    fm_buf_clear(&agent->stats);
+    fm_buf_clear(&agent->metrics);
+    free(agent->spool_stats);
+    free(agent->rest_stats);
+    fm_notify_close(&agent->notify);
+    fm_signals_close(agent->signal_fd);
+    fm_config_free(agent->config);
+    free(agent->name);
+    fm_log_free(agent->log);
+    (void)pthread_mutex_destroy(&agent->secret_lock);
+}
+
+/* From now on a second signal ends the process at once: nobody waits for a stop that hangs. */
+static void arm_second_signal(struct fm_agent *agent)
+{
+    fm_signals_close(agent->signal_fd);
+    agent->signal_fd = -1;
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)signal(SIGINT, SIG_DFL);
+}
+
+static void run_until_signal(struct fm_agent *agent)
+{
+    fm_log(agent->log, FM_LOG_INFO, "firstmile %s runs: agent %s, %zu target sections, spool %s",
+           FM_VERSION, agent->name, agent->plan->n_targets,
+           agent->config->spool.memory ? "in memory" : agent->config->spool.path);
+    if (agent->http != NULL)
+        fm_log(agent->log, FM_LOG_INFO, "status page and /health at %s",
+               agent->config->http.listen);
+    fm_notify_send(&agent->notify, "READY=1");
+    serve(agent);
+    fm_notify_send(&agent->notify, "STOPPING=1");
+    agent->stopping = true;
+    fm_agent_publish(agent);
+    arm_second_signal(agent);
+}
+
+enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
+{
+    struct fm_agent agent;
+    fm_agent_init(&agent, opts);
+    enum fm_code code = fm_agent_load(&agent, err);
+    if (code == FM_OK)
+        code = fm_net_init(err);
+    if (code == FM_OK)
+        code = fm_signals_open(&agent.signal_fd, err);
+    if (code == FM_OK) {
+        fm_notify_open(&agent.notify);
+        code = fm_services_start(services, N_SERVICES, &agent, agent.log, err);
+    }
+    if (code == FM_OK) {
+        run_until_signal(&agent);
+        fm_services_stop(services, N_SERVICES, &agent, STOP_MS, agent.log);
+        fm_log(agent.log, FM_LOG_INFO, "stopped");
+    }
+    fm_agent_release(&agent);
+    return code;
+}

@@ -1,0 +1,75 @@
+/* agent/agent_priv.h - the agent's own state; shared by the files of this module. */
+#ifndef FM_AGENT_AGENT_PRIV_H
+#define FM_AGENT_AGENT_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/agent.h"
+#include "agent/control.h"
+#include "agent/document.h"
+#include "agent/notify.h"
+#include "agent/plan.h"
+#include "http/http.h"
+#include "sandbox/sandbox.h"
+
+struct fm_agent {
+    const struct fm_agent_opts *opts;
+    struct fm_config *config; /* replaced by the main thread, under secret_lock */
+    char *name;               /* the agent's; the same until the end */
+    struct fm_plan *plan;
+    struct fm_log *log;
+    struct fm_spool *spool;
+    struct fm_sandbox *sandbox;
+    char sandbox_url[64];
+    struct fm_http *http;
+    struct fm_rest *rest;
+    _Atomic(struct fm_rest *) sender; /* rest, once the spool's thread may wake it */
+    struct fm_arena rest_arena;       /* what rest was made with */
+    pthread_mutex_t secret_lock; /* config, between a reload and the sender's re-reading of its
+                                    secret; the one lock under which a (small) file is read */
+    struct fm_poll *poll;
+    struct fm_control *control;
+    struct fm_notify notify;
+    int signal_fd;
+    int64_t started_ms;
+    bool stopping;
+    char reload_error[240];
+    /* documents: reused from second to second */
+    struct fm_spool_stats *spool_stats;
+    struct fm_rest_stats *rest_stats;
+    struct fm_buf health, stats, metrics;
+    enum fm_health last_health;
+    bool health_known;
+};
+
+/** All empty; nothing is opened. Core files are forbidden from here on. */
+void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts);
+
+/** Load the configuration, make the log. */
+FM_MUST_USE enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err);
+
+/** Free everything, in whatever state; the spool last. */
+void fm_agent_release(struct fm_agent *agent);
+
+/** Render the documents and hand them to the local server. */
+void fm_agent_publish(struct fm_agent *agent);
+
+/** SIGHUP: read the configuration again and take over what changed; a faulty one changes nothing. */
+void fm_agent_reload(struct fm_agent *agent);
+
+/** Options of the sender from a configuration, strings in arena, callbacks set. */
+FM_MUST_USE enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *config,
+                                            struct fm_arena *arena, struct fm_rest_opts *out,
+                                            struct fm_err *err);
+
+/** The hooks of the poll thread, arg = the agent. */
+bool fm_agent_ready(void *arg);
+void fm_agent_sample(void *arg, const struct fm_sample *sample);
+void fm_agent_state(void *arg, const struct fm_poll_event *event);
+
+/** What the spool asks for: start and gap records, arg = the agent's name. */
+enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what,
+                              struct fm_chunk **out, struct fm_err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* agent/document.h - what the local server shows: /health, /stats and /metrics, rendered from facts.
+ *
+ * Pure functions of the facts given, so that every rule of design section 7 can be tested without a
+ * network. Any thread. */
+#ifndef FM_AGENT_DOCUMENT_H
+#define FM_AGENT_DOCUMENT_H
+
+#include "poll/poll.h"
+#include "rest/rest.h"
+#include "spool/spool.h"
+
+/** Everything that the documents are made of; borrowed. */
+struct fm_facts {
+    const char *name;
+    int64_t started_ms; /* wall clock */
+    int64_t wall_ms;    /* now */
+    int64_t clock_ms;   /* now, monotonic */
+    uint64_t rss_bytes;
+    bool sandbox;  /* nothing leaves the host */
+    bool stopping;
+    const struct fm_rest_stats *rest;
+    const struct fm_hist *latency;
+    const struct fm_spool_stats *spool;
+    const struct fm_poll_status *targets;
+    size_t n_targets;
+    uint64_t log_dropped;
+    const char *reload_error; /* why the last reload changed nothing; NULL */
+};
+
+enum fm_health { FM_HEALTH_OK, FM_HEALTH_DEGRADED, FM_HEALTH_FAILING };
+const char *fm_health_name(enum fm_health health); /* "ok", "degraded", "failing" */
+
+/** The verdict and its reasons as JSON. */
+enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out);
+
+/** The JSON of design section 7. */
+void fm_document_stats(const struct fm_facts *facts, struct fm_buf *out);
+
+/** The same numbers in Prometheus' text format (version 0.0.4). */
+void fm_document_metrics(const struct fm_facts *facts, struct fm_buf *out);
+
+#endif

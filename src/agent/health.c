@@ -1,0 +1,156 @@
+/* The rules of design section 7: what is ok, degraded or failing, and the sentence for each. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/document.h"
+#include "base/clock.h"
+
+enum {
+    UNANSWERED_MS = 8000,
+    PROBING_MS = 10000,
+    DROPPED_MS = 60000,
+    DEAD_MS = 3600000,
+    TARGETS_SHOWN = 20
+};
+
+struct verdict {
+    struct fm_buf *out;
+    enum fm_health health;
+    unsigned reasons;
+};
+
+static void add(struct verdict *v, enum fm_health health, const char *fmt, ...) FM_PRINTF(3, 4);
+
+static void add(struct verdict *v, enum fm_health health, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (health > v->health)
+        v->health = health;
+    if (v->reasons++ > 0)
+        fm_buf_putc(v->out, ',');
+    fm_json_cstr(v->out, text);
+}
+
+const char *fm_health_name(enum fm_health health)
+{
+    static const char *const names[] = {"ok", "degraded", "failing"};
+    return names[health];
+}
+
+static bool holds_back(enum fm_rest_state state)
+{
+    return state == FM_REST_HOLD || state == FM_REST_STUCK || state == FM_REST_MISSING;
+}
+
+static const char *or_unknown(const char *text)
+{
+    return text[0] != '\0' ? text : "no reason known yet";
+}
+
+static void judge_topic(struct verdict *v, const struct fm_facts *facts,
+                        const struct fm_rest_topic *t)
+{
+    if (holds_back(t->health) || holds_back(t->state))
+        add(v, FM_HEALTH_FAILING, "topic %s: %s: %s", t->topic,
+            fm_rest_state_name(holds_back(t->state) ? t->state : t->health), or_unknown(t->reason));
+    else if (t->failed || t->health == FM_REST_OUTAGE)
+        add(v, FM_HEALTH_DEGRADED, "topic %s: %s: %s", t->topic, fm_rest_hop_name(t->hop),
+            or_unknown(t->reason));
+    else if (t->state == FM_REST_PROBING && t->probing_ms != 0 &&
+             facts->clock_ms - t->probing_ms >= PROBING_MS)
+        add(v, FM_HEALTH_DEGRADED,
+            "topic %s: the REST proxy has not answered the probe for %lld s", t->topic,
+            (long long)(facts->clock_ms - t->probing_ms) / 1000);
+    if (t->suspects > 0)
+        add(v, FM_HEALTH_DEGRADED,
+            "topic %s: %zu record%s refused alone and set aside while others go on: %s", t->topic,
+            t->suspects, t->suspects == 1 ? " was" : "s were", or_unknown(t->reason));
+}
+
+static void judge_rest(struct verdict *v, const struct fm_facts *facts)
+{
+    const struct fm_rest_stats *rest = facts->rest;
+    if (rest == NULL)
+        return;
+    for (size_t i = 0; i < rest->n_topics; i++)
+        judge_topic(v, facts, &rest->topics[i]);
+    for (size_t i = 0; i < rest->n_endpoints; i++) {
+        const struct fm_rest_endpoint *e = &rest->endpoints[i];
+        /* What a topic already said in its own words is not said twice. */
+        if (holds_back(e->state) && v->health != FM_HEALTH_FAILING)
+            add(v, FM_HEALTH_FAILING, "endpoint %s: %s: %s", e->url, fm_rest_state_name(e->state),
+                or_unknown(e->reason));
+    }
+    int64_t waiting = rest->in_flight_since != 0 ? facts->clock_ms - rest->in_flight_since : 0;
+    if (waiting >= UNANSWERED_MS)
+        add(v, FM_HEALTH_DEGRADED,
+            "the REST proxy has not answered a request for %lld s: it may wait for Kafka",
+            (long long)waiting / 1000);
+}
+
+static void judge_spool(struct verdict *v, const struct fm_facts *facts)
+{
+    const struct fm_spool_stats *spool = facts->spool;
+    if (spool == NULL)
+        return;
+    if (spool->last_drop_ms != 0 && facts->clock_ms - spool->last_drop_ms < DROPPED_MS)
+        add(v, FM_HEALTH_FAILING,
+            "the spool refused or dropped records in the last minute (%llu lost so far): %s",
+            (unsigned long long)spool->lost_total,
+            spool->error[0] != '\0' ? spool->error : "raise [spool] max_size or mend the way out");
+    else if (spool->error[0] != '\0')
+        add(v, FM_HEALTH_DEGRADED, "the spool could not commit: %s", spool->error);
+    if (!spool->durable)
+        add(v, FM_HEALTH_DEGRADED,
+            "records are not durable: the spool is in memory, on tmpfs, or [spool] sync is normal");
+    if (spool->last_dead_ms != 0 && facts->clock_ms - spool->last_dead_ms < DEAD_MS)
+        add(v, FM_HEALTH_DEGRADED,
+            "records became dead letters in the last hour (%llu kept): see firstmile spool dead list",
+            (unsigned long long)spool->dead_records);
+}
+
+static void judge_targets(struct verdict *v, const struct fm_facts *facts)
+{
+    size_t down = 0;
+    for (size_t i = 0; i < facts->n_targets; i++) {
+        const struct fm_poll_status *t = &facts->targets[i];
+        if (t->state != FM_POLL_DOWN || down++ >= TARGETS_SHOWN)
+            continue;
+        add(v, FM_HEALTH_DEGRADED, "target %s is down: %s", t->name,
+            t->error != NULL ? t->error : "no reason known yet");
+    }
+    if (down > TARGETS_SHOWN)
+        add(v, FM_HEALTH_DEGRADED, "%zu more targets are down", down - TARGETS_SHOWN);
+}
+
+enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out)
+{
+    struct fm_buf reasons;
+    fm_buf_init(&reasons, 0);
+    struct verdict v = {.out = &reasons};
+    judge_rest(&v, facts);
+    judge_spool(&v, facts);
+    judge_targets(&v, facts);
+    if (facts->reload_error != NULL)
+        add(&v, FM_HEALTH_DEGRADED, "the last reload changed nothing: %s", facts->reload_error);
+    fm_buf_puts(out, "{\"status\":");
+    fm_json_cstr(out, fm_health_name(v.health));
+    fm_buf_puts(out, ",\"reasons\":[");
+    fm_buf_put(out, reasons.data, reasons.len);
+    fm_buf_puts(out, "],\"notes\":[");
+    if (facts->sandbox)
+        fm_json_cstr(out, "[rest] url = sandbox: records go to the sandbox inside this process, "
+                          "nothing leaves the host");
+    fm_buf_puts(out, "],\"agent\":");
+    fm_json_cstr(out, facts->name);
+    fm_buf_puts(out, ",\"version\":");
+    fm_json_cstr(out, FM_VERSION);
+    fm_buf_printf(out, ",\"stopping\":%s,\"time_ms\":%lld}", facts->stopping ? "true" : "false",
+                  (long long)facts->wall_ms);
+    fm_buf_clear(&reasons);
+    return v.health;
+}

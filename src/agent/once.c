@@ -1,0 +1,225 @@
+/* The command once: one poll of every target, from memory to the proxy or to stdout. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent_priv.h"
+#include "base/clock.h"
+
+struct once {
+    struct fm_agent agent; /* only what a single round needs of it */
+    const struct fm_once_opts *opts;
+    struct fm_buf line;
+    uint64_t records;
+    uint64_t too_large;
+    int64_t end_ms;
+};
+
+static unsigned left_ms(const struct once *once)
+{
+    int64_t left = once->end_ms - fm_clock_ms();
+    return left > 0 ? (unsigned)left : 1;
+}
+
+/* ---- --stdout ---- */
+
+static enum fm_code print_chunk(void *arg, struct fm_chunk **chunk, struct fm_err *err)
+{
+    struct once *once = arg;
+    size_t at = 0;
+    struct fm_record rec;
+    while (fm_chunk_next(*chunk, &at, &rec, NULL) == FM_OK) {
+        fm_buf_reset(&once->line);
+        fm_record_value(&once->line, &rec, "", 0);
+        fm_buf_putc(&once->line, '\n');
+        FM_TRY(fm_buf_code(&once->line, err));
+        if (fwrite(once->line.data, 1, once->line.len, stdout) != once->line.len)
+            return fm_err_set(err, FM_ESYS, "cannot write to stdout");
+        once->records++;
+    }
+    fm_chunk_free(*chunk);
+    *chunk = NULL;
+    return FM_OK;
+}
+
+static void count_lost(void *arg, const char *topic, uint64_t n, int64_t time_ms)
+{
+    struct once *once = arg;
+    (void)topic;
+    (void)time_ms;
+    once->too_large += n;
+}
+
+static void print_sample(void *arg, const struct fm_sample *sample)
+{
+    struct once *once = arg;
+    struct fm_err err = {0};
+    if (fm_record_build(sample, print_chunk, count_lost, once, NULL, &err) != FM_OK)
+        fm_log(once->agent.log, FM_LOG_ERROR, "target %s: %s", sample->target, fm_err_text(&err));
+}
+
+/* ---- sending ---- */
+
+static enum fm_code store_chunk(void *arg, struct fm_chunk **chunk, struct fm_err *err)
+{
+    struct once *once = arg;
+    uint64_t n = fm_chunk_count(*chunk);
+    FM_TRY(fm_spool_store(once->agent.spool, chunk, left_ms(once), NULL, NULL, NULL, err));
+    once->records += n;
+    return FM_OK;
+}
+
+static void declare_lost(void *arg, const char *topic, uint64_t n, int64_t time_ms)
+{
+    struct once *once = arg;
+    once->too_large += n;
+    struct fm_err err = {0};
+    if (fm_spool_declare(once->agent.spool, topic, n, FM_GAP_TOO_LARGE, time_ms, &err) != FM_OK)
+        fm_log(once->agent.log, FM_LOG_WARN, "topic %s: %s", topic, fm_err_text(&err));
+}
+
+static void store_sample(void *arg, const struct fm_sample *sample)
+{
+    struct once *once = arg;
+    struct fm_err err = {0};
+    if (fm_record_build(sample, store_chunk, declare_lost, once, NULL, &err) != FM_OK)
+        fm_log(once->agent.log, FM_LOG_ERROR, "target %s: %s", sample->target, fm_err_text(&err));
+}
+
+/* once has a stream of its own that ends with it: gaps are declared, a start is not. */
+static enum fm_code control(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
+                            struct fm_err *err)
+{
+    if (what->type == FM_CONTROL_START) {
+        *out = NULL;
+        return FM_OK;
+    }
+    return fm_agent_control(arg, what, out, err);
+}
+
+static unsigned cap(unsigned value, unsigned most)
+{
+    return value == 0 || value > most ? most : value;
+}
+
+static enum fm_code open_way_out(struct once *once, struct fm_err *err)
+{
+    struct fm_agent *agent = &once->agent;
+    const struct fm_spool_opts opts = {
+        .agent = agent->name,
+        .max_size = UINT64_C(256) << 20,
+        .on_full = FM_SPOOL_BLOCK,
+        .control = control,
+        .control_arg = agent->name,
+        .log = agent->log,
+    };
+    FM_TRY(fm_spool_open(&agent->spool, &opts, err));
+    if (agent->config->rest.sandbox)
+        return fm_err_set(err, FM_ECONF,
+                          "[rest] url = sandbox lives inside `run`: for once use --stdout, or set "
+                          "the URL of a REST proxy with -o rest.url=https://...");
+    struct fm_rest_opts rest;
+    FM_TRY(fm_agent_rest_opts(agent, agent->config, &agent->rest_arena, &rest, err));
+    unsigned most = once->opts->timeout_ms;
+    rest.timeout_ms = cap(rest.timeout_ms, most);
+    rest.timeout_single_ms = cap(rest.timeout_single_ms, most);
+    rest.probe_timeout_ms = cap(rest.probe_timeout_ms, most);
+    rest.connect_timeout_ms = cap(rest.connect_timeout_ms, most);
+    rest.linger_ms = 0;
+    FM_TRY(fm_rest_new(&agent->rest, &rest, err));
+    return fm_rest_start(agent->rest, err);
+}
+
+static enum fm_code send_all(struct once *once, struct fm_err *err)
+{
+    struct fm_agent *agent = &once->agent;
+    FM_TRY(fm_spool_flush(agent->spool, left_ms(once), err));
+    fm_rest_end_of_input(agent->rest);
+    fm_rest_wakeup(agent->rest);
+    enum fm_code code = fm_rest_drain(agent->rest, left_ms(once), err);
+    fm_spool_stats_get(agent->spool, agent->spool_stats);
+    fm_rest_stats_get(agent->rest, agent->rest_stats);
+    const struct fm_spool_stats *spool = agent->spool_stats;
+    if (code != FM_OK)
+        return fm_err_context(err, "%llu of %llu records are not acknowledged, their fate is unknown",
+                              (unsigned long long)spool->records,
+                              (unsigned long long)(spool->records + agent->rest_stats->records));
+    if (spool->dead_records > 0)
+        return fm_err_set(err, FM_EREMOTE, "%llu records were refused for good: %s",
+                          (unsigned long long)spool->dead_records,
+                          agent->rest_stats->last_send.error);
+    fm_log(agent->log, FM_LOG_INFO, "%llu records acknowledged by %s",
+           (unsigned long long)agent->rest_stats->records,
+           agent->rest_stats->last_send.endpoint);
+    return FM_OK;
+}
+
+/* ---- the round ---- */
+
+static enum fm_code poll_all(struct once *once, struct fm_err *err)
+{
+    struct fm_agent *agent = &once->agent;
+    bool print = once->opts->to_stdout;
+    const struct fm_poll_opts opts = {
+        .log = agent->log,
+        .hooks = {.sample = print ? print_sample : store_sample, .arg = once},
+        .targets = agent->plan->targets,
+        .n_targets = agent->plan->n_targets,
+    };
+    struct fm_poll_snapshot status = {0};
+    enum fm_code code = fm_poll_once(&opts, left_ms(once), &status, err);
+    for (size_t i = 0; i < status.n; i++)
+        if (status.targets[i].state == FM_POLL_DOWN)
+            fm_log(agent->log, FM_LOG_ERROR, "target %s: %s", status.targets[i].name,
+                   status.targets[i].error != NULL ? status.targets[i].error : "not read");
+    fm_poll_snapshot_clear(&status);
+    return code;
+}
+
+static enum fm_code round_trip(struct once *once, struct fm_err *err)
+{
+    struct fm_agent *agent = &once->agent;
+    FM_TRY(fm_net_init(err));
+    FM_TRY(fm_plan_new(&agent->plan, agent->config, NULL, err));
+    if (!once->opts->to_stdout)
+        FM_TRY(open_way_out(once, err));
+    struct fm_err poll_err = {0};
+    enum fm_code polled = poll_all(once, &poll_err);
+    /* What could be read is sent, whatever happened to the other targets. */
+    if (!once->opts->to_stdout && once->records > 0)
+        FM_TRY(send_all(once, err));
+    if (once->opts->to_stdout && fflush(stdout) != 0)
+        return fm_err_set(err, FM_ESYS, "cannot write to stdout");
+    if (polled != FM_OK) {
+        if (err != NULL)
+            *err = poll_err;
+        return polled;
+    }
+    if (once->too_large > 0)
+        return fm_err_set(err, FM_ELIMIT, "%llu records were larger than [record] max_bytes",
+                          (unsigned long long)once->too_large);
+    if (once->records == 0)
+        return fm_err_set(err, FM_ENOTFOUND,
+                          "no record: no target matched, or no query matched a bean (firstmile "
+                          "check says which)");
+    return FM_OK;
+}
+
+enum fm_code fm_agent_once(const struct fm_once_opts *opts, struct fm_err *err)
+{
+    struct once *once = calloc(1, sizeof *once);
+    if (once == NULL)
+        return fm_err_nomem(err);
+    once->opts = opts;
+    once->end_ms = fm_clock_ms() + opts->timeout_ms;
+    fm_buf_init(&once->line, 0);
+    fm_agent_init(&once->agent, &opts->agent);
+    enum fm_code code = fm_agent_load(&once->agent, err);
+    if (code == FM_OK)
+        code = round_trip(once, err);
+    fm_agent_release(&once->agent);
+    fm_buf_clear(&once->line);
+    free(once);
+    return code;
+}

@@ -1,0 +1,88 @@
+/* The documents of the local server, rendered by the main thread at most once a second. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent_priv.h"
+#include "base/clock.h"
+#include "base/thread.h"
+
+static uint64_t rss_bytes(void)
+{
+    FM_AUTO(fm_auto_close) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    char text[128];
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    unsigned long long size = 0, resident = 0;
+    if (sscanf(text, "%llu %llu", &size, &resident) != 2)
+        return 0;
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A change of health is an event: it is logged once, with its reasons. */
+static void log_health(struct fm_agent *agent, enum fm_health health)
+{
+    if (agent->health_known && health == agent->last_health)
+        return;
+    if (agent->health_known || health != FM_HEALTH_OK)
+        fm_log(agent->log, health == FM_HEALTH_OK ? FM_LOG_INFO : FM_LOG_WARN, "health is %s: %s",
+               fm_health_name(health), fm_buf_str(&agent->health));
+    agent->health_known = true;
+    agent->last_health = health;
+}
+
+void fm_agent_publish(struct fm_agent *agent)
+{
+    struct fm_poll_snapshot targets = {0};
+    struct fm_err err = {0};
+    if (fm_poll_status_get(agent->poll, &targets, &err) != FM_OK) {
+        fm_log_limited(agent->log, FM_LOG_WARN, "publish", "cannot render the documents: %s",
+                       fm_err_text(&err));
+        return;
+    }
+    fm_spool_stats_get(agent->spool, agent->spool_stats);
+    fm_rest_stats_get(agent->rest, agent->rest_stats);
+    const struct fm_facts facts = {
+        .name = agent->name,
+        .started_ms = agent->started_ms,
+        .wall_ms = fm_wall_ms(),
+        .clock_ms = fm_clock_ms(),
+        .rss_bytes = rss_bytes(),
+        .sandbox = agent->sandbox != NULL,
+        .stopping = agent->stopping,
+        .rest = agent->rest_stats,
+        .latency = fm_rest_latency(agent->rest),
+        .spool = agent->spool_stats,
+        .targets = targets.targets,
+        .n_targets = targets.n,
+        .log_dropped = fm_log_dropped(agent->log),
+        .reload_error = agent->reload_error[0] != '\0' ? agent->reload_error : NULL,
+    };
+    fm_buf_reset(&agent->health);
+    fm_buf_reset(&agent->stats);
+    fm_buf_reset(&agent->metrics);
+    enum fm_health health = fm_document_health(&facts, &agent->health);
+    fm_document_stats(&facts, &agent->stats);
+    fm_document_metrics(&facts, &agent->metrics);
+    log_health(agent, health);
+    if (agent->http != NULL) {
+        const struct fm_http_docs docs = {
+            .health = fm_buf_str(&agent->health),
+            .health_len = agent->health.len,
+            .failing = health == FM_HEALTH_FAILING,
+            .stats = fm_buf_str(&agent->stats),
+            .stats_len = agent->stats.len,
+            .metrics = fm_buf_str(&agent->metrics),
+            .metrics_len = agent->metrics.len,
+            .ready = !agent->stopping,
+            .stopping = agent->stopping,
+        };
+        if (fm_http_publish(agent->http, &docs, &err) != FM_OK)
+            fm_log_limited(agent->log, FM_LOG_WARN, "publish", "the documents stay old: %s",
+                           fm_err_text(&err));
+    }
+    fm_poll_snapshot_clear(&targets);
+}
