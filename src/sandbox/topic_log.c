@@ -83,7 +83,7 @@ bool fm_tlog_precheck(const struct fm_tlog_job *job, size_t i)
     if (verdict->error_code != 0)
         return false;
     size_t size = fm_tlog_serialized(&job->records[i]);
-    if (!fm_tlog_name_ok(job->topic))
+    if (job->illegal)
         fm_tlog_refuse(verdict, 50002, "Invalid topics: [%s]", job->topic);
     else if (size > FM_TLOG_REQUEST_BYTES)
         fm_tlog_refuse(verdict, 50002,

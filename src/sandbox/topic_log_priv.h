@@ -62,6 +62,7 @@ enum { FM_TLOG_NAME_MAX = 249 }; /* Kafka's limit */
 struct fm_tlog_job {
     enum fm_tlog_op op;
     char topic[1024]; /* as asked for, cut; may be no legal name */
+    bool illegal; /* Kafka takes no such name */
     int32_t partition; /* READ */
     struct fm_tlog_record *records;
     struct fm_tlog_verdict *verdicts; /* n, zeroed or preset */

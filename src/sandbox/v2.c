@@ -297,6 +297,7 @@ static bool prepare(struct fm_v2 *v2, const struct fm_v2_request *req, int32_t p
         [FM_V2_PRODUCE] = FM_TLOG_PRODUCE};
     job->op = ops[v2->what];
     job->partition = partition;
+    job->illegal = !fm_tlog_name_ok(job->topic);
     job->want_limit = v2->what == FM_V2_TOPIC;
     job->emit_name = emit_name;
     job->emit_record = emit_record;
