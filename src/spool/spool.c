@@ -197,6 +197,17 @@ static int64_t earlier(int64_t a, int64_t b)
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
+/* When the oldest record that may be dropped reaches the age; 0: never. */
+static int64_t too_old_at(const struct fm_spool *sp)
+{
+    const struct row *row = sp->opts.max_age_ms > 0 ? sp->head : NULL;
+    while (row != NULL && (row->kind == ROW_GAP || row->kind == ROW_FIRST))
+        row = row->next;
+    if (row == NULL)
+        return 0;
+    return row->born_ms + sp->opts.max_age_ms + 1 - spool_line_ms(sp) + fm_clock_ms();
+}
+
 /* When the thread has something to do by itself; 0: never. */
 static int64_t next_due(const struct fm_spool *sp)
 {
@@ -206,18 +217,10 @@ static int64_t next_due(const struct fm_spool *sp)
     due = earlier(due, sp->idle_ms);
     if (sp->reserve_given && sp->failures == 0)
         due = earlier(due, sp->reserve_try_ms);
-    if (sp->opts.max_age_ms > 0 && sp->head != NULL) {
-        int64_t old = sp->head->born_ms + sp->opts.max_age_ms - spool_line_ms(sp) + fm_clock_ms();
-        int64_t soon = fm_clock_ms() + 100;
-        due = earlier(due, old > soon ? old : soon);
-    }
+    int64_t old = too_old_at(sp);
+    if (old != 0)
+        due = earlier(due, old > sp->age_ms ? old : sp->age_ms);
     return due;
-}
-
-static bool is_too_old(const struct fm_spool *sp)
-{
-    return sp->opts.max_age_ms > 0 && sp->head != NULL &&
-           sp->head->born_ms < spool_line_ms(sp) - sp->opts.max_age_ms;
 }
 
 static void answer_flushes(struct fm_spool *sp, enum fm_code code, const struct fm_err *err)
@@ -233,8 +236,11 @@ static void answer_flushes(struct fm_spool *sp, enum fm_code code, const struct 
 static void commit_due(struct fm_spool *sp)
 {
     int64_t now = fm_clock_ms();
-    if (is_too_old(sp))
+    int64_t old = too_old_at(sp);
+    if (old != 0 && old <= now && now >= sp->age_ms) {
+        sp->age_ms = now + 100; /* what is held may have to wait */
         want_commit(sp, 0);
+    }
     if (sp->due_ms == 0 || now < sp->due_ms || now < sp->retry_ms)
         return;
     struct fm_err err;
@@ -421,6 +427,13 @@ void fm_spool_free(struct fm_spool *sp, unsigned timeout_ms)
 
 /* ---- writing ---- */
 
+/* Under the lock. A chunk larger than the whole queue goes in alone. */
+static bool has_room(const struct fm_spool *sp, size_t bytes)
+{
+    return !sp->blocked && sp->n_queued < MAX_OPS &&
+           (sp->queue_bytes == 0 || sp->queue_bytes + bytes <= sp->opts.queue_max);
+}
+
 bool fm_spool_ready(const struct fm_spool *spool)
 {
     /* The lock is not part of what const promises. */
@@ -429,16 +442,9 @@ bool fm_spool_ready(const struct fm_spool *spool)
         struct fm_spool *out;
     } sp = {.in = spool};
     (void)pthread_mutex_lock(&sp.out->lock);
-    bool ready = !spool->stopped && !spool->blocked && spool->queue_bytes < spool->opts.queue_max;
+    bool ready = !spool->stopped && has_room(spool, FM_CHUNK_BYTES);
     (void)pthread_mutex_unlock(&sp.out->lock);
     return ready;
-}
-
-/* Under the lock. A chunk larger than the whole queue goes in alone. */
-static bool has_room(const struct fm_spool *sp, size_t bytes)
-{
-    return !sp->blocked && sp->n_queued < MAX_OPS &&
-           (sp->queue_bytes == 0 || sp->queue_bytes + bytes <= sp->opts.queue_max);
 }
 
 static enum fm_code append_op(struct op **out, struct fm_chunk *chunk, struct fm_err *err)

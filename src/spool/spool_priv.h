@@ -271,6 +271,7 @@ struct fm_spool {
     unsigned failures; /* in a row */
     bool disk_full;    /* the last failure was for lack of space */
     int64_t line_base_ms, line_from_ms; /* own time line: base at a monotonic time */
+    int64_t age_ms; /* do not look for old records before this */
     int64_t last_drop_ms, last_dead_ms;
     int64_t idle_ms;  /* when to do the housekeeping; 0: nothing to do */
     uint64_t commits, commit_failures;
