@@ -1,14 +1,10 @@
 /* One request: its options, its callbacks, its answer. */
 #include "net/call_priv.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -36,6 +32,9 @@ struct fm_call {
     size_t window_bytes; /* bytes on the wire then */
     unsigned slow_ms;
     curl_socket_t fd; /* for TCP_QUICKACK; CURL_SOCKET_BAD: unknown */
+    struct fm_net_watch watch;
+    bool head_done; /* the empty line of a final answer was seen */
+    bool interim; /* the head now read is a 1xx */
     bool ready; /* the connection stands, the request goes out */
     bool too_large;
     bool slow;
@@ -75,38 +74,12 @@ static int on_ready(void *arg, char *remote, char *local, int remote_port, int l
     (void)local;
     (void)remote_port;
     struct fm_call *call = arg;
-    struct fm_client *client = call->client;
     call->ready = true;
     call->body_read = 0;
     call->window_ms = fm_clock_ms();
     call->window_bytes = 0;
-    call->fd = CURL_SOCKET_BAD;
-    for (size_t i = 0; i < client->n_socks; i++) {
-        struct fm_net_sock *sock = &client->socks[i];
-        if (sock->port == 0) {
-            union {
-                struct sockaddr any;
-                struct sockaddr_in v4;
-                struct sockaddr_in6 v6;
-            } name = {0};
-            socklen_t len = sizeof name;
-            if (getsockname(sock->fd, &name.any, &len) == 0)
-                sock->port =
-                    ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
-        }
-        if (sock->port == local_port)
-            call->fd = sock->fd;
-    }
+    call->fd = fm_net_socket_by_port(call->client, local_port);
     return CURL_PREREQFUNC_OK;
-}
-
-/* An answer whose head and body are two packets: without this the body waits for our delayed
- * acknowledgement of the head, 40 ms (Nagle on the other side). */
-static void acknowledge_now(const struct fm_call *call)
-{
-    int on = 1;
-    if (call->fd != CURL_SOCKET_BAD)
-        (void)setsockopt(call->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 static void keep_value(char **slot, const char *line, size_t len, const char *name)
@@ -143,42 +116,19 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
         call->too_large = true;
         return 0;
     }
-    if (len > 5 && strncmp(line, "HTTP/", 5) == 0)
+    if (len > 5 && strncmp(line, "HTTP/", 5) == 0) {
         forget_values(call); /* what came before was an interim answer */
+        const char *code = memchr(line, ' ', len);
+        call->interim = code != NULL && code + 1 < line + len && code[1] == '1';
+    }
     keep_value(&call->content_type, line, len, "Content-Type:");
     keep_value(&call->retry_after, line, len, "Retry-After:");
     keep_value(&call->location, line, len, "Location:");
     if (len <= 2)
-        acknowledge_now(call);
+        call->head_done = !call->interim;
+    if (len <= 2)
+        fm_net_quick_ack(call->fd);
     return len;
-}
-
-static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
-    (void)purpose;
-    struct fm_client *client = arg;
-    if (client->n_socks == client->socks_cap) {
-        size_t cap = client->socks_cap != 0 ? 2 * client->socks_cap : 16;
-        struct fm_net_sock *grown = realloc(client->socks, cap * sizeof *grown);
-        if (grown == NULL)
-            return CURL_SOCKOPT_OK; /* works without, only slower */
-        client->socks = grown;
-        client->socks_cap = cap;
-    }
-    client->socks[client->n_socks++] = (struct fm_net_sock){.fd = fd};
-    return CURL_SOCKOPT_OK;
-}
-
-static int on_close(void *arg, curl_socket_t fd)
-{
-    struct fm_client *client = arg;
-    for (size_t i = 0; i < client->n_socks; i++) {
-        if (client->socks[i].fd == fd) {
-            client->socks[i] = client->socks[--client->n_socks];
-            break;
-        }
-    }
-    return close(fd);
 }
 
 /* ---- start --------------------------------------------------------------------------------- */
@@ -287,11 +237,7 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
     SET(CURLOPT_HEADERDATA, call);
     SET(CURLOPT_PREREQFUNCTION, on_ready);
     SET(CURLOPT_PREREQDATA, call);
-    SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
-    SET(CURLOPT_SOCKOPTDATA, call->client);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    SET(CURLOPT_CLOSESOCKETDATA, call->client);
-    return ok;
+    return ok && fm_net_watch(&call->watch, call->client, call->easy);
 }
 
 /* With tls_name the URL names what the certificate must say, and CONNECT_TO leads to the host. */
@@ -319,6 +265,7 @@ static enum fm_code rename_url(struct fm_call *call, const char *url, const char
 
 static void free_call(struct fm_call *call)
 {
+    fm_net_unwatch(&call->watch);
     if (call->easy != NULL)
         fm_net_easy_put(call->client, call->easy);
     curl_slist_free_all(call->headers);
@@ -501,12 +448,17 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
     (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &answer->connect_status);
     answer->reused = call->ready && (connects == 0 || result == CURLE_SEND_FAIL_REWIND);
     size_t sent = on_wire(call);
-    /* TLS may have sent a part of what libcurl still counts as unsent. */
-    answer->body_sent = sent > 0 || (call->body_read > 0 && (t->use_tls || t->proxy_tls)) ||
-                        result == CURLE_SEND_FAIL_REWIND; /* there was something to rewind */
+    /* Only a failed send over plain TCP tells that nothing went out: TLS may have sent a part of
+     * what libcurl counts as unsent, and its counter is gone when it wanted to begin anew. */
+    bool tls = t->use_tls || t->proxy_tls;
+    answer->body_sent = sent > 0 || (call->body_read > 0 && (tls || result != CURLE_SEND_ERROR));
+    /* An end within the head is success to libcurl. */
+    if (result == CURLE_OK && !call->head_done)
+        result = CURLE_PARTIAL_FILE;
     struct fm_net_end end = {.result = result,
                              .connect_code = answer->connect_status,
                              .status = answer->status,
+                             .connected = call->watch.connected,
                              .ready = call->ready,
                              .reused = answer->reused,
                              .any_answer = call->head_bytes > 0,

@@ -40,6 +40,7 @@ struct fm_net_end {
     CURLcode result;
     long connect_code; /* the proxy's answer to CONNECT */
     long status;
+    bool connected; /* some socket was connected to the first peer */
     bool ready; /* the connection stood: the request could be sent */
     bool reused;
     bool any_answer; /* at least one byte of an answer's head */
@@ -51,10 +52,17 @@ struct fm_net_verdict {
     enum fm_hop hop;
 };
 
-/* A socket of a kept connection, for TCP_QUICKACK. */
+/* Where a handle learns whether a socket of it was ever connected. */
+struct fm_net_watch {
+    struct fm_client *client;
+    bool connected;
+};
+
+/* An open socket of the client. */
 struct fm_net_sock {
     curl_socket_t fd;
     int port; /* local port; 0: not yet asked */
+    struct fm_net_watch *watch; /* of the handle that opened it, while that lives; NULL */
 };
 
 struct fm_net_cert {
@@ -97,6 +105,14 @@ enum fm_code fm_net_choose_proxy(struct fm_net_target *out, const struct fm_http
                                  struct fm_err *err);
 /* "[::1]" for "::1", else the host itself. */
 void fm_net_bracket(char *out, size_t size, const char *host);
+
+/* sock.c */
+bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy);
+void fm_net_unwatch(struct fm_net_watch *watch); /* before the handle's memory goes */
+curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port);
+/* An answer whose head and body are two packets: without this the body waits for our delayed
+ * acknowledgement of the head, 40 ms (Nagle on the other side). */
+void fm_net_quick_ack(curl_socket_t fd);
 
 /* explain.c: libcurl's result to failure, hop and a sentence. */
 struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *target,

@@ -31,6 +31,7 @@ struct fm_conn {
     struct fm_net_target target;
     struct curl_slist *connect_to;
     struct fm_err open_err; /* why no socket could be had in the other namespace */
+    struct fm_net_watch watch;
     curl_socket_t fd;
     enum conn_state state;
     int netns_pid;
@@ -113,7 +114,7 @@ static bool set_options(struct fm_conn *conn, const struct fm_conn_opts *opts, c
         SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
         SET(CURLOPT_OPENSOCKETDATA, conn);
     }
-    return ok;
+    return ok && fm_net_watch(&conn->watch, conn->client, conn->easy);
 }
 
 static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opts,
@@ -153,6 +154,7 @@ static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opt
 
 static void free_conn(struct fm_conn *conn)
 {
+    fm_net_unwatch(&conn->watch);
     if (conn->easy != NULL)
         curl_easy_cleanup(conn->easy);
     curl_slist_free_all(conn->connect_to);
@@ -215,6 +217,7 @@ static void fail_open(struct fm_conn *conn, CURLcode result)
 {
     struct fm_err err = {0};
     struct fm_net_end end = {.result = result,
+                             .connected = conn->watch.connected,
                              .detail = conn->detail[0] != '\0' ? conn->detail
                                                                : curl_easy_strerror(result)};
     (void)fm_net_explain(conn->easy, &conn->target, &end, &err);

@@ -39,7 +39,8 @@ static struct phase phase_of(CURL *easy, const struct fm_net_target *t,
     (void)curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &name);
     (void)curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &tcp);
     (void)curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &tls);
-    struct phase p = {.name = name > 0, .tcp = tcp > 0};
+    struct phase p = {.name = name > 0 || end->connected,
+                      .tcp = tcp > 0 || end->connected || end->connect_code != 0};
     p.tunnel = p.tcp && (!t->via_proxy || !t->use_tls || end->connect_code / 100 == 2);
     p.tls = p.tunnel && (!t->use_tls || tls > 0);
     if (end->ready)

@@ -309,7 +309,8 @@ static bool evict(struct fm_server *server)
         int value = expendable(slot, now);
         if (value == 0 || value < best)
             continue;
-        if (value > best || slot->since_ms < victim->since_ms) {
+        /* Newest first in the list: of equally old ones the last came first. */
+        if (value > best || slot->since_ms <= victim->since_ms) {
             best = value;
             victim = slot;
         }
@@ -323,8 +324,25 @@ static bool evict(struct fm_server *server)
 
 /* ---- accepting ----------------------------------------------------------------------------- */
 
+/* Connections that the library has not yet taken over cannot be given up; that lasts a moment. */
+static void wait_for_takeover(struct fm_server *server)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        bool fresh = false;
+        (void)pthread_mutex_lock(&server->lock);
+        if (server->n_open >= server->opts.max_connections)
+            for (struct fm_slot *slot = server->slots; slot != NULL; slot = slot->next)
+                fresh = fresh || slot->phase == FM_SLOT_NEW;
+        (void)pthread_mutex_unlock(&server->lock);
+        if (!fresh)
+            return;
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 static void admit(struct fm_server *server, int fd, const struct sockaddr *peer, socklen_t len)
 {
+    wait_for_takeover(server);
     (void)pthread_mutex_lock(&server->lock);
     bool room = server->n_slots < server->opts.max_connections + EXTRA_SLOTS &&
                 (server->n_open < server->opts.max_connections || evict(server));
