@@ -36,6 +36,7 @@ struct fm_conn {
     enum conn_state state;
     int netns_pid;
     short ready; /* CURL_WAIT_* found by the last wait */
+    bool received; /* at least one byte came */
     bool want_write;
     bool more; /* the last receive gave bytes: TLS may hold further ones */
     bool has_first; /* first holds the byte read at opening */
@@ -347,6 +348,7 @@ enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t len, size_t *
     if (conn->has_first) {
         *(char *)data = conn->first;
         conn->has_first = false;
+        conn->received = true;
         *got = 1;
         return FM_OK;
     }
@@ -358,10 +360,16 @@ enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t len, size_t *
     conn->more = result == CURLE_OK && *got > 0;
     if (result == CURLE_AGAIN)
         return FM_EAGAIN;
-    if (result == CURLE_OK && *got > 0)
+    if (result == CURLE_OK && *got > 0) {
+        conn->received = true;
         return FM_OK;
+    }
+    /* With TLS 1.3 the peer checks our certificate after the handshake has ended for us. */
     if (result == CURLE_OK)
-        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection", conn->target.host,
-                          conn->target.port);
+        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection%s", conn->target.host,
+                          conn->target.port,
+                          conn->target.use_tls && !conn->received && !conn->target.has_client_cert
+                              ? " before any answer; client certificate missing?"
+                              : "");
     return explain_loss(conn, result, err);
 }

@@ -262,6 +262,16 @@ static bool wants_client_cert(const struct fm_net_end *end)
            has(end, "alert certificate");
 }
 
+/* libcurl's own words repeat host and port, and call an end of the stream a system call. */
+static const char *handshake_reason(const struct fm_net_end *end)
+{
+    if (has(end, "reset by peer"))
+        return "the peer reset the connection";
+    if (has(end, "SSL_ERROR_SYSCALL") || has(end, "unexpected eof"))
+        return "the peer closed the connection";
+    return end->detail;
+}
+
 static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bool at_proxy,
                                                const struct fm_net_end *end, struct fm_err *err)
 {
@@ -285,9 +295,9 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
                                             : "client certificate missing? (cert_file, key_file)");
     else
         (void)fm_err_set(err, FM_ECLOSED,
-                         "the TLS handshake with %s failed (%s); is it a TLS port? client "
+                         "the TLS handshake with %s failed (%s); a plain http:// port, or client "
                          "certificate missing?",
-                         who, end->detail);
+                         who, handshake_reason(end));
     return VERDICT(FM_HTTP_TLS_FAILED, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);
 }
 

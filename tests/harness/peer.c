@@ -226,6 +226,43 @@ bool peer_answer(struct peer_conn *conn, unsigned status, const char *body)
     return peer_send(conn, head) && peer_send(conn, body);
 }
 
+static bool pass_on(struct peer_conn *conn, int from, int to)
+{
+    char part[16384];
+    ssize_t n = recv(from, part, sizeof part, MSG_DONTWAIT);
+    if (n <= 0)
+        return n < 0 && errno == EAGAIN;
+    for (ssize_t sent = 0; sent < n;) {
+        if (!wait_fd(conn->peer, to, POLLOUT, 0))
+            return false;
+        ssize_t m = send(to, part + sent, (size_t)(n - sent), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (m < 0 && errno != EAGAIN)
+            return false;
+        sent += m > 0 ? m : 0;
+    }
+    return true;
+}
+
+bool peer_connect_through(struct peer_conn *conn, uint16_t port)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0;
+    for (bool going = ok; going && !conn->peer->stop;) {
+        struct pollfd p[2] = {{.fd = conn->fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+        if (poll(p, 2, TICK_MS) <= 0)
+            continue;
+        if (p[0].revents != 0)
+            going = pass_on(conn, conn->fd, fd);
+        if (p[1].revents != 0)
+            going = going && pass_on(conn, fd, conn->fd);
+    }
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 void peer_reset(struct peer_conn *conn)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};

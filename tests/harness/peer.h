@@ -46,6 +46,9 @@ bool peer_send_bytes(struct peer_conn *conn, const void *data, size_t len);
 /** "HTTP/1.1 STATUS X" with Content-Length and this body. */
 bool peer_answer(struct peer_conn *conn, unsigned status, const char *body);
 
+/** Connect to this port of 127.0.0.1 and pass bytes both ways until one side ends. */
+bool peer_connect_through(struct peer_conn *conn, uint16_t port);
+
 /** Close with RST; the script should return then. */
 void peer_reset(struct peer_conn *conn);
 

@@ -1,11 +1,12 @@
-/* spool_kit.h - what the tests of the spool share: a folder, chunks, control records, the equation. */
+/* spool_kit.h - what the tests of the spool share: a folder, chunks, control records, the equation.
+ */
 #ifndef FM_TEST_SPOOL_KIT_H
 #define FM_TEST_SPOOL_KIT_H
 
 #include "spool/spool.h"
 
 struct kit {
-    char dir[64];  /* the spool's folder, inside a temporary one */
+    char dir[64]; /* the spool's folder, inside a temporary one */
     char base[48]; /* the temporary one */
     struct fm_spool_opts opts;
     struct fm_spool *spool;
