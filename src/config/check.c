@@ -508,6 +508,112 @@ static void resolve_queries(struct fm_build *b, struct fm_cfg_target *target)
     }
 }
 
+/* ---- what its records look like ---- */
+
+static bool same_or_null(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* The place of a rule in the target's list, which has room for it. */
+static size_t find_rule(struct fm_cfg_target *target, const struct fm_cfg_rule *rule)
+{
+    size_t i = 0;
+    for (; i < target->n_rules; i++)
+        if (target->rules[i].shape == rule->shape &&
+            same_or_null(target->rules[i].topic, rule->topic) &&
+            same_or_null(target->rules[i].key, rule->key))
+            return i;
+    target->rules[target->n_rules++] = *rule;
+    return i;
+}
+
+static void resolve_rules(struct fm_build *b, struct fm_cfg_target *target)
+{
+    struct fm_arena *arena = &b->cfg->arena;
+    target->rules = fm_arena_array(arena, target->n_queries + 1, sizeof *target->rules);
+    target->query_rules = fm_arena_array(arena, target->n_queries + 1, sizeof(size_t));
+    if (target->rules == NULL || target->query_rules == NULL) {
+        b->nomem = true;
+        return;
+    }
+    for (size_t i = 0; i < target->n_queries; i++) {
+        const struct fm_cfg_query *query = target->queries[i];
+        struct fm_cfg_rule rule = {
+            .shape = query->shape == FM_CFG_SHAPE_INHERIT ? target->shape : query->shape,
+            .topic = query->topic == NULL ? target->topic : query->topic,
+            .key = query->key == NULL ? target->key : query->key,
+        };
+        if (rule.key != NULL && rule.key[0] == '\0')
+            rule.key = NULL;
+        target->query_rules[i] = find_rule(target, &rule);
+    }
+}
+
+static bool has_tag(const struct fm_strlist *tags, const char *name, size_t len, size_t *at)
+{
+    for (*at = 0; *at < tags->n; (*at)++)
+        if (strncmp(tags->items[*at], name, len) == 0 && tags->items[*at][len] == '=')
+            return true;
+    return false;
+}
+
+static void merge_tags(struct fm_build *b, struct fm_cfg_target *target)
+{
+    const struct fm_strlist *lists[] = {&b->cfg->record.tags, &target->tags};
+    struct fm_strlist *all = &target->all_tags;
+    all->items = fm_arena_array(&b->cfg->arena, lists[0]->n + lists[1]->n + 1, sizeof(char *));
+    if (all->items == NULL) {
+        b->nomem = true;
+        return;
+    }
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            const char *item = lists[k]->items[i];
+            size_t at = 0;
+            if (!has_tag(all, item, strcspn(item, "="), &at))
+                all->n++;
+            all->items[at] = item;
+        }
+}
+
+/* What a template needs must be there: a bean, unless the shape is snapshot, and the tags. */
+static void check_rule_template(struct fm_build *b, const struct fm_cfg_target *target,
+                                const char *key, const char *text, unsigned allowed)
+{
+    struct fm_template *tpl = NULL;
+    struct fm_err err = {0};
+    if (text == NULL || fm_template_new(&tpl, text, FM_VARS_ALL, NULL, &err) != FM_OK)
+        return; /* said already */
+    fm_template_free(tpl);
+    if (fm_template_new(&tpl, text, allowed, NULL, &err) != FM_OK) {
+        fm_build_key_error(b, &target->section, key, "with shape = snapshot %s", fm_err_text(&err));
+        return;
+    }
+    const char *tag = NULL;
+    size_t at = 0;
+    for (size_t i = 0; (tag = fm_template_tag(tpl, i)) != NULL; i++)
+        if (!has_tag(&target->all_tags, tag, strlen(tag), &at))
+            fm_build_key_error(b, &target->section, key, "there is no tag %s for ${tag.%s}", tag,
+                               tag);
+    fm_template_free(tpl);
+}
+
+static void check_rules(struct fm_build *b, const struct fm_cfg_target *target)
+{
+    const struct fm_strlist *headers = &b->cfg->record.headers;
+    for (size_t i = 0; i < target->n_rules; i++) {
+        bool snapshot = target->rules[i].shape == FM_CFG_SHAPE_SNAPSHOT;
+        unsigned allowed = snapshot ? FM_VARS_SNAPSHOT | FM_VAR_TAG : FM_VARS_ALL;
+        check_rule_template(b, target, "key", target->rules[i].key, allowed);
+        for (size_t k = 0; k < headers->n; k++)
+            check_rule_template(b, target, "headers", strchr(headers->items[k], '=') + 1, allowed);
+        for (size_t k = 0; snapshot && k < target->all_tags.n; k++)
+            check_rule_template(b, target, "tags", strchr(target->all_tags.items[k], '=') + 1,
+                                FM_VARS_SNAPSHOT);
+    }
+}
+
 static void check_target(struct fm_build *b, struct fm_cfg_target *target)
 {
     struct fm_config *cfg = b->cfg;
@@ -531,6 +637,12 @@ static void check_target(struct fm_build *b, struct fm_cfg_target *target)
     else if (section->name[0] != '\0')
         fm_build_key_error(b, section, "url", "a target needs one, such as local:* or web-1:9010");
     resolve_queries(b, target);
+    if (!b->nomem)
+        resolve_rules(b, target);
+    if (!b->nomem)
+        merge_tags(b, target);
+    if (!b->nomem && b->n_errors == 0)
+        check_rules(b, target);
 }
 
 void fm_config_check(struct fm_build *b)

@@ -204,7 +204,8 @@ bool fm_config_same_section(const struct fm_section *a, const struct fm_section 
 
 bool fm_config_same_target(const struct fm_cfg_target *a, const struct fm_cfg_target *b)
 {
-    if (!fm_config_same_section(&a->section, &b->section) || a->n_queries != b->n_queries)
+    if (!fm_config_same_section(&a->section, &b->section) || a->n_queries != b->n_queries ||
+        !same_list(&a->all_tags, &b->all_tags))
         return false;
     for (size_t i = 0; i < a->n_queries; i++)
         if (!fm_config_same_section(&a->queries[i]->section, &b->queries[i]->section))

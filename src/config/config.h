@@ -200,6 +200,13 @@ struct fm_cfg_query {
     int64_t max_beans;
 };
 
+/** How some queries of a target become records; what was left open is filled in. */
+struct fm_cfg_rule {
+    enum fm_cfg_shape shape; /* never INHERIT */
+    const char *topic;
+    const char *key; /* NULL: no key */
+};
+
 struct fm_cfg_target {
     struct fm_section section; /* name "" is the unnamed target of the command line */
     const char *url;
@@ -234,6 +241,10 @@ struct fm_cfg_target {
     /* What is asked of it: the presets' queries, then its own. Borrowed from the configuration. */
     const struct fm_cfg_query **queries;
     size_t n_queries;
+    size_t *query_rules; /* for each of them its place in rules; queries alike share a rule */
+    struct fm_cfg_rule *rules;
+    size_t n_rules;
+    struct fm_strlist all_tags; /* those of [record], then its own; each name once */
 };
 
 struct fm_cfg_preset {

@@ -247,6 +247,8 @@ static struct fm_section *find_section(struct fm_build *b, struct sections *s,
 
 static void unknown_key(struct fm_build *b, const struct fm_entry *e, const char *kind)
 {
+    if (b->n_errors == FM_CONFIG_ERRORS)
+        return;
     const struct fm_option *first = NULL;
     size_t n = fm_option_rows(kind, &first);
     struct fm_nearest near = {.word = e->key};

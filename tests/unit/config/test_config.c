@@ -162,6 +162,32 @@ Test(config, gives_targets_their_queries)
     fm_config_free(cfg);
 }
 
+Test(config, gives_queries_their_rules)
+{
+    static const char text[] = "[record]\ntags = env=prod, site=x\nkey = ${tag.env}\n"
+                               "[query:a]\nbean=a:*\n[query:b]\nbean=b:*\nkey =\nshape = metric\n"
+                               "[query:c]\nbean=c:*\ntopic = other\n[query:d]\nbean=d:*\n"
+                               "[target:t]\nurl = x:1\ntags = site=y, new=${bean}\n";
+    struct fm_config *cfg = load(text, NULL, NULL);
+    const struct fm_cfg_target *t = &cfg->targets[0];
+    cr_assert_eq(t->n_rules, 3);
+    cr_assert_eq(t->query_rules[0], t->query_rules[3]);
+    cr_assert_str_eq(t->rules[0].key, "${tag.env}");
+    cr_assert_eq(t->rules[0].shape, FM_CFG_SHAPE_BEAN);
+    cr_assert_null(t->rules[t->query_rules[1]].key);
+    cr_assert_eq(t->rules[t->query_rules[1]].shape, FM_CFG_SHAPE_METRIC);
+    cr_assert_str_eq(t->rules[t->query_rules[2]].topic, "other");
+    cr_assert_eq(t->all_tags.n, 3);
+    cr_assert_str_eq(t->all_tags.items[1], "site=y");
+    cr_assert_str_eq(t->all_tags.items[2], "new=${bean}");
+    fm_config_free(cfg);
+    const char *said = errors_of(text, "target:t.shape=snapshot", NULL);
+    cr_assert_not_null(strstr(said, "[target:t] tags: with shape = snapshot ${bean} cannot"), "%s",
+                       said);
+    said = errors_of(text, "target:t.key=${tag.nev}", NULL);
+    cr_assert_not_null(strstr(said, "there is no tag nev for ${tag.nev}"), "%s", said);
+}
+
 Test(config, puts_hosts_into_the_url)
 {
     struct fm_config *cfg = load("[target:t]\nurl = service:jmx:rmi:///jndi/rmi://${host}:9/jmxrmi\n"
