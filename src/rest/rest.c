@@ -9,7 +9,7 @@
 #include "base/thread.h"
 #include "rest/rest_priv.h"
 
-enum { TOPICS_ASKED = 64, LONGEST_WAIT_MS = 60000 };
+enum { TOPICS_ASKED = 64, LONGEST_WAIT_MS = 5000 };
 
 static const char *const state_names[] = {
     [FM_REST_PROBING] = "probing", [FM_REST_OUTAGE] = "outage", [FM_REST_MISSING] = "missing",
@@ -426,6 +426,7 @@ enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_
     enum { LOOK_MS = 20 };
     uint64_t seen = 0;
     int64_t limit = fm_clock_ms() + timeout_ms;
+    (void)!fm_spool_flush(rest->spool, timeout_ms, NULL); /* so that its numbers are of now */
     for (;;) {
         uint64_t left = pending(rest->spool);
         pthread_mutex_lock(&rest->lock);

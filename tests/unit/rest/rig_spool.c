@@ -38,6 +38,7 @@ void spool_add(struct fm_spool *s, const char *topic, size_t n, size_t bytes,
         }
         cr_assert_eq(fm_spool_store(s, &chunk, 2000, NULL, NULL, NULL, &err), FM_OK, "%s", err.text);
     }
+    cr_assert_eq(fm_spool_flush(s, 2000, &err), FM_OK); /* fm_spool_topics() knows them now */
     free(value);
     free(fill);
 }
