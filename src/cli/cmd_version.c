@@ -1,5 +1,6 @@
 /* cli/cmd_version.c - `version`; loads nothing and asks nobody, since scripts call it often. */
 #include <jansson.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "cli/cmd.h"
@@ -8,30 +9,50 @@
 #include "sandbox/sandbox.h"
 #include "spool/spool.h"
 
+enum { LIBRARIES = 5 };
+
+struct library {
+    const char *name; /* put in front when the library does not say it itself */
+    const char *version;
+};
+
+/* At build time, which costs nothing; with -v what libcurl says of itself and its own libraries. */
+static void list_libraries(struct library out[LIBRARIES], bool verbose)
+{
+    out[0] = (struct library){"libcurl/", verbose ? fm_net_version() : fm_net_built_with()};
+    out[1] = (struct library){"libmicrohttpd/", fm_server_version()};
+    out[2] = (struct library){"SQLite/", fm_spool_version()};
+    out[3] = (struct library){"jansson/", JANSSON_VERSION};
+    out[4] = (struct library){"librdkafka/", fm_sandbox_kafka_version()};
+    for (size_t i = 0; i < LIBRARIES; i++)
+        if (strchr(out[i].version, '/') != NULL)
+            out[i].name = "";
+}
+
 static enum fm_code run_version(struct fm_cmd_call *call, struct fm_err *err)
 {
-    const char *const libraries[] = {
-        fm_net_version(),           fm_server_version(),        fm_spool_version(),
-        "jansson/" JANSSON_VERSION, fm_sandbox_kafka_version(),
-    };
-    size_t n = sizeof libraries / sizeof libraries[0];
-    (void)err;
-    if (!call->cli->global.json) {
-        (void)printf("firstmile %s (commit %s)\n", FM_VERSION, FM_COMMIT);
-        for (size_t i = 0; i < n; i++)
-            (void)printf("%s%s\n", i + 1 == n ? "Kafka store of the sandbox: " : "", libraries[i]);
-        return FM_OK;
-    }
+    struct library libraries[LIBRARIES];
     struct fm_buf out;
+    (void)err;
+    list_libraries(libraries, call->cli->global.verbose > 0);
     fm_buf_init(&out, 0);
-    fm_buf_printf(&out, "{\"version\":\"%s\",\"commit\":\"%s\",\"libraries\":[", FM_VERSION,
-                  FM_COMMIT);
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0)
+    bool json = call->cli->global.json;
+    fm_buf_printf(&out,
+                  json ? "{\"version\":\"%s\",\"commit\":\"%s\",\"libraries\":["
+                       : "firstmile %s (commit %s)\n",
+                  FM_VERSION, FM_COMMIT);
+    for (size_t i = 0; i < LIBRARIES; i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text, "%s%s", libraries[i].name, libraries[i].version);
+        if (json && i > 0)
             fm_buf_putc(&out, ',');
-        fm_json_cstr(&out, libraries[i]);
+        if (json)
+            fm_json_cstr(&out, text);
+        else
+            fm_buf_printf(&out, "%s\n", text);
     }
-    fm_buf_puts(&out, "]}\n");
+    if (json)
+        fm_buf_puts(&out, "]}\n");
     (void)fputs(fm_buf_str(&out), stdout);
     fm_buf_clear(&out);
     return FM_OK;
@@ -40,7 +61,7 @@ static enum fm_code run_version(struct fm_cmd_call *call, struct fm_err *err)
 const struct fm_cmd fm_cmd_version = {
     .name = "version",
     .args = "",
-    .about = "print version, commit and library versions",
+    .about = "print version, commit and library versions (-v: theirs too)",
     .json = true,
     .run = run_version,
 };

@@ -34,6 +34,11 @@ const char *fm_net_version(void)
     return curl_version();
 }
 
+const char *fm_net_built_with(void)
+{
+    return "libcurl/" LIBCURL_VERSION;
+}
+
 static long whole_seconds(unsigned ms, unsigned fallback_ms)
 {
     unsigned value = ms != 0 ? ms : fallback_ms;
