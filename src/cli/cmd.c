@@ -69,7 +69,7 @@ void fm_cmd_print(const struct fm_cli *cli, const char *text, size_t len)
     struct fm_buf safe;
     fm_buf_init(&safe, 0);
     fm_text_safe(&safe, text, len, true, 0);
-    (void)fwrite(safe.data, 1, safe.len, stdout);
+    (void)fputs(fm_buf_str(&safe), stdout); /* NUL bytes were replaced too */
     fm_buf_clear(&safe);
 }
 

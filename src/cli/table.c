@@ -335,7 +335,7 @@ enum fm_code fm_table_print(const struct fm_table *table, FILE *out,
         put_text(&text, table, widths, style);
     }
     enum fm_code code = fm_buf_code(&text, err);
-    if (code == FM_OK)
+    if (code == FM_OK && text.len > 0)
         (void)fwrite(text.data, 1, text.len, out);
     fm_buf_clear(&text);
     return code;

@@ -1,0 +1,426 @@
+/* The program itself, run as a shell would run it. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { LIMIT_MS = 20000, TEXT = 512 * 1024 };
+
+struct result {
+    int code; /* exit code; -1: ended by a signal */
+    int signal; /* which */
+    char out[TEXT];
+    char err[TEXT];
+};
+
+static char program[4096]; /* absolute: tests run it in folders of their own */
+static char folder[64];
+static struct result result;
+
+static void find_program(void)
+{
+    const char *build = getenv("B");
+    char cwd[2048];
+    cr_assert_not_null(getcwd(cwd, sizeof cwd));
+    (void)snprintf(program, sizeof program, "%s/%s/firstmile", cwd,
+                   build != NULL ? build : "build/asan");
+    cr_assert_eq(access(program, X_OK), 0, "no program at %s", program);
+    (void)snprintf(folder, sizeof folder, "/tmp/firstmile-cli-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+}
+
+static void clean_up(void)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        (void)closedir(dir);
+    (void)rmdir(folder);
+}
+
+TestSuite(cmd, .init = find_program, .fini = clean_up, .timeout = 60);
+
+static pid_t start(char *const *args, int out, int err)
+{
+    pid_t pid = fork();
+    cr_assert_geq(pid, 0);
+    if (pid > 0)
+        return pid;
+    char *argv[32] = {program};
+    for (size_t i = 0; i < 30 && args[i] != NULL; i++)
+        argv[i + 1] = args[i];
+    char home[80];
+    (void)snprintf(home, sizeof home, "%s/state", folder);
+    (void)setenv("XDG_STATE_HOME", home, 1);
+    (void)unsetenv("NO_COLOR");
+    if (chdir(folder) != 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+        _exit(126);
+    (void)execv(program, argv);
+    _exit(127);
+}
+
+static void read_both(int out, int err)
+{
+    struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
+    char *texts[2] = {result.out, result.err};
+    size_t used[2] = {0, 0};
+    int64_t end = fm_clock_ms() + LIMIT_MS;
+    while ((fds[0].fd >= 0 || fds[1].fd >= 0) && fm_clock_ms() < end) {
+        if (poll(fds, 2, 1000) <= 0)
+            continue;
+        for (int i = 0; i < 2; i++) {
+            if (fds[i].fd < 0 || fds[i].revents == 0)
+                continue;
+            ssize_t n = read(fds[i].fd, texts[i] + used[i], TEXT - 1 - used[i]);
+            if (n <= 0)
+                fds[i].fd = -1;
+            else
+                used[i] += (size_t)n;
+        }
+    }
+    result.out[used[0]] = '\0';
+    result.err[used[1]] = '\0';
+}
+
+static void reap(pid_t pid)
+{
+    int status = 0;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static int run_args(char *const *args)
+{
+    int out[2], err[2];
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    pid_t pid = start(args, out[1], err[1]);
+    (void)close(out[1]);
+    (void)close(err[1]);
+    read_both(out[0], err[0]);
+    (void)close(out[0]);
+    (void)close(err[0]);
+    reap(pid);
+    return result.code;
+}
+
+#define RUN(...) run_args((char *[]){__VA_ARGS__, NULL})
+
+static void write_file(const char *name, const char *text)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    (void)fputs(text, file);
+    (void)fclose(file);
+}
+
+static void expect_out(const char *what)
+{
+    cr_expect(strstr(result.out, what) != NULL, "no \"%s\" on stdout: %s", what, result.out);
+}
+
+static void expect_err(const char *what)
+{
+    cr_expect(strstr(result.err, what) != NULL, "no \"%s\" on stderr: %s", what, result.err);
+}
+
+/* One sentence on one line. */
+static void expect_sentence(const char *what)
+{
+    expect_err(what);
+    cr_expect_eq(strncmp(result.err, "firstmile: ", 11), 0, "%s", result.err);
+    const char *newline = strchr(result.err, '\n');
+    cr_expect(newline != NULL && newline[1] == '\0', "more than one line: %s", result.err);
+}
+
+Test(cmd, help_is_data_and_its_absence_an_error)
+{
+    cr_expect_eq(RUN("--help"), 0);
+    expect_out("usage: firstmile");
+    cr_expect_str_eq(result.err, "");
+    cr_expect_eq(run_args((char *[]){NULL}), 2);
+    cr_expect_str_eq(result.out, "");
+    expect_err("no command given");
+}
+
+Test(cmd, every_command_has_help_in_each_spelling)
+{
+    static char *const names[] = {"run",   "check",   "once",    "jvms",   "beans", "get",
+                                  "spool", "sandbox", "presets", "health", "help",  "version"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char usage[64];
+        (void)snprintf(usage, sizeof usage, "usage: firstmile %s", names[i]);
+        cr_expect_eq(RUN(names[i], "--help"), 0);
+        cr_expect_eq(strncmp(result.out, usage, strlen(usage)), 0, "%s", result.out);
+        cr_expect_eq(RUN("help", names[i]), 0);
+        cr_expect_eq(strncmp(result.out, usage, strlen(usage)), 0, "%s", result.out);
+        cr_expect_eq(RUN("--help"), 0);
+        expect_out(names[i]);
+    }
+}
+
+Test(cmd, misspelt_words_are_met_with_the_right_ones)
+{
+    cr_expect_eq(RUN("jmvs"), 2);
+    expect_sentence("unknown command \"jmvs\"; did you mean jvms?");
+    cr_expect_eq(RUN("frobnicate"), 2);
+    expect_sentence("firstmile --help lists the commands");
+    cr_expect_eq(RUN("sandbox", "--lisen=x"), 2);
+    expect_sentence("sandbox: unknown option --lisen; did you mean --listen?");
+    cr_expect_eq(RUN("--jsno", "jvms"), 2);
+    expect_sentence("unknown option --jsno; did you mean --json?");
+    cr_expect_eq(RUN("spool", "stauts"), 2);
+    expect_sentence("unknown action \"stauts\"; there are: status, list, export");
+    cr_expect_eq(RUN("spool", "dead"), 2);
+    expect_sentence("dead list");
+    cr_expect_eq(RUN("presets", "jvn"), 2);
+    expect_sentence("did you mean jvm?");
+    cr_expect_eq(RUN("help", "gte"), 2);
+    expect_sentence("gte");
+}
+
+Test(cmd, the_number_of_arguments_is_checked)
+{
+    cr_expect_eq(RUN("get", "pid:1"), 2);
+    expect_sentence("get: too few arguments; usage: firstmile get TARGET BEAN");
+    cr_expect_eq(RUN("version", "now"), 2);
+    expect_sentence("version: \"now\" is one argument too many");
+    cr_expect_eq(RUN("spool", "dead", "show"), 2);
+    expect_sentence(
+        "spool dead show: too few arguments; usage: firstmile spool dead show STREAM:SEQ");
+    cr_expect_eq(RUN("run", "--json"), 2);
+    expect_sentence("--json");
+}
+
+Test(cmd, version_in_every_spelling)
+{
+    cr_expect_eq(RUN("version"), 0);
+    expect_out("firstmile ");
+    expect_out("libcurl/");
+    expect_out("SQLite/");
+    cr_expect_eq(RUN("--version"), 0);
+    expect_out("(commit ");
+    cr_expect_eq(RUN("--json", "version"), 0);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_expect(json_is_string(json_object_get(json, "version")), "%s", result.out);
+    cr_expect_gt(json_array_size(json_object_get(json, "libraries")), 3);
+    json_decref(json);
+}
+
+Test(cmd, presets_are_listed_and_printed)
+{
+    cr_expect_eq(RUN("presets"), 0);
+    expect_out("jvm");
+    cr_expect_eq(RUN("presets", "--json"), 0);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_expect(json_is_array(json));
+    cr_expect_gt(json_array_size(json), 3);
+    json_decref(json);
+    cr_expect_eq(RUN("presets", "jvm"), 0);
+    expect_out("[query:");
+    expect_out("java.lang:type=Memory");
+}
+
+Test(cmd, no_colour_and_no_cut_away_from_a_terminal)
+{
+    cr_expect_eq(RUN("presets"), 0);
+    cr_expect_null(strchr(result.out, '\033'));
+    cr_expect_null(strstr(result.out, "\xe2\x80\xa6"));
+}
+
+Test(cmd, check_names_line_and_remedy_of_every_error)
+{
+    write_file("bad.ini", "[agent]\nname = x\nintervall = 5s\n[rset]\nurl = sandbox\n"
+                          "[batch]\nrecords = many\n");
+    cr_expect_eq(RUN("check", "--offline", "-c", "bad.ini"), 2);
+    expect_out("bad.ini:3");
+    expect_out("interval");
+    expect_out("bad.ini:4");
+    expect_out("rest");
+    expect_out("bad.ini:7");
+    expect_sentence("check: the configuration has 3 errors");
+    cr_expect_eq(RUN("check", "--offline", "--json", "-c", "bad.ini"), 2);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_expect_eq(json_array_size(json), 3, "%s", result.out);
+    json_decref(json);
+}
+
+Test(cmd, check_offline_is_content_with_a_good_file)
+{
+    write_file("good.ini", "[agent]\nname = edge\ninterval = 7s\n[rest]\nurl = sandbox\n"
+                           "[target:a]\nurl = localhost:9010\n");
+    cr_expect_eq(RUN("check", "--offline", "-c", "good.ini"), 0);
+    expect_out("ok");
+    cr_expect_eq(RUN("check", "--offline", "--dump", "-c", "good.ini"), 0);
+    expect_out("interval = 7s");
+    cr_expect_null(strstr(result.out, "max_backoff"));
+    cr_expect_eq(RUN("check", "--offline", "--dump", "-v", "-c", "good.ini"), 0);
+    expect_out("max_backoff");
+    cr_expect_eq(RUN("check", "--offline", "-c", "absent.ini"), 2);
+    cr_expect_eq(RUN("check", "--offline", "-o", "agent.intervall=5s"), 2);
+    expect_out("interval");
+}
+
+Test(cmd, a_secret_is_refused_on_the_command_line)
+{
+    cr_expect_eq(RUN("check", "--offline", "-o", "rest.password=hunter2"), 2);
+    cr_expect_null(strstr(result.out, "hunter2"), "%s", result.out);
+    cr_expect_null(strstr(result.err, "hunter2"), "%s", result.err);
+    expect_out("password_file");
+}
+
+Test(cmd, unknown_targets_are_usage_errors)
+{
+    write_file("config.ini", "[rest]\nurl = sandbox\n[target:orders]\nurl = localhost:1\n");
+    cr_expect_eq(RUN("beans", "ordres"), 2);
+    expect_sentence("no target \"ordres\" in config.ini; did you mean orders");
+    cr_expect_eq(RUN("get", "pid:abc", "a:b=c"), 2);
+    expect_sentence("pid:abc");
+    cr_expect_eq(RUN("get", "localhost:1", "no-colon-here", "A"), 2);
+    cr_expect_eq(RUN("get", "localhost:1", "java.lang:type=Memory", "/x"), 2);
+    expect_sentence("names no attribute");
+}
+
+Test(cmd, a_dead_port_is_a_failure_with_its_place)
+{
+    cr_expect_eq(RUN("beans", "127.0.0.1:1"), 1);
+    expect_sentence("127.0.0.1:1");
+    cr_expect_eq(RUN("health", "-o", "http.listen=127.0.0.1:1"), 1);
+    expect_sentence("no agent answers at http://127.0.0.1:1/livez");
+    cr_expect_eq(RUN("health", "-o", "http.listen=unix:/nonexistent/x.sock"), 1);
+    expect_sentence("no agent answers at unix:/nonexistent/x.sock");
+    cr_expect_eq(RUN("health", "-o", "http.listen=off"), 2);
+    expect_sentence("[http] listen = off");
+    cr_expect_eq(RUN("spool", "status"), 1);
+    expect_sentence("there is no spool in");
+}
+
+Test(cmd, a_broken_config_does_not_keep_one_from_looking_at_a_jvm)
+{
+    write_file("config.ini", "[nonsense\n");
+    cr_expect_eq(RUN("beans", "127.0.0.1:1"), 1);
+    expect_sentence("127.0.0.1:1");
+    cr_expect_eq(RUN("beans", "orders"), 2);
+    expect_sentence("config.ini:1");
+}
+
+Test(cmd, sandbox_options_are_checked_before_it_listens)
+{
+    cr_expect_eq(RUN("sandbox", "--tls-cert", "x.pem"), 2);
+    expect_sentence("--tls-cert and --tls-key belong together");
+    cr_expect_eq(RUN("sandbox", "--kafka", "a:1", "--data", "d"), 2);
+    expect_sentence("exclude each other");
+    cr_expect_eq(RUN("sandbox", "--metadata-timeout", "soon"), 2);
+    expect_sentence("not a duration");
+    cr_expect_eq(RUN("sandbox", "--listen", "nowhere"), 2);
+}
+
+Test(cmd, sandbox_says_where_it_listens_and_ends_at_once_by_a_signal)
+{
+    static const int signals[] = {SIGINT, SIGTERM};
+    for (size_t i = 0; i < 2; i++) {
+        int out[2];
+        cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+        char *args[] = {"sandbox", "--listen", "127.0.0.1:0", NULL};
+        pid_t pid = start(args, out[1], STDERR_FILENO);
+        (void)close(out[1]);
+        FILE *lines = fdopen(out[0], "r");
+        char line[128] = "";
+        cr_assert_not_null(fgets(line, sizeof line, lines));
+        unsigned port = 0;
+        cr_expect_eq(sscanf(line, "http://127.0.0.1:%u", &port), 1, "%s", line);
+        cr_expect_gt(port, 0);
+        int64_t before = fm_clock_ms();
+        cr_assert_eq(kill(pid, signals[i]), 0);
+        reap(pid);
+        cr_expect_eq(result.code, 0);
+        cr_expect_lt(fm_clock_ms() - before, 3000);
+        (void)fclose(lines);
+    }
+}
+
+Test(cmd, a_reader_that_leaves_ends_it_quietly)
+{
+    int out[2], err[2];
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    (void)close(out[0]);
+    char *args[] = {"help", "config", NULL};
+    pid_t pid = start(args, out[1], err[1]);
+    (void)close(out[1]);
+    (void)close(err[1]);
+    reap(pid);
+    cr_expect_eq(result.signal, SIGPIPE);
+    cr_expect_eq(read(err[0], result.err, 1), 0, "it said something");
+    (void)close(err[0]);
+}
+
+Test(cmd, a_full_disk_is_told)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    int err[2];
+    if (full < 0)
+        cr_skip_test("there is no /dev/full");
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    char *args[] = {"help", "config", NULL};
+    pid_t pid = start(args, full, err[1]);
+    (void)close(full);
+    (void)close(err[1]);
+    reap(pid);
+    cr_expect_eq(result.code, 1);
+    ssize_t n = read(err[0], result.err, TEXT - 1);
+    result.err[n > 0 ? n : 0] = '\0';
+    expect_sentence("cannot write to stdout: No space left on device");
+    (void)close(err[0]);
+}
+
+static void read_file(const char *path, char *out)
+{
+    FILE *file = fopen(path, "r");
+    size_t n = file != NULL ? fread(out, 1, TEXT - 1, file) : 0;
+    out[n] = '\0';
+    if (file != NULL)
+        (void)fclose(file);
+}
+
+Test(cmd, the_manual_is_what_the_tables_say)
+{
+    static char man[TEXT];
+    read_file("docker/firstmile.1", man);
+    cr_expect_eq(RUN("help", "--man"), 0);
+    cr_expect(strcmp(man, result.out) == 0,
+              "docker/firstmile.1 is old; build/firstmile help --man > docker/firstmile.1");
+    cr_expect_eq(strncmp(result.out, ".\\\"", 3), 0);
+}
+
+Test(cmd, the_readme_names_no_command_that_is_not_there)
+{
+    static char readme[TEXT];
+    read_file("README.md", readme);
+    if (readme[0] == '\0')
+        cr_skip_test("no README.md");
+    unsigned seen = 0;
+    for (const char *at = readme; (at = strstr(at, "firstmile ")) != NULL; at++) {
+        char word[32];
+        bool as_command = at > readme && (at[-1] == '/' || at[-1] == '`' || at[-1] == '\n');
+        if (!as_command || sscanf(at + 10, "%31[a-z]", word) != 1)
+            continue;
+        seen++;
+        cr_expect_eq(RUN("help", word), 0, "README names firstmile %s", word);
+    }
+    cr_expect_geq(seen, 5);
+}
