@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include <stdalign.h>
+#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -71,6 +72,20 @@ void fm_cmd_print(const struct fm_cli *cli, const char *text, size_t len)
     fm_text_safe(&safe, text, len, true, 0);
     (void)fputs(fm_buf_str(&safe), stdout); /* NUL bytes were replaced too */
     fm_buf_clear(&safe);
+}
+
+void fm_cmd_note(const struct fm_cli *cli, const char *fmt, ...)
+{
+    struct fm_err text; /* makes one printable line of whatever the arguments hold */
+    char note[sizeof text.text];
+    va_list args;
+    if (cli->global.quiet > 0)
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(note, sizeof note, fmt, args);
+    va_end(args);
+    (void)fm_err_set(&text, FM_OK, "%s", note);
+    (void)fprintf(stderr, "firstmile: %s\n", text.text);
 }
 
 static enum fm_code unknown_command(const char *word, struct fm_err *err)

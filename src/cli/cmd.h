@@ -90,6 +90,9 @@ struct fm_table_style fm_cmd_style(const struct fm_cli *cli);
 /** Print text from a peer on stdout: on a terminal without what could fool it. */
 void fm_cmd_print(const struct fm_cli *cli, const char *text, size_t len);
 
+/** A remark on stderr, unless -q: what is no failure but should be known. */
+void fm_cmd_note(const struct fm_cli *cli, const char *fmt, ...) FM_PRINTF(2, 3);
+
 /* ---- help, all from the tables ---- */
 
 /** The list of commands. */

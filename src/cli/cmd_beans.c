@@ -7,11 +7,9 @@ struct beans_opts {
     bool attributes;
 };
 
-static const struct fm_column name_columns[] = {{"bean", false, false}};
-static const struct fm_column attribute_columns[] = {{"bean", false, false},
-                                                     {"attribute", false, false},
-                                                     {"type", false, false},
-                                                     {"rw", false, false}};
+static const struct fm_column name_columns[] = {{.name = "bean"}};
+static const struct fm_column attribute_columns[] = {
+    {.name = "bean"}, {.name = "attribute"}, {.name = "type"}, {.name = "rw"}};
 
 /* How many beans are asked for their attributes in one go. */
 enum { PER_LIST = 256 };
@@ -48,7 +46,8 @@ static void add_attributes(struct fm_table *table, const struct fm_jmx_call *cal
 
 /* A bean may go away between the list and the question: that is told, and no failure. */
 static enum fm_code list_attributes(struct fm_session *s, const struct fm_value *names,
-                                    struct fm_table *table, struct fm_log *log, struct fm_err *err)
+                                    struct fm_table *table, const struct fm_cli *cli,
+                                    struct fm_err *err)
 {
     struct fm_jmx_call *calls = fm_arena_array(&s->arena, PER_LIST, sizeof *calls);
     if (calls == NULL)
@@ -63,7 +62,7 @@ static enum fm_code list_attributes(struct fm_session *s, const struct fm_value 
             if (calls[i].code == FM_OK)
                 add_attributes(table, &calls[i]);
             else
-                fm_log(log, FM_LOG_WARN, "%s: %s", calls[i].name, fm_err_text(&calls[i].err));
+                fm_cmd_note(cli, "%.100s: %s", calls[i].name, fm_err_text(&calls[i].err));
         }
     }
     return FM_OK;
@@ -95,7 +94,7 @@ static enum fm_code beans(struct fm_session *s, struct fm_cmd_call *call, struct
     fm_table_init(table, opts->attributes ? attribute_columns : name_columns,
                   opts->attributes ? 4 : 1, &s->arena);
     if (opts->attributes)
-        FM_TRY(list_attributes(s, &names, table, call->cli->log, err));
+        FM_TRY(list_attributes(s, &names, table, call->cli, err));
     for (size_t i = 0; !opts->attributes && i < names.array.n; i++)
         fm_table_text(table, names.array.items[i].text.ptr);
     FM_TRY(print(call->cli, table, err));

@@ -25,8 +25,8 @@ struct work {
 };
 
 static const struct fm_column columns[] = {
-    {"what", false, false},   {"name", false, true},   {"step", false, true},
-    {"result", false, false}, {"detail", false, true},
+    {.name = "what"},   {.name = "name", .flex = true},   {.name = "step", .flex = true},
+    {.name = "result"}, {.name = "detail", .wrap = true},
 };
 
 static void add(struct work *w, const char *what, const char *name, const char *step,
@@ -90,7 +90,7 @@ static enum fm_code check_config(struct work *w, struct fm_err *err)
     fm_err_clear(err);
     if (!w->bad_config) {
         char detail[120];
-        (void)snprintf(detail, sizeof detail, "%zu targets, %zu queries%s", w->config->n_targets,
+        (void)snprintf(detail, sizeof detail, "targets: %zu, queries: %zu%s", w->config->n_targets,
                        w->plan->n_queries,
                        path != NULL ? "" : "; no config.ini was found, the defaults hold");
         add(w, "config", name, "parse", w->config->n_targets > 0 ? OK : WARN, detail);
@@ -141,7 +141,8 @@ static void add_query(struct work *w, const char *target, const struct fm_poll_q
 {
     char detail[400];
     char step[100];
-    int len = snprintf(detail, sizeof detail, "%zu beans, %zu attributes", q->beans, q->attributes);
+    int len =
+        snprintf(detail, sizeof detail, "beans: %zu, attributes: %zu", q->beans, q->attributes);
     size_t at = len > 0 ? (size_t)len : 0;
     if (q->errors > 0)
         at += (size_t)snprintf(detail + at, sizeof detail - at, "; %zu cannot be read", q->errors);
@@ -151,16 +152,22 @@ static void add_query(struct work *w, const char *target, const struct fm_poll_q
     if (q->error != NULL)
         (void)snprintf(detail + at, sizeof detail - at, ": %.240s", q->error);
     (void)snprintf(step, sizeof step, "query %.80s", q->name);
-    /* A preset asks for what only some JVMs have; nothing at all is worth a look. */
+    /* A preset asks for what only some JVMs have; a query of one's own that finds nothing is odd.
+     */
     bool fine = q->beans > 0 && !q->cut && q->error == NULL;
-    add(w, "target", target, step, fine ? OK : WARN, detail);
+    bool preset = q->beans == 0 && q->error == NULL && strchr(q->name, '/') != NULL;
+    add(w, "target", target, step,
+        fine     ? OK
+        : preset ? SKIP
+                 : WARN,
+        preset ? "this JVM has no such beans" : detail);
 }
 
 static void add_target(struct work *w, const struct fm_poll_status *t)
 {
     char detail[400];
     if (t->state == FM_POLL_UP) {
-        (void)snprintf(detail, sizeof detail, "%zu beans, %zu attributes in %.1f ms%s%.80s",
+        (void)snprintf(detail, sizeof detail, "beans: %zu, attributes: %zu, in %.1f ms%s%.80s",
                        t->beans, t->attributes, t->duration_ms, t->jvm != NULL ? ", " : "",
                        t->jvm != NULL ? t->jvm : "");
         add(w, "target", t->name, "connect", OK, detail);

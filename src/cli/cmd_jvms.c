@@ -3,9 +3,9 @@
 #include "jmx/local.h"
 
 static const struct fm_column columns[] = {
-    {"pid", true, false},  {"user", false, false},  {"version", false, false},
-    {"name", false, true}, {"state", false, false}, {"attach", false, false},
-    {"note", false, true},
+    {.name = "pid", .right = true}, {.name = "user"},  {.name = "version"},
+    {.name = "name", .flex = true}, {.name = "state"}, {.name = "attach"},
+    {.name = "note", .wrap = true},
 };
 
 static enum fm_colour colour_of(enum fm_jvm_state state)
@@ -44,8 +44,8 @@ static enum fm_code run_jvms(struct fm_cmd_call *call, struct fm_err *err)
     enum fm_code code = fm_table_print(&table, stdout, &style, err);
     fm_table_clear(&table);
     if (code == FM_OK && n == 0)
-        fm_log(call->cli->log, FM_LOG_WARN,
-               "no JVM found on this host; JVMs run with -XX:-UsePerfData cannot be seen");
+        fm_cmd_note(call->cli,
+                    "no JVM found on this host; JVMs run with -XX:-UsePerfData cannot be seen");
     return code;
 }
 

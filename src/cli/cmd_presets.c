@@ -4,7 +4,7 @@
 #include "config/nearest.h"
 #include "config/presets.h"
 
-static const struct fm_column columns[] = {{"name", false, false}, {"about", false, true}};
+static const struct fm_column columns[] = {{.name = "name"}, {.name = "about", .wrap = true}};
 
 static enum fm_code unknown(const char *name, struct fm_err *err)
 {

@@ -84,6 +84,9 @@ static enum fm_code run_sandbox(struct fm_cmd_call *call, struct fm_err *err)
     (void)sigaddset(&ends, SIGTERM);
     (void)sigaddset(&ends, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    /* Requests are logged as debug, so that the sandbox inside an agent is quiet. */
+    if (call->cli->global.verbose > 0)
+        fm_log_set(call->cli->log, FM_LOG_DEBUG, FM_LOG_TEXT);
     struct fm_sandbox *sandbox = NULL;
     FM_TRY(fm_sandbox_start(&sandbox, &opts, err));
     say_where(sandbox, o, listen);

@@ -173,9 +173,14 @@ static enum fm_code walk(struct work *w, const char *cmd, uint64_t limit, row_fn
 /* ---- the actions ---- */
 
 static const struct fm_column stream_columns[] = {
-    {"stream", false, false},  {"topic", false, true},     {"current", false, false},
-    {"assigned", true, false}, {"delivered", true, false}, {"pending", true, false},
-    {"lost", true, false},     {"dead", true, false},
+    {.name = "stream"},
+    {.name = "topic", .flex = true},
+    {.name = "current"},
+    {.name = "assigned", .right = true},
+    {.name = "delivered", .right = true},
+    {.name = "pending", .right = true},
+    {.name = "lost", .right = true},
+    {.name = "dead", .right = true},
 };
 
 /* The members of "streams":{ID:{...}} as rows. */
@@ -303,13 +308,17 @@ static enum fm_code status(struct work *w, struct fm_err *err)
 }
 
 static const struct fm_column list_columns[] = {
-    {"stream", false, false}, {"seq", true, false},   {"topic", false, true},
-    {"time", false, false},   {"bytes", true, false}, {"control", false, false},
-    {"key", false, true},
+    {.name = "stream"},
+    {.name = "seq", .right = true},
+    {.name = "topic", .flex = true},
+    {.name = "time"},
+    {.name = "bytes", .right = true},
+    {.name = "control"},
+    {.name = "key", .flex = true},
 };
 static const struct fm_column dead_columns[] = {
-    {"stream", false, false}, {"seq", true, false},   {"topic", false, true},
-    {"buried", false, false}, {"bytes", true, false}, {"reason", false, true},
+    {.name = "stream"}, {.name = "seq", .right = true},   {.name = "topic", .flex = true},
+    {.name = "buried"}, {.name = "bytes", .right = true}, {.name = "reason", .wrap = true},
 };
 
 static void add_row(struct work *w, const struct row *row, const char *raw, size_t len, void *arg)
@@ -352,10 +361,9 @@ static enum fm_code list(struct work *w, bool dead, struct fm_err *err)
         code = fm_table_print(&table, stdout, &style, err);
     }
     fm_table_clear(&table);
-    if (code == FM_OK && cut)
-        fm_log(cli->log, FM_LOG_WARN,
-               "only the first %llu are shown; --limit N shows more, --all all",
-               (unsigned long long)limit);
+    if (code == FM_OK && cut && w->opts->limit == 0)
+        fm_cmd_note(cli, "only the first %llu are shown; --limit N shows more, --all shows all",
+                    (unsigned long long)limit);
     return code;
 }
 

@@ -250,19 +250,53 @@ static size_t total(const size_t *widths, size_t n)
     return sum;
 }
 
-/* Take from the widest column that may be cut, until all fits or nothing sensible is left. */
+/* Take from the widest column that may give, until all fits or nothing sensible is left. */
 static void squeeze(const struct fm_table *table, size_t *widths, unsigned limit)
 {
-    enum { LEAST = 8 };
+    enum { LEAST = 8, LEAST_WRAPPED = 36 };
     while (total(widths, table->n_columns) > limit) {
         size_t widest = table->n_columns;
-        for (size_t i = 0; i < table->n_columns; i++)
-            if (table->columns[i].flex && widths[i] > LEAST &&
+        for (size_t i = 0; i < table->n_columns; i++) {
+            const struct fm_column *column = &table->columns[i];
+            size_t least = column->wrap ? LEAST_WRAPPED : LEAST;
+            if ((column->flex || column->wrap) && widths[i] > least &&
                 (widest == table->n_columns || widths[i] > widths[widest]))
                 widest = i;
+        }
         if (widest == table->n_columns)
             return;
         widths[widest]--;
+    }
+}
+
+/* The bytes of the next line of a text that is broken at blanks to a width. */
+static size_t line_len(const char *text, size_t width)
+{
+    size_t end = 0;
+    for (size_t at = 0;; at++) {
+        if (text[at] != ' ' && text[at] != '\0')
+            continue;
+        if (fm_text_width(text, at) > width && end > 0)
+            return end;
+        end = at;
+        if (text[at] == '\0')
+            return end;
+    }
+}
+
+static void put_wrapped(struct fm_buf *out, const char *text, size_t indent, size_t width)
+{
+    size_t len = line_len(text, width);
+    fm_text_safe(out, text, len, false, 0);
+    fm_buf_putc(out, '\n');
+    while (text[len] != '\0') {
+        text += len + strspn(text + len, " ");
+        len = line_len(text, width);
+        for (size_t i = 0; i < indent && *text != '\0'; i++)
+            fm_buf_putc(out, ' ');
+        fm_text_safe(out, text, len, false, 0);
+        if (*text != '\0')
+            fm_buf_putc(out, '\n');
     }
 }
 
@@ -313,6 +347,10 @@ static void put_text(struct fm_buf *out, const struct fm_table *table, size_t *w
     for (size_t i = 0; i < table->n_cells; i++) {
         size_t k = i % table->n_columns;
         bool coloured = style->colour && table->cells[i].colour != FM_PLAIN;
+        if (table->columns[k].wrap && style->width > 0) {
+            put_wrapped(out, table->cells[i].text, total(widths, k + 1) - widths[k], widths[k]);
+            continue;
+        }
         put_cell(out, table->cells[i].text, widths[k], table->columns[k].right,
                  k + 1 == table->n_columns,
                  coloured ? fm_colour_code(table->cells[i].colour) : NULL);

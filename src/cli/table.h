@@ -19,6 +19,7 @@ struct fm_column {
     const char *name; /* field in JSON; in capitals the heading */
     bool right; /* numbers */
     bool flex; /* may be cut when the terminal is too narrow */
+    bool wrap; /* last column only: goes on below instead of being cut */
 };
 
 struct fm_cell; /* private */

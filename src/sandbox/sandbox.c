@@ -20,6 +20,12 @@ static void defer(struct fm_exchange *x)
 
 static void answer(struct fm_exchange *x, const struct fm_server_reply *reply)
 {
+    fm_log(x->core->log, FM_LOG_DEBUG, "sandbox: %s %.200s: %s%u, %zu records, answer of %zu bytes",
+           fm_server_method(x->call), fm_server_path(x->call),
+           reply->hang    ? "no answer instead of "
+           : reply->reset ? "a reset instead of "
+                          : "",
+           reply->status, x->asked, reply->body_len);
     fm_server_answer(x->call, reply);
 }
 

@@ -4,8 +4,10 @@
 
 #include "cli/table.h"
 
-static const struct fm_column columns[] = {
-    {"pid", true, false}, {"name", false, true}, {"heap_size", true, false}, {"up", false, false}};
+static const struct fm_column columns[] = {{.name = "pid", .right = true},
+                                           {.name = "name", .flex = true},
+                                           {.name = "heap_size", .right = true},
+                                           {.name = "up"}};
 
 static struct fm_arena arena;
 static struct fm_table table;
@@ -80,6 +82,26 @@ Test(table, is_cut_to_the_terminal)
         cr_expect_leq(longest, width);
         cr_expect_eq(strstr(text, "\xe2\x80\xa6") != NULL, width < 41, "width %u", width);
     }
+}
+
+Test(table, a_last_column_may_go_on_below)
+{
+    static const struct fm_column wrapping[] = {{.name = "name"}, {.name = "note", .wrap = true}};
+    fm_table_init(&table, wrapping, 2, &arena);
+    fm_table_text(&table, "a");
+    fm_table_text(&table, "one two three four five six seven eight nine ten eleven twelve");
+    fm_table_text(&table, "b");
+    fm_table_text(&table, "");
+    fm_table_text(&table, "c");
+    fm_table_text(&table, "wordthatislongerthananylinethatthistablecouldeverhave and more");
+    cr_assert_str_eq(print(false, false, 42),
+                     "NAME  NOTE\n"
+                     "a     one two three four five six seven\n"
+                     "      eight nine ten eleven twelve\n"
+                     "b     \n"
+                     "c     wordthatislongerthananylinethatthistablecouldeverhave\n"
+                     "      and more\n" +
+                         0);
 }
 
 Test(table, json_has_the_same_fields_and_types)
