@@ -79,13 +79,13 @@ $(B)/firstmile: $(CLI_OBJ) $(B)/libfirstmile.a
 	$(Q)$(CC) $(FM_CFLAGS) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
 
 .SECONDEXPANSION:
-$(B)/tests/test_%: $$(call obj,$$(sort $$(wildcard tests/unit/%/*.c))) $(call obj,$(HARNESS)) $(B)/libfirstmile.a
+# The command line is not in the library: its tests link what they call, and run the program.
+$(B)/tests/test_%: $$(call obj,$$(sort $$(wildcard tests/unit/%/*.c))) $(call obj,$(HARNESS)) \
+    $$(if $$(filter cli,$$*),$(call obj,src/cli/opt.c src/cli/table.c)) $(B)/libfirstmile.a \
+    | $$(if $$(filter cli,$$*),$(B)/firstmile)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(call pkg,--libs,$(TEST_PKG))
-
-# The command line is not in the library: its tests link what they call, and run the program.
-$(B)/tests/test_cli: $(call obj,src/cli/opt.c src/cli/table.c) | $(B)/firstmile
 
 # A fuzz target becomes an ordinary program that replays its corpus.
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(B)/libfirstmile.a

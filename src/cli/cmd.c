@@ -178,7 +178,7 @@ static enum fm_code run_command(const struct fm_cmd *cmd, struct fm_cmd_call *ca
     return cmd->run(call, err);
 }
 
-enum fm_code fm_cmd_main(struct fm_cli *cli, char *const *args, size_t n, struct fm_err *err)
+enum fm_code fm_cmd_main(struct fm_cli *cli, const char *const *args, size_t n, struct fm_err *err)
 {
     alignas(max_align_t) unsigned char opts[FM_OPTS_MAX] = {0};
     struct fm_flags sets[2] = {{globals, &cli->global}};

@@ -78,7 +78,7 @@ const struct fm_flag *fm_cmd_globals(void);
 
 /** Parse the command line (without the program's name) and run what it says.
  * @return as fm_cmd_fn */
-FM_MUST_USE enum fm_code fm_cmd_main(struct fm_cli *cli, char *const *args, size_t n,
+FM_MUST_USE enum fm_code fm_cmd_main(struct fm_cli *cli, const char *const *args, size_t n,
                                      struct fm_err *err);
 
 /** Log level for a command whose usual level is base, moved by -v and -q. */

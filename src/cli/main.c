@@ -74,7 +74,8 @@ int main(int argc, char **argv)
     look_at_terminal(&cli);
     enum fm_code code = fm_log_new(&cli.log, STDERR_FILENO, FM_LOG_WARN, FM_LOG_TEXT, &err);
     if (code == FM_OK)
-        code = fm_cmd_main(&cli, argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &err);
+        code =
+            fm_cmd_main(&cli, (const char *const *)argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &err);
     code = flush_stdout(code, &err);
     if (code != FM_OK && err.text[0] != '\0')
         (void)fprintf(stderr, "firstmile: %s\n", err.text);

@@ -10,7 +10,7 @@
 struct parser {
     const struct fm_flags *sets;
     size_t n_sets;
-    char *const *args;
+    const char *const *args;
     size_t n_args;
     size_t at; /* the next argument */
     struct fm_arena *arena;
@@ -163,7 +163,7 @@ static enum fm_code parse_short(struct parser *p, const char *letters)
     return FM_OK;
 }
 
-enum fm_code fm_flags_parse(const struct fm_flags *sets, size_t n_sets, char *const *args,
+enum fm_code fm_flags_parse(const struct fm_flags *sets, size_t n_sets, const char *const *args,
                             size_t n_args, bool first_word_ends, struct fm_words *words,
                             struct fm_arena *arena, struct fm_err *err)
 {

@@ -47,8 +47,8 @@ struct fm_flags {
  * @param first_word_ends  leave everything from the first word on in *words, unread
  * @return FM_OK, FM_EUSAGE (the sentence names the option and the remedy) or FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_flags_parse(const struct fm_flags *sets, size_t n_sets,
-                                        char *const *args, size_t n_args, bool first_word_ends,
-                                        struct fm_words *words, struct fm_arena *arena,
-                                        struct fm_err *err);
+                                        const char *const *args, size_t n_args,
+                                        bool first_word_ends, struct fm_words *words,
+                                        struct fm_arena *arena, struct fm_err *err);
 
 #endif

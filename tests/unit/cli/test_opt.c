@@ -31,7 +31,8 @@ static struct fm_arena arena;
 static struct fm_words words;
 static struct fm_err err;
 
-static enum fm_code parse_until(struct values *v, bool first_word_ends, char *const *args, size_t n)
+static enum fm_code parse_until(struct values *v, bool first_word_ends, const char *const *args,
+                                size_t n)
 {
     const struct fm_flags sets[] = {{table, v}};
     *v = (struct values){.json = false};
@@ -40,8 +41,8 @@ static enum fm_code parse_until(struct values *v, bool first_word_ends, char *co
 }
 
 #define PARSE(v, ...)                                                                              \
-    parse_until((v), false, (char *[]){__VA_ARGS__},                                               \
-                sizeof((char *[]){__VA_ARGS__}) / sizeof(char *))
+    parse_until((v), false, (const char *const[]){__VA_ARGS__},                                    \
+                sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static void fresh(void)
 {
@@ -90,7 +91,7 @@ Test(opt, words_and_options_may_be_mixed)
 Test(opt, the_first_word_may_end_the_options)
 {
     struct values v;
-    char *args[] = {"-v", "get", "-v", "--unknown"};
+    const char *const args[] = {"-v", "get", "-v", "--unknown"};
     cr_assert_eq(parse_until(&v, true, args, 4), FM_OK);
     cr_assert_eq(v.verbose, 1);
     cr_assert_eq(words.n, 3);
@@ -101,7 +102,7 @@ Test(opt, a_list_keeps_order_and_every_item)
 {
     struct values v;
     char text[100][8];
-    char *args[100];
+    const char *args[100];
     for (size_t i = 0; i < 100; i++) {
         (void)snprintf(text[i], sizeof text[i], "-o%zu", i);
         args[i] = text[i];
@@ -123,7 +124,7 @@ Test(opt, reads_durations_sizes_and_numbers)
 
 Test(opt, refuses_with_a_sentence_that_helps)
 {
-    static char *const rows[][3] = {
+    static const char *const rows[][3] = {
         {"--jsn", NULL, "unknown option --jsn; did you mean --json?"},
         {"--confgi=x", NULL, "unknown option --confgi; did you mean --config?"},
         {"--nothing-like-it", NULL, "unknown option --nothing-like-it"},
@@ -164,7 +165,7 @@ Test(opt, two_tables_are_read_together)
     static const struct fm_flag second[] = {{'a', "all", FM_FLAG_SWITCH, 0, NULL, ""},
                                             {.name = NULL}};
     const struct fm_flags sets[] = {{table, &v}, {second, &other}};
-    char *args[] = {"-va", "--json", "--al"};
+    const char *const args[] = {"-va", "--json", "--al"};
     cr_assert_eq(fm_flags_parse(sets, 2, args, 2, false, &words, &arena, &err), FM_OK);
     cr_assert(v.json && v.verbose == 1 && other.all);
     cr_assert_eq(fm_flags_parse(sets, 2, args, 3, false, &words, &arena, &err), FM_EUSAGE);
