@@ -11,6 +11,8 @@ Q        := $(if $(filter 1,$(V)),,@)
 CC       ?= cc
 PKGS     := libcurl jansson libmicrohttpd gnutls sqlite3 ini_config
 TEST_PKG := criterion
+# A recursive make uses every core, unless the user said otherwise.
+PMAKE     = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 CCACHE   := $(shell command -v ccache 2>/dev/null)
 
 # The toolchain is asked once it is there; `make setup` and `make clean` must work without it.
@@ -20,7 +22,7 @@ KAFKA    := $(shell pkg-config --exists rdkafka 2>/dev/null && echo 1)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wformat=2 -Wundef -Wcast-qual -Wwrite-strings -Wnull-dereference
 HARD := -fstack-protector-strong -fstack-clash-protection -fno-common -fPIC
-CPPFLAGS += -D_GNU_SOURCE -Isrc -Iinclude -DFM_VERSION=\"$(VERSION)\" -DFM_COMMIT=\"$(COMMIT)\" \
+CPPFLAGS += -D_GNU_SOURCE -Isrc -Iinclude -DFM_VERSION=\"$(VERSION)\" \
             $(call pkg,--cflags,$(PKGS)) $(if $(KAFKA),-DFM_HAVE_RDKAFKA=1)
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2
 CFLAGS_debug   := -O0 -g
@@ -51,11 +53,18 @@ STRESS   := $(patsubst tests/stress/%.c,$(B)/tests/%,$(sort $(wildcard tests/str
 .PHONY: all
 all: $(B)/firstmile $(B)/libfirstmile.a $(B)/libfirstmile.so ## build the program and the libraries
 
-# $(B)/stamp changes when the flags or the version do, and rebuilds what was made with others.
+# A stamp changes only when its line does, and then rebuilds what was made with another: the flags
+# for everything, the commit for the two files that print it.
+stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+        printf '%s\n' '$(subst ','\'',$(1))' > $@
 FLAGS_LINE := $(CC) $(FM_CFLAGS) $(CPPFLAGS)
 $(B)/stamp: FORCE
-	@mkdir -p $(B); printf '%s\n' '$(subst ','\'',$(filter-out -DFM_COMMIT=%,$(FLAGS_LINE)))' | cmp -s - $@ || \
-	  printf '%s\n' '$(subst ','\'',$(filter-out -DFM_COMMIT=%,$(FLAGS_LINE)))' > $@
+	$(call stamp,$(FLAGS_LINE))
+$(B)/commit: FORCE
+	$(call stamp,$(COMMIT))
+WITH_COMMIT := $(call obj,src/agent/metrics.c src/cli/cmd_version.c)
+$(WITH_COMMIT): $(B)/commit
+$(WITH_COMMIT): CPPFLAGS += -DFM_COMMIT=\"$(COMMIT)\"
 .PHONY: FORCE
 FORCE:
 
@@ -101,20 +110,20 @@ setup: ## install what is missing, through the system's package manager
 .PHONY: demo
 demo: ## set up, build and run the main job against a sample JVM and a sandbox on HTTPS
 	@tests/setup.sh build demo
-	@$(MAKE) --no-print-directory build/firstmile
+	@$(PMAKE) build/firstmile
 	@tests/demo/demo.sh
 
 .PHONY: test
 test: ## set up, then run all unit and integration tests with ASan and UBSan
 	@tests/setup.sh build test
-	@$(MAKE) --no-print-directory VARIANT=asan run-tests
+	@$(PMAKE) VARIANT=asan run-tests
 
 .PHONY: run-tests
 run-tests: $(B)/firstmile $(TESTS) $(REPLAYS)
 	@B=$(B) tests/run.sh $(TESTS) $(REPLAYS)
 
 test-%: ## run the unit tests of one module (make test-spool)
-	@$(MAKE) --no-print-directory VARIANT=asan build/asan/tests/test_$*
+	@$(PMAKE) VARIANT=asan build/asan/tests/test_$*
 	@B=build/asan tests/run.sh build/asan/tests/test_$*
 
 .PHONY: lint fmt layers
@@ -130,11 +139,11 @@ layers: ## check that includes point down
 
 .PHONY: asan tsan debug cover
 asan tsan debug cover: ## build a variant
-	@$(MAKE) --no-print-directory VARIANT=$@ all
+	@$(PMAKE) VARIANT=$@ all
 
 .PHONY: stress
 stress: ## thread tests under TSan
-	@$(MAKE) --no-print-directory VARIANT=tsan run-stress
+	@$(PMAKE) VARIANT=tsan run-stress
 
 .PHONY: run-stress
 run-stress: $(STRESS)
@@ -147,13 +156,13 @@ $(B)/tests/stress_%: $(B)/obj/tests/stress/stress_%.o $(B)/libfirstmile.a
 .PHONY: e2e
 e2e: ## the whole way with a real Kafka behind the sandbox (or a REST proxy: E2E_REST_URL)
 	@tests/setup.sh build test e2e
-	@$(MAKE) --no-print-directory build/firstmile
+	@$(PMAKE) build/firstmile
 	@tests/e2e/run.sh
 
 .PHONY: bench
 bench: ## benchmarks: one line of numbers each
 	@tests/setup.sh build test
-	@$(MAKE) --no-print-directory build/firstmile
+	@$(PMAKE) build/firstmile
 	@tests/bench/run.sh
 
 .PHONY: fuzz
