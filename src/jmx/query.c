@@ -134,8 +134,8 @@ static enum fm_code compile_where(struct fm_query *q, const struct fm_query_opts
         return fm_err_nomem(err);
     for (size_t i = 0; i < opts->n_where; i++) {
         struct where *w = &q->where[i];
-        w->property = fm_arena_strndup(&q->arena, opts->where[i].property,
-                                       strlen(opts->where[i].property));
+        w->property =
+            fm_arena_strndup(&q->arena, opts->where[i].property, strlen(opts->where[i].property));
         if (w->property == NULL)
             return fm_err_nomem(err);
         int rc = regcomp(&w->regex, opts->where[i].regex, REG_EXTENDED | REG_NOSUB);

@@ -16,8 +16,8 @@ struct fm_query_where {
 };
 
 struct fm_query_opts {
-    const char *name;    /* for messages and /stats; NULL: the bean pattern */
-    const char *bean;    /* pattern; alternatives separated by " | " */
+    const char *name; /* for messages and /stats; NULL: the bean pattern */
+    const char *bean; /* pattern; alternatives separated by " | " */
     const char *exclude; /* the same form; NULL or "": nothing */
     const struct fm_query_where *where;
     size_t n_where;
@@ -30,7 +30,8 @@ struct fm_query_opts {
 
 struct fm_query; /* opaque: jmx/query.c */
 
-/** Compile; everything is copied. @return FM_OK, FM_ECONF (the sentence names the fault), FM_ENOMEM */
+/** Compile; everything is copied. @return FM_OK, FM_ECONF (the sentence names the fault), FM_ENOMEM
+ */
 FM_MUST_USE enum fm_code fm_query_new(struct fm_query **out, const struct fm_query_opts *opts,
                                       struct fm_err *err);
 void fm_query_free(struct fm_query *query);

@@ -112,9 +112,9 @@ enum fm_code fm_query_select(const struct fm_query *query, const struct fm_value
 struct reach {
     const struct fm_query_path **paths;
     size_t n;
-    size_t depth;   /* parts already matched */
-    bool whole;     /* an include took all of it ... */
-    bool spelled;   /* ... by its full name, so that sensitive keys in it are wanted too */
+    size_t depth; /* parts already matched */
+    bool whole; /* an include took all of it ... */
+    bool spelled; /* ... by its full name, so that sensitive keys in it are wanted too */
 };
 
 struct shaper {
@@ -135,8 +135,8 @@ static bool shape_value(struct shaper *s, const struct fm_value *in, const struc
 /* What of the paths goes on below this key. @return false: the key is excluded */
 static bool descend(struct shaper *s, const struct reach *reach, const char *key, struct reach *out)
 {
-    *out = (struct reach){.depth = reach->depth + 1, .whole = reach->whole,
-                          .spelled = reach->spelled};
+    *out =
+        (struct reach){.depth = reach->depth + 1, .whole = reach->whole, .spelled = reach->spelled};
     if (reach->whole && !reach->spelled && fm_query_sensitive(key))
         out->whole = false;
     if (reach->n == 0)
@@ -241,8 +241,8 @@ static bool shape_value(struct shaper *s, const struct fm_value *in, const struc
 {
     bool container = in->kind == FM_V_OBJECT || in->kind == FM_V_ARRAY;
     bool deep = reach->depth > MAX_DEPTH;
-    if (reach->whole && (!container || deep ||
-                         (reach->n == 0 && (reach->spelled || !has_sensitive(in, 0))))) {
+    if (reach->whole &&
+        (!container || deep || (reach->n == 0 && (reach->spelled || !has_sensitive(in, 0))))) {
         *out = *in;
         return true;
     }
@@ -278,8 +278,7 @@ static void merge(struct shaper *s, struct fm_value *a, const struct fm_value *b
 }
 
 enum fm_code fm_query_shape(struct fm_value *out, const struct fm_query *const *queries, size_t n,
-                            const struct fm_value *read, struct fm_arena *arena,
-                            struct fm_err *err)
+                            const struct fm_value *read, struct fm_arena *arena, struct fm_err *err)
 {
     struct shaper s = {.arena = arena};
     *out = (struct fm_value){.kind = FM_V_OBJECT};

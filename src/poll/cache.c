@@ -169,10 +169,9 @@ static enum fm_code build(struct builder *b, struct fm_err *err)
 
 size_t fm_cache_find(const struct fm_cache *cache, const char *canonical)
 {
-    const struct fm_bean *bean =
-        cache->n == 0 ? NULL
-                      : bsearch(canonical, cache->beans, cache->n, sizeof *cache->beans,
-                                compare_bean);
+    const struct fm_bean *bean = cache->n == 0 ? NULL
+                                               : bsearch(canonical, cache->beans, cache->n,
+                                                         sizeof *cache->beans, compare_bean);
     return bean == NULL ? SIZE_MAX : (size_t)(bean - cache->beans);
 }
 
@@ -214,8 +213,8 @@ enum fm_code fm_cache_info(struct fm_cache *cache, struct fm_bean *bean,
         size_t n = 0;
         if (fm_query_literal(opts->queries[to->query].query, &names, &n))
             continue;
-        FM_TRY(fm_query_select(opts->queries[to->query].query, info, &names, &n, &cache->arena,
-                               err));
+        FM_TRY(
+            fm_query_select(opts->queries[to->query].query, info, &names, &n, &cache->arena, err));
         to->attributes = copy_texts(&cache->arena, names, n);
         if (to->attributes == NULL)
             return no_room(&cache->arena, err);

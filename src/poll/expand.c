@@ -9,8 +9,8 @@
 
 enum {
     NAME_KEPT_MS = 300000, /* a JVM that comes back within takes its name again */
-    SAME_START_MS = 2000,  /* start times from /proc and hsperfdata differ by a little */
-    STARTING_MS = 15000,   /* how long an unfinished hsperfdata means a JVM that starts */
+    SAME_START_MS = 2000, /* start times from /proc and hsperfdata differ by a little */
+    STARTING_MS = 15000, /* how long an unfinished hsperfdata means a JVM that starts */
     SOON_MS = 1000
 };
 
@@ -230,7 +230,8 @@ static void explain(struct fm_poll *poll, struct fm_section *s, const struct cho
 {
     char text[240] = "";
     if (choice->skipped > 0) {
-        (void)snprintf(text, sizeof text, "%zu of the JVMs here cannot be polled; JVM %d (%.40s) %.120s",
+        (void)snprintf(text, sizeof text,
+                       "%zu of the JVMs here cannot be polled; JVM %d (%.40s) %.120s",
                        choice->skipped, (int)choice->example->pid, choice->example->name,
                        choice->example->note != NULL ? choice->example->note : "is closed to us");
         fm_utf8_cut(text);

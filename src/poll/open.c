@@ -53,8 +53,8 @@ static enum fm_code choose_local(struct fm_jvm *out, const char *glob, const cha
         return FM_OK;
     list_jvms(list, sizeof list, jvms, n, found > 1 ? glob : NULL);
     if (found > 1)
-        return fm_err_set(err, FM_ENOTFOUND, "local:%.60s matches %zu JVMs, one is wanted: %s", glob,
-                          found, list);
+        return fm_err_set(err, FM_ENOTFOUND, "local:%.60s matches %zu JVMs, one is wanted: %s",
+                          glob, found, list);
     if (n == 0)
         return fm_err_set(err, FM_ENOTFOUND, "no JVM runs here");
     return fm_err_set(err, FM_ENOTFOUND, "no JVM here matches local:%.40s%s%.40s; there are: %s",

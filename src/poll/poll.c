@@ -36,7 +36,8 @@ static enum fm_code fill(struct fm_poll *poll, const struct fm_poll_opts *opts, 
     poll->hooks = opts->hooks;
     poll->scan_ms = or_default(opts->scan_ms, DEFAULT_SCAN_MS);
     poll->max_backoff_ms = or_default(opts->max_backoff_ms, DEFAULT_BACKOFF_MS);
-    poll->max_backoff_denied_ms = or_default(opts->max_backoff_denied_ms, DEFAULT_BACKOFF_DENIED_MS);
+    poll->max_backoff_denied_ms =
+        or_default(opts->max_backoff_denied_ms, DEFAULT_BACKOFF_DENIED_MS);
     poll->random = (uint64_t)fm_clock_ns() | 1;
     poll->host_name = strdup(opts->host_name != NULL ? opts->host_name : "localhost");
     poll->tmp_dir = opts->tmp_dir != NULL ? strdup(opts->tmp_dir) : NULL;

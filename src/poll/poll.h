@@ -20,20 +20,21 @@
 struct fm_poll_query {
     const struct fm_query *query;
     struct fm_rule *rule;
-    unsigned interval_ms;  /* 0: the target's; else rounded up to a multiple of it */
+    unsigned interval_ms; /* 0: the target's; else rounded up to a multiple of it */
     unsigned discovery_ms; /* how long a list of beans and attributes is trusted; 0: 1 min */
 };
 
 struct fm_poll_target_opts {
     const char *name; /* of the section; JVMs of a section for several become NAME/PART */
-    const char *url;  /* any TARGET form of design section 3; ${host} stands for an element of hosts */
+    const char
+        *url; /* any TARGET form of design section 3; ${host} stands for an element of hosts */
     const char *const *hosts; /* NULL: none */
     size_t n_hosts;
     const char *host; /* ${host} of records; NULL: from the URL, host_name for local JVMs */
-    bool attach;      /* local JVMs: the attach protocol is allowed */
+    bool attach; /* local JVMs: the attach protocol is allowed */
     struct fm_jmx_opts jmx; /* client, log, url, netns_pid, timeout_ms, max_answer_bytes ignored */
-    unsigned interval_ms;   /* 0: 10 s */
-    unsigned timeout_ms;    /* of a whole poll; 0: 10 s */
+    unsigned interval_ms; /* 0: 10 s */
+    unsigned timeout_ms; /* of a whole poll; 0: 10 s */
     const struct fm_poll_query *queries;
     size_t n_queries;
     size_t max_beans; /* of a poll; 0: 20000 */
@@ -46,14 +47,14 @@ struct fm_poll_target_opts {
 
 enum fm_poll_state {
     FM_POLL_WAITING, /* not polled yet */
-    FM_POLL_UP,      /* the last poll read it */
-    FM_POLL_DOWN,    /* the last poll failed */
-    FM_POLL_EMPTY    /* a section for several that stands for none now (no JVM matches) */
+    FM_POLL_UP, /* the last poll read it */
+    FM_POLL_DOWN, /* the last poll failed */
+    FM_POLL_EMPTY /* a section for several that stands for none now (no JVM matches) */
 };
 
 struct fm_poll_event {
     const struct fm_poll_target_opts *opts; /* its rules say which streams are concerned */
-    const char *target;                     /* full name */
+    const char *target; /* full name */
     const char *host;
     const char *state; /* "up", "down" or "restarted" */
     const char *error; /* NULL: none */
@@ -77,9 +78,9 @@ struct fm_poll_opts {
     const struct fm_poll_target_opts *targets;
     size_t n_targets;
     const char *host_name; /* this host; ${host} of local JVMs */
-    const char *tmp_dir;   /* where hsperfdata lies; NULL: /tmp. For tests */
-    unsigned scan_ms;      /* between two looks for local JVMs; 0: 10 s */
-    unsigned max_backoff_ms;        /* 0: 1 min */
+    const char *tmp_dir; /* where hsperfdata lies; NULL: /tmp. For tests */
+    unsigned scan_ms; /* between two looks for local JVMs; 0: 10 s */
+    unsigned max_backoff_ms; /* 0: 1 min */
     unsigned max_backoff_denied_ms; /* credentials refused; 0: 5 min */
 };
 
@@ -92,7 +93,8 @@ FM_MUST_USE enum fm_code fm_poll_new(struct fm_poll **out, const struct fm_poll_
 /** Start the thread. */
 FM_MUST_USE enum fm_code fm_poll_start(struct fm_poll *poll, struct fm_err *err);
 
-/** Ask to stop; no sample is handed out once the current hook has returned. Idempotent, any thread. */
+/** Ask to stop; no sample is handed out once the current hook has returned. Idempotent, any thread.
+ */
 void fm_poll_stop(struct fm_poll *poll);
 
 /** Wait for the thread and the helpers. @return false: one still runs after timeout_ms */
@@ -115,10 +117,10 @@ void fm_poll_now(struct fm_poll *poll, const char *name);
 
 struct fm_poll_query_status {
     const char *name;
-    size_t beans;      /* that matched at the last discovery */
+    size_t beans; /* that matched at the last discovery */
     size_t attributes; /* values in the last poll */
-    size_t errors;     /* attributes of the last poll that could not be read */
-    bool cut;          /* more than max_beans matched: the first by name are read */
+    size_t errors; /* attributes of the last poll that could not be read */
+    bool cut; /* more than max_beans matched: the first by name are read */
     const char *error; /* the first of errors; NULL */
 };
 
@@ -129,18 +131,18 @@ struct fm_poll_status {
     const char *url; /* never holds secrets; of a local JVM: pid:N */
     enum fm_poll_state state;
     const char *state_name; /* "waiting", "up", "down", "empty" */
-    int64_t state_ms;       /* wall clock of the last change; 0: never */
-    int64_t time_ms;        /* wall clock, start of the last finished poll; 0: none */
-    double duration_ms;     /* of that poll */
-    uint64_t bytes;         /* received in it */
+    int64_t state_ms; /* wall clock of the last change; 0: never */
+    int64_t time_ms; /* wall clock, start of the last finished poll; 0: none */
+    double duration_ms; /* of that poll */
+    uint64_t bytes; /* received in it */
     unsigned round_trips;
     size_t beans, attributes;
     uint64_t errors; /* attributes that could not be read, ever */
     uint64_t polls, failed, missed;
     enum fm_code code; /* of the last poll */
     const char *error; /* why the last poll failed, or what was left out; NULL */
-    const char *jvm;   /* Runtime Name (pid@host), when known; NULL */
-    int64_t start_ms;  /* wall clock start of the JVM; 0: unknown */
+    const char *jvm; /* Runtime Name (pid@host), when known; NULL */
+    int64_t start_ms; /* wall clock start of the JVM; 0: unknown */
     const struct fm_poll_query_status *queries;
     size_t n_queries;
 };
@@ -167,15 +169,16 @@ void fm_poll_totals_get(struct fm_poll *poll, struct fm_poll_totals *out);
 
 /** Poll every target once on the calling thread, then return. Hooks as usual (sample for each that
  * answered). @param out  one status per target; clear it also after an error
- * @return FM_OK when every target was read; else the first failure, its sentence names the target */
+ * @return FM_OK when every target was read; else the first failure, its sentence names the target
+ */
 FM_MUST_USE enum fm_code fm_poll_once(const struct fm_poll_opts *opts, unsigned timeout_ms,
                                       struct fm_poll_snapshot *out, struct fm_err *err);
 
 struct fm_target_info {
-    pid_t pid;        /* local JVMs; else 0 */
-    char name[128];   /* PART of a local JVM; else "" */
-    char host[256];   /* of the URL, "" for local JVMs */
-    char url[512];    /* what was opened, without a stub's base64 */
+    pid_t pid; /* local JVMs; else 0 */
+    char name[128]; /* PART of a local JVM; else "" */
+    char host[256]; /* of the URL, "" for local JVMs */
+    char url[512]; /* what was opened, without a stub's base64 */
 };
 
 /** Resolve a TARGET to a session: pid:N, local:GLOB (exactly one match), host:port, service:...,

@@ -13,8 +13,8 @@
 /* ---- url.c ---- */
 
 enum fm_target_kind {
-    FM_TARGET_NET,  /* host:port, service:..., http(s)://... */
-    FM_TARGET_PID,  /* pid:N */
+    FM_TARGET_NET, /* host:port, service:..., http(s)://... */
+    FM_TARGET_PID, /* pid:N */
     FM_TARGET_LOCAL /* local:GLOB */
 };
 
@@ -94,7 +94,7 @@ struct fm_bean {
     struct fm_bean_query *queries;
     size_t n_queries;
     struct fm_bad *bad;
-    int64_t info_ms;       /* fm_clock_ms() of the last INFO; 0: never */
+    int64_t info_ms; /* fm_clock_ms() of the last INFO; 0: never */
     int64_t hang_until_ms; /* it hung a poll: not asked before then; 0: never did */
     unsigned hangs;
     bool info_asked; /* in this poll, in round info_round */
@@ -105,10 +105,10 @@ struct fm_bean {
 
 struct fm_query_state {
     int64_t names_ms; /* fm_clock_ms() of the last NAMES; 0: never */
-    int64_t read_ms;  /* ... of the start of the last poll that read it */
-    bool due;         /* in this poll */
+    int64_t read_ms; /* ... of the start of the last poll that read it */
+    bool due; /* in this poll */
     bool names_asked; /* in this poll */
-    bool refreshed;   /* in this round: its names arrived */
+    bool refreshed; /* in this round: its names arrived */
     const char **names; /* of the round, in the scratch arena */
     size_t n_names;
     size_t now_attributes, now_errors; /* of the poll in flight */
@@ -155,8 +155,7 @@ struct fm_sessions {
     enum fm_code (*open)(struct fm_jmx **out, const struct fm_jmx_opts *opts, struct fm_err *err);
     void (*close)(struct fm_jmx *jmx);
     enum fm_code (*start)(struct fm_jmx *jmx, struct fm_jmx_call *calls, size_t n,
-                          struct fm_arena *arena, fm_jmx_done *done, void *arg,
-                          struct fm_err *err);
+                          struct fm_arena *arena, fm_jmx_done *done, void *arg, struct fm_err *err);
     void (*cancel)(struct fm_jmx *jmx);
 };
 
@@ -185,7 +184,7 @@ struct fm_target {
     enum fm_target_kind kind;
     pid_t pid;
     int64_t jvm_start_ms; /* of the scan; identity of local JVMs together with pid */
-    int64_t gone_ms;      /* fm_clock_ms() when its JVM was missed; 0: it is there */
+    int64_t gone_ms; /* fm_clock_ms() when its JVM was missed; 0: it is there */
     int netns_pid;
     struct fm_arena strings; /* copies for the session's options */
     struct fm_jmx *jmx;
@@ -195,14 +194,14 @@ struct fm_target {
     int64_t due_ms;
     int64_t not_before_ms;
     unsigned fails;
-    bool begun;  /* a poll was started ever */
+    bool begun; /* a poll was started ever */
     bool polled; /* a poll was finished ever */
 
     /* the poll in flight */
     enum fm_phase phase;
     int64_t deadline_ms;
     int64_t start_ns;
-    int64_t start_ms;   /* monotonic */
+    int64_t start_ms; /* monotonic */
     int64_t start_wall_ms;
     struct fm_arena arena; /* values */
     struct fm_arena scratch; /* names and INFO of a round */
@@ -214,18 +213,18 @@ struct fm_target {
     struct fm_missing {
         size_t bean;
         const char *attribute; /* in arena */
-    } missing[16];             /* attributes to be asked alone, why they did not come */
+    } missing[16]; /* attributes to be asked alone, why they did not come */
     size_t n_missing;
     bool identity_read, restarted;
     unsigned rounds, reasons;
-    bool values_round;  /* the round reads values: its answers go to arena, else to scratch */
-    bool job_pending;   /* a helper still looks for the address */
+    bool values_round; /* the round reads values: its answers go to arena, else to scratch */
+    bool job_pending; /* a helper still looks for the address */
     bool stale_session; /* close it before the next poll */
     bool list_done; /* set by the session's callback, looked at by the loop */
     enum fm_code list_code;
     struct fm_err list_err;
     struct fm_jmx_cost cost; /* of the poll */
-    char left_out[200];      /* what was cut or failed in this poll; "" */
+    char left_out[200]; /* what was cut or failed in this poll; "" */
 
     struct fm_cache cache;
     struct fm_query_state *queries; /* opts->n_queries */
@@ -250,9 +249,9 @@ struct fm_section {
     enum fm_target_kind kind;
     pid_t pid;
     const char *glob;
-    bool expanded;    /* at least once */
-    bool empty;       /* lock: stands for no target */
-    char why[240];    /* lock: why it is empty */
+    bool expanded; /* at least once */
+    bool empty; /* lock: stands for no target */
+    char why[240]; /* lock: why it is empty */
     char skipped[160]; /* what was logged last about JVMs that are left out */
 };
 
@@ -266,7 +265,7 @@ struct fm_poll {
     unsigned scan_ms, max_backoff_ms, max_backoff_denied_ms;
     bool once;
     uint64_t random, next_id;
-    int64_t timer_ms;     /* nothing is due before */
+    int64_t timer_ms; /* nothing is due before */
     int64_t next_scan_ms; /* 0: now */
     bool scanning, have_local;
     size_t n_done; /* targets with list_done */

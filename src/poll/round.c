@@ -1,5 +1,6 @@
 /* The calls of a poll. A poll is one round when the beans and their attributes are known: identity
- * and all values in one list. What is not known is asked in rounds before: names, then attributes. */
+ * and all values in one list. What is not known is asked in rounds before: names, then attributes.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 
 enum {
     INFO_PER_ROUND = 512,
-    INFO_REFRESH = 50,       /* per poll, of beans whose INFO is old */
+    INFO_REFRESH = 50, /* per poll, of beans whose INFO is old */
     INFO_REFRESH_TIMES = 10, /* as many discovery times as an INFO is trusted */
     MAX_ROUNDS = 256,
     DEFAULT_DISCOVERY_MS = 60000

@@ -24,8 +24,7 @@ static const char *state_name(enum fm_poll_state state)
 static void copy_queries(struct fm_poll_status *to, const struct fm_target *t,
                          struct fm_arena *arena, bool *ok)
 {
-    struct fm_poll_query_status *list =
-        fm_arena_array(arena, t->opts->n_queries + 1, sizeof *list);
+    struct fm_poll_query_status *list = fm_arena_array(arena, t->opts->n_queries + 1, sizeof *list);
     *ok = *ok && list != NULL;
     for (size_t q = 0; *ok && q < t->opts->n_queries; q++) {
         const struct fm_query_state *s = &t->queries[q];
@@ -88,8 +87,8 @@ enum fm_code fm_poll_status_get(struct fm_poll *poll, struct fm_poll_snapshot *o
     *out = (struct fm_poll_snapshot){0};
     fm_arena_init(&out->arena, 0);
     (void)pthread_mutex_lock(&poll->lock);
-    out->targets = fm_arena_array(&out->arena, poll->n_targets + poll->n_sections + 1,
-                                  sizeof *out->targets);
+    out->targets =
+        fm_arena_array(&out->arena, poll->n_targets + poll->n_sections + 1, sizeof *out->targets);
     ok = out->targets != NULL;
     for (size_t i = 0; ok && i < poll->n_targets; i++)
         copy_target(&out->targets[out->n++], poll->targets[i], &out->arena, &ok);

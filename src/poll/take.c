@@ -151,8 +151,8 @@ static void take_reason(struct fm_target *t, const struct fm_asked_what *asked,
     if (call->code == FM_OK)
         return; /* it could be read this time */
     const char *why = fm_err_text(&call->err);
-    bool silent = call->code == FM_ENOTFOUND ||
-                  strstr(why, "UnsupportedOperationException") != NULL;
+    bool silent =
+        call->code == FM_ENOTFOUND || strstr(why, "UnsupportedOperationException") != NULL;
     fm_cache_bad(&t->cache, bean, asked->attribute, why, silent);
     if (!silent)
         query_error(t, bean, asked->attribute, why);

@@ -169,13 +169,22 @@ static bool session_opts(struct fm_target *t, struct fm_jmx_opts *o)
     o->netns_pid = t->netns_pid;
     o->timeout_ms = timeout_of(t);
     o->max_answer_bytes = t->opts->max_bytes != 0 ? t->opts->max_bytes : DEFAULT_MAX_BYTES;
-    const char **const texts[] = {
-        &o->username,           &o->password,           &o->tls_opts.ca_file,
-        &o->tls_opts.cert_file, &o->tls_opts.key_file,  &o->tls_opts.key_password,
-        &o->tls_opts.pinned_key, &o->tls_opts.verify_name, &o->http_proxy.url,
-        &o->http_proxy.username, &o->http_proxy.password, &o->http_proxy.ca_file,
-        &o->http_proxy.no_proxy, &o->jolokia_target,    &o->jolokia_username,
-        &o->jolokia_password};
+    const char **const texts[] = {&o->username,
+                                  &o->password,
+                                  &o->tls_opts.ca_file,
+                                  &o->tls_opts.cert_file,
+                                  &o->tls_opts.key_file,
+                                  &o->tls_opts.key_password,
+                                  &o->tls_opts.pinned_key,
+                                  &o->tls_opts.verify_name,
+                                  &o->http_proxy.url,
+                                  &o->http_proxy.username,
+                                  &o->http_proxy.password,
+                                  &o->http_proxy.ca_file,
+                                  &o->http_proxy.no_proxy,
+                                  &o->jolokia_target,
+                                  &o->jolokia_username,
+                                  &o->jolokia_password};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         *texts[i] = keep(t, *texts[i], &ok);
     o->url = keep(t, t->url, &ok);
@@ -228,9 +237,9 @@ static void advance(struct fm_target *t)
     }
     t->phase = FM_PHASE_LISTING;
     if (code == FM_OK)
-        code = t->poll->sessions->start(t->jmx, t->calls, t->n_calls,
-                                        t->values_round ? &t->arena : &t->scratch, on_done, t,
-                                        &err);
+        code =
+            t->poll->sessions->start(t->jmx, t->calls, t->n_calls,
+                                     t->values_round ? &t->arena : &t->scratch, on_done, t, &err);
     if (code != FM_OK)
         fm_target_finish(t, code, &err);
 }

@@ -47,8 +47,9 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
     *pid = 0;
     *glob = NULL;
     if (url == NULL || url[0] == '\0')
-        return fm_err_set(err, FM_ECONF, "no url: pid:N, local:GLOB, host:port, "
-                                         "service:jmx:rmi:... or http(s)://...");
+        return fm_err_set(err, FM_ECONF,
+                          "no url: pid:N, local:GLOB, host:port, "
+                          "service:jmx:rmi:... or http(s)://...");
     if (starts(url, "pid:")) {
         *kind = FM_TARGET_PID;
         if (!parse_pid(url + 4, pid))
@@ -130,8 +131,8 @@ void fm_target_shown(const char *url, char *out, size_t size)
     if (stub != NULL)
         (void)snprintf(out, size, "%.*s/stub/...", (int)(stub - url), url);
     else if (at != NULL)
-        (void)snprintf(out, size, "%.*s%.*s", (int)(scheme + 3 - url), url,
-                       (int)strcspn(at, "?#"), at);
+        (void)snprintf(out, size, "%.*s%.*s", (int)(scheme + 3 - url), url, (int)strcspn(at, "?#"),
+                       at);
     else
         (void)snprintf(out, size, "%.*s", (int)strcspn(url, "?#"), url);
 }
@@ -140,7 +141,7 @@ bool fm_target_local_match(const char *glob, const struct fm_jvm *jvm)
 {
     /* The JDK's own tools are no applications; a source file run by its launcher is one. */
     bool tool = starts(jvm->command, "jdk.") || starts(jvm->command, "sun.tools.");
-    if (tool && strchr(glob, '*') == glob && strstr(jvm->command, "launcher.Main ") == NULL)
+    if (tool && strchr(glob, '*') == glob && strstr(jvm->command, ".javac.launcher.") == NULL)
         return false;
     if (fm_glob(glob, jvm->name))
         return true;

@@ -39,13 +39,31 @@ static void compile(void)
     cr_assert(lock >= 0, "no build folder");
     cr_assert_eq(flock(lock, LOCK_EX), 0);
     struct stat source, made;
-    if (stat("build/fixture/Fixture.class", &made) != 0 ||
+    if (stat("build/fixture/any.jar", &made) != 0 ||
         stat("tests/fixture/Fixture.java", &source) != 0 || made.st_mtime < source.st_mtime) {
-        const char *const argv[] = {"javac", "-nowarn", "-J-XX:TieredStopAtLevel=1", "-d",
-                                    "build/fixture", "tests/fixture/Fixture.java", NULL};
+        const char *const argv[] = {"javac", "-nowarn",       "-J-XX:TieredStopAtLevel=1",
+                                    "-d",    "build/fixture", "tests/fixture/Fixture.java",
+                                    NULL};
         cr_assert_eq(run(argv), 0, "the fixture does not compile");
+        FILE *manifest = fopen("build/fixture/manifest", "w");
+        cr_assert(manifest != NULL);
+        (void)fputs("Main-Class: Fixture\nClass-Path: ./\n", manifest);
+        (void)fclose(manifest);
+        const char *const jar[] = {"jar", "cfm", "build/fixture/any.jar", "build/fixture/manifest",
+                                   NULL};
+        cr_assert_eq(run(jar), 0, "no jar");
     }
     (void)close(lock);
+}
+
+/* A further name for the jar, which holds nothing but a manifest. */
+static const char *jar_named(const char *name)
+{
+    static char path[128];
+    (void)snprintf(path, sizeof path, "build/fixture/%s", name);
+    (void)unlink(path);
+    cr_assert_eq(link("build/fixture/any.jar", path), 0);
+    return path;
 }
 
 struct localjvm localjvm_spawn(const char *const *options, const char *const *arguments)
@@ -53,12 +71,18 @@ struct localjvm localjvm_spawn(const char *const *options, const char *const *ar
     compile();
     const char *argv[64] = {"java", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx32m",
                             "-XX:+UseSerialGC"};
+    const char *jar = NULL;
     size_t n = 5;
-    for (size_t i = 0; options != NULL && options[i] != NULL && n < 50; i++)
-        argv[n++] = options[i];
-    argv[n++] = "-cp";
-    argv[n++] = "build/fixture";
-    argv[n++] = "Fixture";
+    for (size_t i = 0; options != NULL && options[i] != NULL && n < 50; i++) {
+        if (strncmp(options[i], "jar=", 4) == 0)
+            jar = jar_named(options[i] + 4);
+        else
+            argv[n++] = options[i];
+    }
+    argv[n++] = jar != NULL ? "-jar" : "-cp";
+    argv[n++] = jar != NULL ? jar : "build/fixture";
+    if (jar == NULL)
+        argv[n++] = "Fixture";
     for (size_t i = 0; arguments != NULL && arguments[i] != NULL && n < 62; i++)
         argv[n++] = arguments[i];
     int in[2], out[2];

@@ -11,7 +11,8 @@ struct localjvm {
 };
 
 /** Start with JVM options and fixture arguments (NULL-terminated lists, NULL: none) and wait until
- * it says "ready". Fails the test if it does not within 30 s. */
+ * it says "ready". Fails the test if it does not within 30 s. The option "jar=NAME" starts it from
+ * a jar of that name, so that a test can tell its own JVM from others. */
 struct localjvm localjvm_start(const char *const *options, const char *const *arguments);
 
 /** The same, but does not wait. */

@@ -24,7 +24,8 @@ enum {
     SIGQUIT_BIT = 4
 };
 
-/* One request and its answer. Lives in one block so that a forked child needs no memory of its own. */
+/* One request and its answer. Lives in one block so that a forked child needs no memory of its own.
+ */
 struct exchange {
     pid_t pid, ns_pid;
     uid_t uid;
@@ -59,8 +60,8 @@ static int left_ms(const struct exchange *x)
  * @return the descriptor; -1 with errno, ENOENT or ECONNREFUSED: nobody listens */
 static int connect_socket(const struct exchange *x)
 {
-    FM_AUTO(fm_auto_close) int path =
-        openat(x->tmp, x->socket_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    FM_AUTO(fm_auto_close)
+    int path = openat(x->tmp, x->socket_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     if (path < 0 || fstat(path, &st) != 0)
         return -1;
@@ -171,7 +172,8 @@ static enum fm_code trigger(struct exchange *x, int *out)
         return fail(x, FM_EGONE, "the process has ended", 0);
     if (wait_sys == EPERM || wait_sys == EACCES)
         return fail(x, FM_EPERM, "its attach socket belongs to somebody else", 0);
-    return fail(x, FM_ETIMEOUT, "it did not open its attach socket (JVM busy, or it refuses us)", 0);
+    return fail(x, FM_ETIMEOUT, "it did not open its attach socket (JVM busy, or it refuses us)",
+                0);
 }
 
 static enum fm_code wait_io(struct exchange *x, int fd, short events)
@@ -340,7 +342,8 @@ static enum fm_code ask(struct exchange *x, const char *command, const char *arg
         return fm_err_set(err, x->code, "%s", fm_err_text(&x->err));
     int code = 0;
     if (!fm_attach_answer(x->answer, x->len, &code, text, len))
-        return fm_err_set(err, FM_EPROTO, "attach to JVM %d: its answer makes no sense", (int)x->pid);
+        return fm_err_set(err, FM_EPROTO, "attach to JVM %d: its answer makes no sense",
+                          (int)x->pid);
     if (code != 0)
         return fm_err_set(err, FM_EREMOTE, "attach to JVM %d: %s failed: %.*s", (int)x->pid,
                           command, (int)(*len < 160 ? *len : 160), *text);
@@ -364,8 +367,8 @@ static enum fm_code address_of(const char **out, const struct fm_jvm *jvm, struc
     struct fm_buf value;
     fm_buf_init(&value, 16384);
     const char *address = NULL;
-    bool found = fm_properties_get(text, len, "com.sun.management.jmxremote.localConnectorAddress",
-                                   &value);
+    bool found =
+        fm_properties_get(text, len, "com.sun.management.jmxremote.localConnectorAddress", &value);
     if (found && fm_local_address_ok(value.data, value.len))
         address = fm_arena_strndup(arena, value.data, value.len);
     fm_buf_clear(&value);
@@ -391,7 +394,8 @@ enum fm_code fm_jvm_address(const char **out, const struct fm_jvm *jvm, bool att
     if (jvm->state != FM_JVM_ATTACHABLE)
         return fm_err_set(err, FM_EPERM, "JVM %d %s", (int)jvm->pid, jvm->note);
     if (!attach)
-        return fm_err_set(err, FM_EPERM, "JVM %d (%s) opened no JMX connector; attach = on opens it",
+        return fm_err_set(err, FM_EPERM,
+                          "JVM %d (%s) opened no JMX connector; attach = on opens it",
                           (int)jvm->pid, jvm->name);
     FM_AUTO(fm_auto_free) struct exchange *x = calloc(1, sizeof *x);
     if (x == NULL)

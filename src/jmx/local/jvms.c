@@ -17,7 +17,7 @@ enum { NAME_MAX_BYTES = 100, SIGQUIT_BIT = 4, CLOCK_SLACK_MS = 1500, DIRS_MAX = 
 
 /* What hsperfdata told; texts in the arena. */
 struct facts {
-    bool found;      /* a live file of this process */
+    bool found; /* a live file of this process */
     bool unreadable; /* there is one, but it is not ours to read */
     bool accessible;
     const char *command, *java_version, *vm_version, *address, *capabilities;
@@ -46,8 +46,14 @@ static size_t main_len(const char *command)
 char *fm_jvm_short_name(const char *command, struct fm_arena *arena)
 {
     size_t len = main_len(command);
-    bool file = len > 4 && (strncasecmp(command + len - 4, ".jar", 4) == 0 ||
-                            strncasecmp(command + len - 4, ".war", 4) == 0);
+    const char *launcher = strstr(command, "com.sun.tools.javac.launcher.");
+    bool source = launcher != NULL && launcher < command + len && command[len] == ' ';
+    if (source) { /* java File.java: the class of the launcher says nothing */
+        command += len + 1;
+        len = main_len(command);
+    }
+    bool file = source || (len > 4 && (strncasecmp(command + len - 4, ".jar", 4) == 0 ||
+                                       strncasecmp(command + len - 4, ".war", 4) == 0));
     size_t from = 0;
     for (size_t i = 0; i < len; i++)
         if (command[i] == '/' || (!file && command[i] == '.' && i + 1 < len))
@@ -109,8 +115,8 @@ static void collect(struct facts *facts, const struct fm_hsperf *hs, struct fm_a
 static void read_file(struct facts *facts, int dir, const char *name, const struct fm_proc *proc,
                       struct fm_arena *arena)
 {
-    FM_AUTO(fm_auto_close) int fd =
-        openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    FM_AUTO(fm_auto_close)
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         struct stat st;
         if (errno == EACCES && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -197,9 +203,9 @@ static const char *text_of(const char *value, const char *fallback)
 static const char *note_user(struct fm_arena *arena, const char *user)
 {
     char text[300];
-    (void)snprintf(text, sizeof text,
-                   "belongs to user %s: run firstmile as that user or as root, or name its JMX port",
-                   user);
+    (void)snprintf(
+        text, sizeof text,
+        "belongs to user %s: run firstmile as that user or as root, or name its JMX port", user);
     fm_utf8_cut(text);
     return fm_arena_strndup(arena, text, strlen(text));
 }
@@ -253,7 +259,8 @@ static void judge(struct fm_jvm *jvm, const struct fm_proc *proc, const struct f
     }
 }
 
-/* Command line without the options of the launcher: main class or jar first, as javaCommand has it. */
+/* Command line without the options of the launcher: main class or jar first, as javaCommand has it.
+ */
 static const char *command_of(const char *cmdline)
 {
     const char *p = cmdline + strcspn(cmdline, " ");
@@ -277,8 +284,8 @@ static const char *command_of(const char *cmdline)
 static enum fm_code fill(struct fm_jvm *out, const struct fm_proc *proc, const struct facts *facts,
                          struct fm_arena *arena, struct fm_err *err)
 {
-    const char *cmdline = facts->command == NULL || !facts->found ? fm_proc_cmdline(proc->pid, arena)
-                                                                  : NULL;
+    const char *cmdline =
+        facts->command == NULL || !facts->found ? fm_proc_cmdline(proc->pid, arena) : NULL;
     cmdline = text_of(cmdline, "");
     out->command = text_of(facts->command, command_of(cmdline));
     out->name = out->command[0] != '\0' ? fm_jvm_short_name(out->command, arena)
@@ -302,10 +309,10 @@ static enum fm_code inspect(struct fm_jvm *out, const struct fm_proc *proc, stru
     if (out->user == NULL)
         return fm_err_nomem(err);
     struct facts facts = {0};
-    FM_AUTO(fm_auto_close) int tmp =
-        tmp_dir == NULL && fm_proc_other_ns(proc->pid, "mnt")
-            ? fm_proc_tmp(proc->pid)
-            : open(tmp_dir != NULL ? tmp_dir : "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    FM_AUTO(fm_auto_close)
+    int tmp = tmp_dir == NULL && fm_proc_other_ns(proc->pid, "mnt")
+                  ? fm_proc_tmp(proc->pid)
+                  : open(tmp_dir != NULL ? tmp_dir : "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tmp >= 0)
         find_file(&facts, tmp, proc, out->user, arena);
     if (!facts.found && !looks_like_java(proc))

@@ -19,7 +19,7 @@ enum { FM_HSPERF_MAX = 4 * 1024 * 1024 }; /* bytes of a file that we are willing
 
 struct fm_hsperf {
     const unsigned char *data; /* borrowed */
-    size_t len;                /* bytes in use, never more than there are */
+    size_t len; /* bytes in use, never more than there are */
     bool little;
     bool accessible; /* the JVM has finished writing the head */
     uint32_t overflow;
@@ -29,10 +29,10 @@ struct fm_hsperf {
 
 struct fm_hsperf_entry {
     const char *name; /* terminated inside the data */
-    char type;        /* 'J' number, 'B' text */
+    char type; /* 'J' number, 'B' text */
     uint8_t units, variability, flags;
     uint32_t vector_len;
-    int64_t number;   /* type J, scalar */
+    int64_t number; /* type J, scalar */
     const char *text; /* type B with a length: text_len bytes, cut at the first NUL; else NULL */
     size_t text_len;
 };

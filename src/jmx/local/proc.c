@@ -67,9 +67,10 @@ static bool parse_stat(struct fm_proc *out, const char *text)
         return false;
     (void)snprintf(out->comm, sizeof out->comm, "%.*s", (int)(close - open - 1), open + 1);
     unsigned long long start = 0;
-    int n = sscanf(close + 1,
-                   " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
-                   &out->state, &out->threads, &start);
+    int n =
+        sscanf(close + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu",
+               &out->state, &out->threads, &start);
     if (n != 3)
         return false;
     out->start_ms = start_wall(start);

@@ -131,7 +131,7 @@ Test(hsperf, refuses_entries_that_point_outside)
         size_t at;
         unsigned char byte;
     } edits[] = {{3 + 32, 0xff}, /* entry length negative */
-                 {0 + 32, 0},    /* entry of no length */
+                 {0 + 32, 0}, /* entry of no length */
                  {7 + 32, 0x7f}, /* name far away */
                  {11 + 32, 0x7f} /* vector longer than the file: type J is then unknown */,
                  {19 + 32, 0xff} /* data far away */};
@@ -223,7 +223,9 @@ Test(attach, takes_only_loopback_addresses)
                                        "service:jmx:rmi://localhost:99/stub/rO0A",
                                        "service:jmx:rmi://[::1]/stub/rO0A",
                                        "service:jmx:rmi://[::1]:7/stub/rO0A"};
-    static const char *const bad[] = {"", "service:jmx:rmi://", "service:jmx:rmi://127.0.0.1/stub/",
+    static const char *const bad[] = {"",
+                                      "service:jmx:rmi://",
+                                      "service:jmx:rmi://127.0.0.1/stub/",
                                       "service:jmx:rmi://10.0.0.1/stub/rO0A",
                                       "service:jmx:rmi://127.0.0.1.evil.example/stub/rO0A",
                                       "service:jmx:rmi://127.0.0.1@evil/stub/rO0A",
@@ -245,15 +247,17 @@ Test(jvms, names_a_jvm_by_class_or_jar)
 {
     static const struct {
         const char *command, *name;
-    } cases[] = {{"org.apache.catalina.startup.Bootstrap start", "Bootstrap"},
-                 {"/opt/app/orders.jar --x=1", "orders.jar"},
-                 {"orders.jar", "orders.jar"},
-                 {"/opt/my app/orders 2.jar a/b.jar", "orders 2.jar"},
-                 {"com.foo.app/com.foo.app.Main x", "Main"},
-                 {"Main", "Main"},
-                 {"a.B\nC x", "B_C"},
-                 {"/usr/x/app.war", "app.war"},
-                 {"", "unknown"}};
+    } cases[] = {
+        {"org.apache.catalina.startup.Bootstrap start", "Bootstrap"},
+        {"/opt/app/orders.jar --x=1", "orders.jar"},
+        {"orders.jar", "orders.jar"},
+        {"/opt/my app/orders 2.jar a/b.jar", "orders 2.jar"},
+        {"com.foo.app/com.foo.app.Main x", "Main"},
+        {"Main", "Main"},
+        {"a.B\nC x", "B_C"},
+        {"jdk.compiler/com.sun.tools.javac.launcher.Main src/Fixture.java a.b", "Fixture.java"},
+        {"/usr/x/app.war", "app.war"},
+        {"", "unknown"}};
     struct fm_arena arena;
     fm_arena_init(&arena, 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

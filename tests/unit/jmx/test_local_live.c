@@ -115,8 +115,12 @@ Test(local, does_not_signal_what_is_no_jvm, .timeout = 60)
     struct fm_err err = {0};
     cr_assert_eq(fm_jvm_find(&found, getpid(), &arena, &err), FM_ENOTFOUND);
     /* Even when something claims that we are an attachable JVM: we do not catch SIGQUIT. */
-    struct fm_jvm claim = {.pid = getpid(), .ns_pid = getpid(), .uid = geteuid(), .gid = getegid(),
-                           .name = "x", .state = FM_JVM_ATTACHABLE};
+    struct fm_jvm claim = {.pid = getpid(),
+                           .ns_pid = getpid(),
+                           .uid = geteuid(),
+                           .gid = getegid(),
+                           .name = "x",
+                           .state = FM_JVM_ATTACHABLE};
     const char *address = NULL;
     (void)signal(SIGQUIT, SIG_DFL);
     cr_assert_eq(fm_jvm_address(&address, &claim, true, 500, &arena, &err), FM_EAGAIN, "%s",

@@ -87,7 +87,7 @@ Test(query, refuses_what_it_cannot_mean)
 {
     const struct fm_query_where bad_regex[] = {{"a", "("}};
     const char *const empty[] = {""}, *const bang[] = {"!"}, *const slash[] = {"a//b"},
-               *const trail[] = {"a/"};
+                      *const trail[] = {"a/"};
     const struct fm_query_opts bad[] = {
         {.name = "q", .bean = NULL},
         {.name = "q", .bean = "no-colon"},
@@ -175,7 +175,8 @@ Test(query, shapes_values_as_the_paths_say)
         {{"Usage", "!Usage/i*"}, "Usage{init used max} A", "Usage{used max}"},
         {{"!A*"}, "A Ab B", "B"},
         {{"*/used"}, "Usage{init used} Peak{used} A", "Usage{used} Peak{used}"},
-        {{"Last/mem/*/used"}, "Last{mem{Eden{used max} Old{used}} id}",
+        {{"Last/mem/*/used"},
+         "Last{mem{Eden{used max} Old{used}} id}",
          "Last{mem{Eden{used} Old{used}}}"},
         {{"Usage/used"}, "Usage", ""},
         {{"Usage/none"}, "Usage{used}", ""},
@@ -204,7 +205,8 @@ Test(query, shapes_values_as_the_paths_say)
 
 Test(query, merges_what_several_queries_take_of_a_bean)
 {
-    const char *const first[] = {"Usage/used", "A", NULL}, *const second[] = {"Usage/max", "B", NULL};
+    const char *const first[] = {"Usage/used", "A", NULL}, *const second[] = {"Usage/max", "B",
+                                                                              NULL};
     struct fm_query *q[] = {of(first), of(second)};
     const char *text = "A B C Usage{init used max}";
     struct fm_value in = object(&text), out;
@@ -257,14 +259,15 @@ Test(query, selects_readable_attributes_and_no_secrets)
     static const struct {
         const char *name;
         bool readable;
-    } list[] = {{"A", true}, {"WriteOnly", false}, {"ClassPath", true}, {"authToken", true},
-                {"B", true}};
+    } list[] = {
+        {"A", true}, {"WriteOnly", false}, {"ClassPath", true}, {"authToken", true}, {"B", true}};
     struct fm_value items[5];
     struct fm_member members[5][2];
     for (size_t i = 0; i < 5; i++) {
         members[i][0] = (struct fm_member){
             {"name", 4}, {.kind = FM_V_STRING, .text = {list[i].name, strlen(list[i].name)}}};
-        members[i][1] = (struct fm_member){{"readable", 8}, {.kind = FM_V_BOOL, .b = list[i].readable}};
+        members[i][1] =
+            (struct fm_member){{"readable", 8}, {.kind = FM_V_BOOL, .b = list[i].readable}};
         items[i] = (struct fm_value){.kind = FM_V_OBJECT, .object = {members[i], 2}};
     }
     struct fm_member top = {{"attributes", 10}, {.kind = FM_V_ARRAY, .array = {items, 5}}};

@@ -65,8 +65,7 @@ static void fake_read(struct fake_jvm *jvm, struct fm_jmx_call *call, struct fm_
         } else if (strcmp(name, "A") != 0) {
             continue;
         }
-        m[n++] = (struct fm_member){
-            {fm_arena_strndup(arena, name, strlen(name)), strlen(name)}, v};
+        m[n++] = (struct fm_member){{fm_arena_strndup(arena, name, strlen(name)), strlen(name)}, v};
     }
     call->value.object.members = m;
     call->value.object.n = n;

@@ -10,13 +10,13 @@ enum { FAKE_BEANS = 64 };
 
 struct fake_jvm { /* found by the url of the session */
     const char *url;
-    atomic_int start_time;    /* Runtime StartTime */
-    atomic_int refuse;        /* an fm_code: every list fails with it; 0: works */
-    atomic_int hang;          /* lists do not come back: cancel ends them */
-    const char *hang_bean;    /* READ of this one hangs */
-    atomic_int hangs_on;      /* ... while this is set */
+    atomic_int start_time; /* Runtime StartTime */
+    atomic_int refuse; /* an fm_code: every list fails with it; 0: works */
+    atomic_int hang; /* lists do not come back: cancel ends them */
+    const char *hang_bean; /* READ of this one hangs */
+    atomic_int hangs_on; /* ... while this is set */
     const char *beans[FAKE_BEANS]; /* canonical names, sorted; NULL ends */
-    atomic_int n_beans;       /* how many of them exist */
+    atomic_int n_beans; /* how many of them exist */
     atomic_int lists, opens, closes, infos, reads, names, reasons, cancels;
     atomic_int in_flight;
     atomic_int max_in_flight;

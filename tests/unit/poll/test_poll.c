@@ -10,8 +10,8 @@
 /* What the hooks saw. */
 struct seen {
     pthread_mutex_t lock;
-    char events[4096];  /* "name state;" */
-    char last[4096];    /* the last sample as text */
+    char events[4096]; /* "name state;" */
+    char last[4096]; /* the last sample as text */
     int samples;
     int64_t at[512]; /* when */
     atomic_bool full;
@@ -50,17 +50,18 @@ static void on_state(void *arg, const struct fm_poll_event *event)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-static struct fake_jvm one = {.url = "one:1", .start_time = 100,
+static struct fake_jvm one = {.url = "one:1",
+                              .start_time = 100,
                               .beans = {"d:type=a", "d:type=b", "d:type=c", "e:type=x"},
                               .n_beans = 4};
-static struct fake_jvm two = {.url = "two:2", .start_time = 200, .beans = {"d:type=a"},
-                              .n_beans = 1};
+static struct fake_jvm two = {
+    .url = "two:2", .start_time = 200, .beans = {"d:type=a"}, .n_beans = 1};
 
 static struct fm_query *query(const char *bean, const char *attribute)
 {
     struct fm_query *q = NULL;
-    struct fm_query_opts o = {.name = bean, .bean = bean, .attributes = &attribute,
-                              .n_attributes = attribute != NULL};
+    struct fm_query_opts o = {
+        .name = bean, .bean = bean, .attributes = &attribute, .n_attributes = attribute != NULL};
     cr_assert_eq(fm_query_new(&q, &o, NULL), FM_OK);
     return q;
 }
@@ -127,8 +128,8 @@ Test(poll, reads_in_one_round_once_all_is_known)
 {
     struct fm_query *all = query("d:*", NULL), *x = query("e:type=x", "Usage/used");
     struct fm_poll_query queries[] = {{.query = all}, {.query = x}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .interval_ms = 30,
-                                    .queries = queries, .n_queries = 2};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .interval_ms = 30, .queries = queries, .n_queries = 2};
     struct fm_poll *poll = open_poll(&t, 1);
     cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
     cr_assert(wait_until(three_samples, 5000));
@@ -153,15 +154,20 @@ Test(poll, tells_status_of_targets_and_queries)
     struct fm_query *all = query("d:*", NULL), *none = query("zz:*", "A");
     struct fm_poll_query queries[] = {{.query = all}, {.query = none}};
     const char *const hosts[] = {"one", "nowhere"};
-    struct fm_poll_target_opts t = {.name = "t", .url = "${host}:1", .hosts = hosts, .n_hosts = 2,
-                                    .queries = queries, .n_queries = 2, .interval_ms = 1000};
+    struct fm_poll_target_opts t = {.name = "t",
+                                    .url = "${host}:1",
+                                    .hosts = hosts,
+                                    .n_hosts = 2,
+                                    .queries = queries,
+                                    .n_queries = 2,
+                                    .interval_ms = 1000};
     struct fm_poll *poll = NULL;
     struct fm_poll_snapshot snap;
     struct fm_err err = {0};
     poll = open_poll(&t, 1);
     fm_poll_free(poll);
-    struct fm_poll_opts o = {.hooks = {NULL, on_sample, on_state, &seen}, .targets = &t,
-                             .n_targets = 1};
+    struct fm_poll_opts o = {
+        .hooks = {NULL, on_sample, on_state, &seen}, .targets = &t, .n_targets = 1};
     cr_assert_eq(fm_poll_once_with(&o, &fake_sessions, 2000, &snap, &err), FM_ECONF);
     cr_expect(strstr(err.text, "target t/nowhere") != NULL, "%s", err.text);
     cr_assert_eq(snap.n, 2);
@@ -206,7 +212,11 @@ Test(poll, a_target_that_hangs_costs_nobody_but_itself)
     struct fm_poll_query queries[] = {{.query = all}};
     struct fm_poll_target_opts t[] = {
         {.name = "one", .url = "one:1", .interval_ms = 40, .queries = queries, .n_queries = 1},
-        {.name = "two", .url = "two:2", .interval_ms = 40, .timeout_ms = 200, .queries = queries,
+        {.name = "two",
+         .url = "two:2",
+         .interval_ms = 40,
+         .timeout_ms = 200,
+         .queries = queries,
          .n_queries = 1}};
     two.hang = 1;
     struct fm_poll *poll = open_poll(t, 2);
@@ -236,8 +246,8 @@ Test(poll, announces_another_jvm_and_keeps_numbers_apart)
 {
     struct fm_query *all = query("d:*", "A");
     struct fm_poll_query queries[] = {{.query = all}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .interval_ms = 30,
-                                    .queries = queries, .n_queries = 1};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .interval_ms = 30, .queries = queries, .n_queries = 1};
     struct fm_poll *poll = open_poll(&t, 1);
     cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
     cr_assert(wait_until(three_samples, 5000));
@@ -259,8 +269,8 @@ Test(poll, backs_off_from_a_target_that_refuses)
 {
     struct fm_query *all = query("d:*", "A");
     struct fm_poll_query queries[] = {{.query = all}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .interval_ms = 20,
-                                    .queries = queries, .n_queries = 1};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .interval_ms = 20, .queries = queries, .n_queries = 1};
     one.refuse = FM_EAUTH;
     struct fm_poll *poll = open_poll(&t, 1);
     int64_t start = fm_clock_ms();
@@ -287,8 +297,8 @@ Test(poll, starts_no_poll_while_there_is_no_room)
 {
     struct fm_query *all = query("d:*", "A");
     struct fm_poll_query queries[] = {{.query = all}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .interval_ms = 20,
-                                    .queries = queries, .n_queries = 1};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .interval_ms = 20, .queries = queries, .n_queries = 1};
     struct fm_poll *poll = open_poll(&t, 1);
     cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
     cr_assert(wait_until(three_samples, 3000));
@@ -322,8 +332,12 @@ Test(poll, a_getter_that_hangs_costs_its_bean_only)
 {
     struct fm_query *all = query("d:*", "A");
     struct fm_poll_query queries[] = {{.query = all}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .interval_ms = 30,
-                                    .timeout_ms = 100, .queries = queries, .n_queries = 1};
+    struct fm_poll_target_opts t = {.name = "t",
+                                    .url = "one:1",
+                                    .interval_ms = 30,
+                                    .timeout_ms = 100,
+                                    .queries = queries,
+                                    .n_queries = 1};
     one.hang_bean = "d:type=b";
     one.hangs_on = 1;
     struct fm_poll *poll = open_poll(&t, 1);
@@ -359,8 +373,8 @@ Test(poll, follows_beans_that_come_and_go)
 {
     struct fm_query *all = query("d:*", NULL);
     struct fm_poll_query queries[] = {{.query = all, .discovery_ms = 60}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .interval_ms = 20,
-                                    .queries = queries, .n_queries = 1};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .interval_ms = 20, .queries = queries, .n_queries = 1};
     one.n_beans = 2;
     struct fm_poll *poll = open_poll(&t, 1);
     cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
@@ -381,14 +395,14 @@ Test(poll, cuts_at_max_beans_and_says_so)
     struct fm_query_opts o = {.name = "q", .bean = "d:*", .max_beans = 2};
     cr_assert_eq(fm_query_new(&q, &o, NULL), FM_OK);
     struct fm_poll_query queries[] = {{.query = q}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .queries = queries,
-                                    .n_queries = 1};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .queries = queries, .n_queries = 1};
     struct fm_poll_target_opts small = t;
     small.max_beans = 1;
     struct fm_poll_snapshot snap;
     fm_poll_free(open_poll(&t, 1));
-    struct fm_poll_opts p = {.hooks = {NULL, on_sample, NULL, &seen}, .targets = &t,
-                             .n_targets = 1};
+    struct fm_poll_opts p = {
+        .hooks = {NULL, on_sample, NULL, &seen}, .targets = &t, .n_targets = 1};
     cr_assert_eq(fm_poll_once_with(&p, &fake_sessions, 2000, &snap, NULL), FM_OK);
     cr_expect_eq(snap.targets[0].beans, 2);
     cr_expect(snap.targets[0].queries[0].cut);
@@ -407,15 +421,14 @@ Test(poll, a_bean_of_two_queries_is_one_record_per_rule)
     struct fm_query *a = query("d:type=a", "A"), *u = query("d:*", "Usage/used"),
                     *m = query("d:type=a", "Usage/max");
     struct fm_rule *rule = (struct fm_rule *)&seen, *other = (struct fm_rule *)&one;
-    struct fm_poll_query queries[] = {{.query = a, .rule = rule},
-                                      {.query = u, .rule = rule},
-                                      {.query = m, .rule = other}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "two:2", .queries = queries,
-                                    .n_queries = 3};
+    struct fm_poll_query queries[] = {
+        {.query = a, .rule = rule}, {.query = u, .rule = rule}, {.query = m, .rule = other}};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "two:2", .queries = queries, .n_queries = 3};
     struct fm_poll_snapshot snap;
     fm_poll_free(open_poll(&t, 1));
-    struct fm_poll_opts p = {.hooks = {NULL, on_sample, NULL, &seen}, .targets = &t,
-                             .n_targets = 1};
+    struct fm_poll_opts p = {
+        .hooks = {NULL, on_sample, NULL, &seen}, .targets = &t, .n_targets = 1};
     cr_assert_eq(fm_poll_once_with(&p, &fake_sessions, 2000, &snap, NULL), FM_OK);
     cr_expect_str_eq(seen.last, "t@two d:type=a{\"A\":1,\"Usage\":{\"used\":2}} "
                                 "d:type=a{\"Usage\":{\"max\":3}}");
@@ -440,11 +453,18 @@ Test(poll, a_reload_reopens_only_what_changed)
 {
     struct fm_query *all = query("d:*", "A"), *again = query("d:*", "A");
     struct fm_poll_query queries[] = {{.query = all}}, fresh[] = {{.query = again}};
-    struct fm_poll_target_opts t[] = {
-        {.name = "one", .url = "one:1", .interval_ms = 20, .queries = queries, .n_queries = 1,
-         .fingerprint = "a"},
-        {.name = "two", .url = "two:2", .interval_ms = 20, .queries = queries, .n_queries = 1,
-         .fingerprint = "b"}};
+    struct fm_poll_target_opts t[] = {{.name = "one",
+                                       .url = "one:1",
+                                       .interval_ms = 20,
+                                       .queries = queries,
+                                       .n_queries = 1,
+                                       .fingerprint = "a"},
+                                      {.name = "two",
+                                       .url = "two:2",
+                                       .interval_ms = 20,
+                                       .queries = queries,
+                                       .n_queries = 1,
+                                       .fingerprint = "b"}};
     struct fm_poll *poll = open_poll(t, 2);
     struct fm_err err = {0};
     cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
@@ -473,8 +493,8 @@ Test(poll, stops_while_a_target_hangs)
 {
     struct fm_query *all = query("d:*", "A");
     struct fm_poll_query queries[] = {{.query = all}};
-    struct fm_poll_target_opts t = {.name = "t", .url = "one:1", .queries = queries,
-                                    .n_queries = 1};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .queries = queries, .n_queries = 1};
     one.hang = 1;
     struct fm_poll *poll = open_poll(&t, 1);
     cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
@@ -490,11 +510,12 @@ Test(poll, stops_while_a_target_hangs)
 
 Test(poll, refuses_targets_it_cannot_mean)
 {
-    static const char *const bad[] = {"",          "x",        "pid:",     "pid:0",   "pid:1x",
-                                      "local:",    "a:0",      "a:70000",  "a:b",     "a/b:1",
-                                      "u@h:1",     "::1:5",    "[::1]",    "NAME/PART"};
-    static const char *const good[] = {"pid:1", "local:*", "a:1", "[::1]:5", "http://x/jolokia",
-                                       "service:jmx:rmi:///jndi/rmi://h:1/jmxrmi"};
+    static const char *const bad[] = {"",       "x",     "pid:",    "pid:0",    "pid:1x",
+                                      "local:", "a:0",   "a:70000", "a:b",      "a/b:1",
+                                      "u@h:1",  "::1:5", "[::1]",   "NAME/PART"};
+    static const char *const good[] = {
+        "pid:1",   "local:*",          "a:1",
+        "[::1]:5", "http://x/jolokia", "service:jmx:rmi:///jndi/rmi://h:1/jmxrmi"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_eq(fm_target_check(bad[i], NULL), FM_ECONF, "%s", bad[i]);
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
