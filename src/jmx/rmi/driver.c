@@ -221,7 +221,7 @@ static enum fm_code lost(struct fm_rmi *d, const struct fm_err *why, struct fm_e
         fm_link_close(&d->link);
         return FM_OK;
     }
-    if (!link->got_any && d->step != FM_RMI_READY)
+    if (!link->got_any && d->step != FM_RMI_READY && why->code == FM_ECLOSED)
         return fm_err_set(err, why->code,
                           "%s %s:%u closed the connection without a word: it is no RMI port, it "
                           "speaks TLS, or its connection limit is reached (%.80s)",
@@ -387,6 +387,7 @@ static void free_driver(void *impl)
     say_close(d);
     fm_link_clear(&d->link);
     fm_rmi_forget_unreadable(d);
+    fm_rmi_slow_clear(d);
     fm_rmi_address_clear(&d->address);
     if (d->password != NULL)
         explicit_bzero(d->password, strlen(d->password));
@@ -425,6 +426,7 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
     d->next = d->first = d->n_window = d->window_bytes = d->n_again = 0;
     d->splits = d->reopens = d->stalls = 0;
     d->fresh = d->sent_any = false;
+    d->n_late = d->next_late = 0;
     if (d->has_id && fm_clock_ms() - d->last_answer_ms > FM_RMI_IDLE_MS) {
         d->has_id = false; /* the server has forgotten it, or is about to */
         fm_link_close(&d->link);
@@ -455,6 +457,8 @@ static void cancel(void *impl, struct fm_err *err)
                      host, (unsigned)d->link.port, d->timeout_ms,
                      slow == NULL || slow->name == NULL ? "" : "; it was being asked for ",
                      slow == NULL || slow->name == NULL ? "" : slow->name);
+    if (slow != NULL && slow->name != NULL)
+        fm_rmi_slow_note(d, slow->name);
     count_bytes(d);
     end_list(d, FM_ETIMEOUT, err);
 }

@@ -16,7 +16,9 @@ enum {
     FM_RMI_MAX_SPLITS = 24, /* halvings of unreadable answers in one list */
     FM_RMI_MAX_REOPENS = 64, /* new TCP connections in one list */
     FM_RMI_MAX_UNREADABLE = 1024, /* attributes remembered */
-    FM_RMI_IDLE_MS = 110 * 1000 /* the server forgets a JMX connection after 120 s of idling */
+    FM_RMI_IDLE_MS = 110 * 1000, /* the server forgets a JMX connection idle for 120 s */
+    FM_RMI_MAX_SLOW = 16, /* MBeans that let a deadline pass */
+    FM_RMI_MAX_LATE = 64 /* their calls in one list */
 };
 
 enum fm_rmi_step { FM_RMI_IDLE, FM_RMI_LOOKUP, FM_RMI_LOGIN, FM_RMI_READY };
@@ -34,6 +36,15 @@ struct fm_rmi_unreadable {
     char *name;
     char *attribute;
     struct fm_err err;
+};
+
+/* An MBean that was being asked when a deadline passed. It is asked last from then on, so that it
+ * delays nobody; if it lets a second deadline pass it is left out for a while, so that no calls
+ * pile up in the JVM. */
+struct fm_rmi_slow {
+    char *name;
+    int64_t until_ms; /* left out until then; 0: not left out */
+    int64_t backoff_ms;
 };
 
 struct fm_rmi {
@@ -81,6 +92,11 @@ struct fm_rmi {
 
     struct fm_rmi_unreadable *unreadable;
     size_t n_unreadable;
+    struct fm_rmi_slow slow[FM_RMI_MAX_SLOW];
+    size_t n_slow;
+    size_t late[FM_RMI_MAX_LATE]; /* calls of the list that are sent last */
+    size_t n_late;
+    size_t next_late;
 };
 
 /* ---- driver.c ---- */
@@ -116,5 +132,17 @@ bool fm_rmi_done(const struct fm_rmi *d);
 void fm_rmi_abandon(struct fm_rmi *d, enum fm_code code, const struct fm_err *err);
 
 void fm_rmi_forget_unreadable(struct fm_rmi *d);
+
+/* ---- slow.c ---- */
+
+/** The MBean of this name let the deadline of a list pass. */
+void fm_rmi_slow_note(struct fm_rmi *d, const char *name);
+
+/** It answered. */
+void fm_rmi_slow_answered(struct fm_rmi *d, const char *name);
+
+/** NULL if it is not slow. */
+const struct fm_rmi_slow *fm_rmi_slow_find(const struct fm_rmi *d, const char *name);
+void fm_rmi_slow_clear(struct fm_rmi *d);
 
 #endif

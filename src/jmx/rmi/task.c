@@ -41,7 +41,8 @@ static struct fm_rmi_task take_oldest(struct fm_rmi *d)
 
 bool fm_rmi_done(const struct fm_rmi *d)
 {
-    return d->n_window == 0 && d->n_again == 0 && d->next == d->list.n && d->sent_any;
+    return d->n_window == 0 && d->n_again == 0 && d->next == d->list.n && d->sent_any &&
+           d->next_late == d->n_late;
 }
 
 static struct fm_jmx_call *call_of(const struct fm_rmi *d, const struct fm_rmi_task *task)
@@ -68,6 +69,7 @@ void fm_rmi_abandon(struct fm_rmi *d, enum fm_code code, const struct fm_err *er
         set_failure(call_of(d, &d->again[i]), &failure);
     d->n_window = d->n_again = d->window_bytes = d->first = 0;
     d->next = d->list.n;
+    d->next_late = d->n_late;
 }
 
 /* ---- unreadable attributes ---- */
@@ -187,6 +189,42 @@ static bool write_task(struct fm_rmi *d, const struct fm_rmi_task *task)
     return false;
 }
 
+/* Whether a call must wait for the end of the list, or is left out altogether. */
+static bool is_slow(struct fm_rmi *d, size_t index)
+{
+    struct fm_jmx_call *call = &d->list.calls[index];
+    const struct fm_rmi_slow *slow =
+        d->n_slow == 0 || call->name == NULL ? NULL : fm_rmi_slow_find(d, call->name);
+    if (slow == NULL)
+        return false;
+    int64_t left = slow->until_ms - fm_clock_ms();
+    if (slow->until_ms == 0 || left <= 0) {
+        if (d->n_late == FM_RMI_MAX_LATE)
+            return false;
+        d->late[d->n_late++] = index;
+        return true;
+    }
+    struct fm_err err;
+    (void)fm_err_set(&err, FM_ETIMEOUT,
+                     "this MBean did not answer in time and is left out for another %d s",
+                     (int)(left / 1000) + 1);
+    set_failure(call, &err);
+    return true;
+}
+
+static bool next_call(struct fm_rmi *d, size_t *index)
+{
+    while (d->next < d->list.n) {
+        *index = d->next++;
+        if (!is_slow(d, *index))
+            return true;
+    }
+    if (d->next_late == d->n_late)
+        return false;
+    *index = d->late[d->next_late++];
+    return true;
+}
+
 /* The next task in line. A list that asks nothing still shows that the session works. */
 static bool next_task(struct fm_rmi *d, struct fm_rmi_task *out)
 {
@@ -194,9 +232,9 @@ static bool next_task(struct fm_rmi *d, struct fm_rmi_task *out)
         *out = d->again[--d->n_again];
         return true;
     }
-    if (d->next < d->list.n) {
-        *out = (struct fm_rmi_task){.call = d->next, .high = d->list.calls[d->next].n_attributes};
-        d->next++;
+    size_t index;
+    if (next_call(d, &index)) {
+        *out = (struct fm_rmi_task){.call = index, .high = d->list.calls[index].n_attributes};
         return true;
     }
     *out = (struct fm_rmi_task){.call = SIZE_MAX};
@@ -332,8 +370,11 @@ enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err)
     struct fm_jmx_call *call = call_of(d, &d->window[d->first]);
     d->last_answer_ms = fm_clock_ms();
     d->stalls = 0;
-    if (call != NULL)
+    if (call != NULL) {
         call->bytes += ser->bytes;
+        if (d->n_slow > 0 && call->name != NULL)
+            fm_rmi_slow_answered(d, call->name);
+    }
     if (ser->stream_exception) {
         struct fm_err why = {0};
         (void)fm_throwable_judge(ser->root, false, &why);

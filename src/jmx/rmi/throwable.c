@@ -113,8 +113,8 @@ static enum fm_code judge_call(const struct fm_ser_node *node, bool login, struc
     if (fm_ser_is_a(node, "java.rmi.NoSuchObjectException"))
         return tell(err, FM_EGONE, "the JVM no longer knows the JMX connection", node);
     if (fm_ser_is_a(node, "java.rmi.NotBoundException"))
-        return tell(err, FM_ECONF,
-                    "nothing of this name is bound; check port and path of the URL", node);
+        return tell(err, FM_ECONF, "nothing of this name is bound; check port and path of the URL",
+                    node);
     if (fm_ser_is_a(node, "java.rmi.ServerException") || fm_ser_is_a(node, "java.rmi.ServerError"))
         return judge_server(node, err);
     if (fm_ser_is_a(node, "javax.management.RuntimeMBeanException") &&
