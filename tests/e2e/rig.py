@@ -402,7 +402,8 @@ class Agent:
 
     def start(self):
         self.process = Process("agent", [FIRSTMILE, "run", "-c", self.config], self.log)
-        self.rig.agents.append(self)
+        if self not in self.rig.agents:
+            self.rig.agents.append(self)
         wait_for("the agent serves", self.serves, 10, 0.02)
 
     def serves(self):
@@ -450,15 +451,17 @@ class Agent:
             return stats and stats["totals"]["records"] >= count
         wait_for(f"{count} records are delivered", enough, seconds)
 
-    def await_empty(self, seconds=30):
-        """Until everything assigned so far is delivered. Returns the accounting."""
-        first = self.assigned()
+    def await_delivered(self, seconds=30):
+        """Until everything assigned at this moment is delivered. Returns that: number by stream.
+        (Polls go on; what they add later stays in the spool at SIGTERM.)"""
+        first = wait_for("a stream has numbers", self.assigned, 10)
 
         def done():
-            stats = self.stats()
-            return stats and all(stats["accounting"][s]["delivered"] >= n
-                                 for s, n in first.items()) and stats
-        return wait_for(f"what was spooled is delivered ({self.assigned()})", done, seconds)
+            accounting = (self.stats() or {"accounting": {}})["accounting"]
+            return all(s in accounting and accounting[s]["delivered"] >= n
+                       for s, n in first.items())
+        wait_for(f"what was spooled is delivered ({first})", done, seconds)
+        return first
 
     def kill(self):
         self.process.kill()

@@ -23,8 +23,7 @@ def clean(rig):
     agent.await_records(60)
     status = agent.health()
     expect(status["status"] == "ok", f"health is {status}")
-    agent.await_empty()
-    assigned = agent.assigned()
+    assigned = agent.await_delivered()
     stats = agent.stats()
     expect(stats["totals"]["lost"] == 0 and stats["totals"]["dead"] == 0, f"{stats['totals']}")
     expect({t["state"] for t in stats["targets"]} == {"up"}, f"{stats['targets']}")
@@ -89,8 +88,7 @@ def kill9(rig):
         watch.done = True
         watch.join()
     agent.start()
-    agent.await_empty()
-    final = agent.assigned()
+    final = agent.await_delivered()
     agent.stop()
     expect(sum(seen.values()) > 50, f"too little was spooled to prove anything: {seen}")
     records = r.read_topic(rig, agent.name)
@@ -113,7 +111,7 @@ def sigterm_under_way(rig):
     finally:
         rig.proxy.start()
     agent.start()
-    agent.await_empty()
+    agent.await_delivered()
     agent.stop()
     v.sequence(r.read_topic(rig, agent.name), assigned, duplicates=True)
 
@@ -148,9 +146,8 @@ def proxy_stopped(rig):
         rig.proxy.start()
     back = time.monotonic()
     wait_for("/health is ok again", lambda: agent.health()["status"] == "ok", MAX_BACKOFF + 5.5)
-    agent.await_empty()
+    assigned = agent.await_delivered()
     print(f"     ok again {time.monotonic() - back:.1f} s after the proxy came back")
-    assigned = agent.assigned()
     totals = agent.stats()["totals"]
     expect(totals["lost"] == 0 and totals["dead"] == 0, f"{totals}")
     agent.stop()
@@ -174,8 +171,7 @@ def broker_restart(rig):
     finally:
         rig.kafka.start()
     wait_for("/health is ok again", lambda: agent.health()["status"] == "ok", 45)
-    agent.await_empty(60)
-    assigned = agent.assigned()
+    assigned = agent.await_delivered(60)
     totals = agent.stats()["totals"]
     expect(totals["lost"] == 0 and totals["dead"] == 0, f"{totals}")
     agent.stop()
@@ -209,12 +205,11 @@ def jvm_stopped(rig):
     resumed = time.time() * 1000
     wait_for("the target is up again", lambda: remote_state()["state"] == "up", 15)
     wait_for("/health is ok", lambda: agent.health()["status"] == "ok", 10)
-    agent.await_empty()
+    agent.await_delivered()
     agent.stop()
     records = r.read_topic(rig, agent.name)
-    stamps = sorted({x["timestamp"] for x in records if x["target"] == "local/E2eLocal"
-                     and x.get("bean") and stopped <= x["timestamp"] <= resumed}
-                    if records else [])
+    stamps = sorted({x["timestamp"] for x in records if x.get("target") == "local/E2eLocal"
+                     and x.get("bean") and stopped <= x["timestamp"] <= resumed})
     gaps = [b - a for a, b in zip(stamps, stamps[1:])]
     expect(len(stamps) >= 8 and max(gaps) < 1000,
            f"the other target was held up: {len(stamps)} polls, longest pause {max(gaps, default=0)} ms")
