@@ -46,8 +46,12 @@ bool fm_net_setup_tls(CURL *easy, const struct fm_tls *tls)
     SET(CURLOPT_CAPATH, NULL);
     if (tls == NULL)
         return true;
-    if (tls->ca_file != NULL)
+    if (tls->ca_file != NULL) {
         SET(CURLOPT_CAINFO, tls->ca_file);
+        /* A file that was replaced counts from the next connection on; by default libcurl would
+         * use what it has read for a day. */
+        SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    }
     if (tls->cert_file != NULL) {
         SET(CURLOPT_SSLCERT, tls->cert_file);
         SET(CURLOPT_SSLKEY, tls->key_file != NULL ? tls->key_file : tls->cert_file);
