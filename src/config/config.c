@@ -38,8 +38,8 @@ static void add_override(struct fm_build *b, const char *text)
     const char *dot = equal == NULL ? NULL : split_dot(text, equal);
     if (dot == NULL || dot == text || dot + 1 == equal) {
         /* What stands there may be a secret that was not meant for the screen. */
-        fm_build_error(b, "-o", 0, "\"%.*s\": write -o section.key=value",
-                       (int)strcspn(text, "="), text);
+        fm_build_error(b, "-o", 0, "\"%.*s\": write -o section.key=value", (int)strcspn(text, "="),
+                       text);
         return;
     }
     const char *value = equal + 1;

@@ -79,8 +79,8 @@ struct fm_cfg_agent {
 struct fm_cfg_rest {
     struct fm_section section;
     struct fm_strlist url; /* base URLs without a slash at the end */
-    bool sandbox;          /* url = sandbox; the list is then empty */
-    const char *topic;     /* template over agent, host, target */
+    bool sandbox; /* url = sandbox; the list is then empty */
+    const char *topic; /* template over agent, host, target */
     enum fm_cfg_api api;
     enum fm_cfg_dialect dialect;
     enum fm_cfg_format format;
@@ -141,7 +141,7 @@ struct fm_cfg_retry {
 struct fm_cfg_spool {
     struct fm_section section;
     const char *path; /* a folder; NULL when memory */
-    bool memory;      /* path = memory */
+    bool memory; /* path = memory */
     uint64_t max_size_bytes;
     int64_t max_age_ms; /* 0: none */
     enum fm_cfg_on_full on_full;
@@ -154,8 +154,8 @@ struct fm_cfg_spool {
 struct fm_cfg_record {
     struct fm_section section;
     enum fm_cfg_shape shape;
-    const char *key;        /* template; NULL: no key */
-    const char *partition;  /* decimal; NULL: the proxy chooses */
+    const char *key; /* template; NULL: no key */
+    const char *partition; /* decimal; NULL: the proxy chooses */
     struct fm_strlist tags; /* "name=template" */
     struct fm_strlist headers;
     enum fm_json_nonfinite nonfinite;
@@ -187,15 +187,15 @@ struct fm_cfg_where {
 
 struct fm_cfg_query {
     struct fm_section section; /* name: of the section; for a preset's: PRESET/NAME */
-    const char *bean;          /* patterns separated by " | " */
-    const char *exclude;       /* NULL: nothing */
+    const char *bean; /* patterns separated by " | " */
+    const char *exclude; /* NULL: nothing */
     struct fm_cfg_where *where;
     size_t n_where;
     struct fm_strlist attributes; /* {"*"} unless set */
-    int64_t interval_ms;          /* 0: as the target */
+    int64_t interval_ms; /* 0: as the target */
     int64_t discovery_ms;
     const char *topic; /* NULL: as the target */
-    const char *key;   /* NULL: as the target; "": no key */
+    const char *key; /* NULL: as the target; "": no key */
     enum fm_cfg_shape shape;
     int64_t max_beans;
 };
@@ -226,7 +226,7 @@ struct fm_cfg_target {
     int64_t timeout_ms;
     struct fm_strlist preset;
     struct fm_strlist query_names; /* queries = ...; empty: all */
-    struct fm_strlist tags;        /* in addition to those of [record]; same names replace them */
+    struct fm_strlist tags; /* in addition to those of [record]; same names replace them */
     const char *topic;
     const char *key; /* NULL: no key */
     enum fm_cfg_shape shape;
@@ -275,9 +275,9 @@ struct fm_config {
     struct fm_cfg_preset *presets; /* those that a target uses */
     size_t n_presets;
     struct fm_cfg_target unnamed; /* -o target.KEY=VALUE; has no url unless one was given */
-    struct fm_strlist files;      /* read, the main file first */
-    struct fm_arena arena;        /* private */
-    struct fm_secret *secrets;    /* private: list of all, wiped at the end */
+    struct fm_strlist files; /* read, the main file first */
+    struct fm_arena arena; /* private */
+    struct fm_secret *secrets; /* private: list of all, wiped at the end */
 };
 
 struct fm_config_opts {
@@ -329,9 +329,9 @@ struct fm_config_key {
     const char *section; /* "rest", "target" (for target:NAME) */
     const char *key;
     const char *type; /* "duration", "size", "number", "text", "list", or the words: "on off" */
-    const char *def;  /* "" if none */
+    const char *def; /* "" if none */
     const char *help;
-    bool secret;  /* has a twin KEY_file */
+    bool secret; /* has a twin KEY_file */
     bool restart; /* a reload does not take it over */
     const char *later; /* what it waits for in this version; NULL: works */
 };

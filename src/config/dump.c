@@ -39,8 +39,7 @@ static void dump_key(struct fm_buf *out, const struct fm_option *opt,
     if (opt->type == FM_OPT_WHERE) {
         const struct fm_cfg_query *query = (const struct fm_cfg_query *)(const void *)section;
         for (size_t i = 0; i < query->n_where; i++)
-            fm_buf_printf(out, "where.%s = %s\n", query->where[i].property,
-                          query->where[i].regex);
+            fm_buf_printf(out, "where.%s = %s\n", query->where[i].property, query->where[i].regex);
         return;
     }
     if (opt->type == FM_OPT_SECRET) {
@@ -71,9 +70,9 @@ static void dump_section(struct fm_buf *out, const struct fm_section *section, b
     for (size_t i = 0; i < n; i++) {
         const struct fm_place *place = &section->places[i];
         const struct fm_option *opt = &first[i];
-        bool differs = place->file != NULL &&
-                       (opt->def == NULL || strcmp(opt->def, place->text) != 0 ||
-                        (opt->flags & FM_OPT_INHERIT) != 0);
+        bool differs =
+            place->file != NULL && (opt->def == NULL || strcmp(opt->def, place->text) != 0 ||
+                                    (opt->flags & FM_OPT_INHERIT) != 0);
         if (!differs && !all)
             continue;
         if (!differs && (opt->flags & FM_OPT_INHERIT) != 0)
@@ -91,10 +90,10 @@ void fm_config_dump(const struct fm_config *cfg, struct fm_buf *out, bool all)
 {
     for (size_t i = 0; i < fm_n_kinds; i++)
         if (!fm_kinds[i].named)
-            dump_section(out,
-                         (const struct fm_section *)(const void *)((const char *)cfg +
-                                                                   fm_kinds[i].offset),
-                         all);
+            dump_section(
+                out,
+                (const struct fm_section *)(const void *)((const char *)cfg + fm_kinds[i].offset),
+                all);
     for (size_t i = 0; i < cfg->n_targets; i++)
         dump_section(out, &cfg->targets[i].section, all);
     for (size_t i = 0; i < cfg->n_queries; i++)
@@ -109,15 +108,22 @@ static const char head[] =
     "# It runs as it is: it polls the JVMs of this host and sends to a stand-in for a REST proxy\n"
     "# inside the process. Put the URL of your proxy at [rest] url, and records leave the host.\n"
     "#\n"
-    "# Every key stands here with its default, commented out. A comment begins in the first column; a\n"
-    "# value is the rest of the line. Durations: 500ms 10s 5m 2h 7d. Sizes: 64KiB 1MiB 2GiB. Switches:\n"
-    "# on off. Lists: separated by commas, \\, is a comma within an item. ${NAME} and ${NAME:-default}\n"
-    "# are read from the environment; ${host} and other lower-case names are templates, filled for each\n"
-    "# record: ${agent} ${host} ${target} ${topic} ${domain} ${bean} ${prop.NAME} ${tag.NAME}. $$ is a\n"
+    "# Every key stands here with its default, commented out. A comment begins in the first "
+    "column; a\n"
+    "# value is the rest of the line. Durations: 500ms 10s 5m 2h 7d. Sizes: 64KiB 1MiB 2GiB. "
+    "Switches:\n"
+    "# on off. Lists: separated by commas, \\, is a comma within an item. ${NAME} and "
+    "${NAME:-default}\n"
+    "# are read from the environment; ${host} and other lower-case names are templates, filled for "
+    "each\n"
+    "# record: ${agent} ${host} ${target} ${topic} ${domain} ${bean} ${prop.NAME} ${tag.NAME}. $$ "
+    "is a\n"
     "# dollar.\n"
     "#\n"
-    "# Each secret can also lie in a file of its own: KEY_file = PATH (mode 0600, read again when it\n"
-    "# changes). Any key can be given on the command line: -o section.key=value. What this file says is\n"
+    "# Each secret can also lie in a file of its own: KEY_file = PATH (mode 0600, read again when "
+    "it\n"
+    "# changes). Any key can be given on the command line: -o section.key=value. What this file "
+    "says is\n"
     "# checked by: firstmile check\n"
     "\n"
     "# More files, before the first section: include = conf.d/*.ini\n";
@@ -165,7 +171,8 @@ static void put_choices(struct fm_buf *out, const struct fm_option *opt)
     fm_buf_init(&text, 0);
     fm_buf_puts(&text, opt->help);
     if (opt->type == FM_OPT_ENUM)
-        fm_buf_printf(&text, " One of: %s.", opt->choices[0] == '-' ? opt->choices + 2 : opt->choices);
+        fm_buf_printf(&text, " One of: %s.",
+                      opt->choices[0] == '-' ? opt->choices + 2 : opt->choices);
     if (opt->later != NULL && opt->def != NULL)
         fm_buf_printf(&text, " So far only %s%s%s.", opt->def, opt->live == NULL ? "" : " ",
                       opt->live == NULL ? "" : opt->live);

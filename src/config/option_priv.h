@@ -6,23 +6,23 @@
 #include "config/nearest.h"
 
 enum fm_opt_type {
-    FM_OPT_STR,    /* const char * */
-    FM_OPT_MSEC,   /* int64_t */
-    FM_OPT_SIZE,   /* uint64_t */
-    FM_OPT_COUNT,  /* int64_t */
-    FM_OPT_BOOL,   /* bool */
-    FM_OPT_ENUM,   /* an enum: the place of the word in choices */
-    FM_OPT_LIST,   /* struct fm_strlist */
+    FM_OPT_STR, /* const char * */
+    FM_OPT_MSEC, /* int64_t */
+    FM_OPT_SIZE, /* uint64_t */
+    FM_OPT_COUNT, /* int64_t */
+    FM_OPT_BOOL, /* bool */
+    FM_OPT_ENUM, /* an enum: the place of the word in choices */
+    FM_OPT_LIST, /* struct fm_strlist */
     FM_OPT_SECRET, /* struct fm_secret *; brings KEY_file */
-    FM_OPT_WHERE   /* where.PROPERTY: any number of keys */
+    FM_OPT_WHERE /* where.PROPERTY: any number of keys */
 };
 
 enum {
     FM_OPT_TEMPLATE = 1 << 0, /* ${lower_case} is left for later */
-    FM_OPT_RESTART = 1 << 1,  /* a reload does not take it over */
-    FM_OPT_INHERIT = 1 << 2,  /* not written: another section decides; def is only shown */
-    FM_OPT_URL = 1 << 3,      /* a URL, or several: no credentials inside */
-    FM_OPT_EMPTY = 1 << 4     /* empty is a value of its own and not "not set" */
+    FM_OPT_RESTART = 1 << 1, /* a reload does not take it over */
+    FM_OPT_INHERIT = 1 << 2, /* not written: another section decides; def is only shown */
+    FM_OPT_URL = 1 << 3, /* a URL, or several: no credentials inside */
+    FM_OPT_EMPTY = 1 << 4 /* empty is a value of its own and not "not set" */
 };
 
 struct fm_option {
@@ -31,11 +31,12 @@ struct fm_option {
     enum fm_opt_type type;
     size_t offset; /* in the section's struct */
     const char *def;
-    const char *choices; /* ENUM: words separated by blanks; "-" holds a place that cannot be said */
+    const char
+        *choices; /* ENUM: words separated by blanks; "-" holds a place that cannot be said */
     int64_t min, max;
     unsigned flags;
     const char *later; /* what any value but def waits for */
-    const char *live;  /* values besides def that work nevertheless */
+    const char *live; /* values besides def that work nevertheless */
     const char *help;
 };
 
@@ -45,8 +46,8 @@ extern const size_t fm_n_options;
 /** A kind of section. */
 struct fm_kind {
     const char *name;
-    bool named;    /* kind:NAME */
-    size_t size;   /* of its struct */
+    bool named; /* kind:NAME */
+    size_t size; /* of its struct */
     size_t offset; /* in struct fm_config: of the struct itself, or, when named, of its array */
     const char *about; /* introduction in the sample file */
 };

@@ -36,7 +36,8 @@ const struct fm_option fm_options[] = {
      .help = "Folder with presets of your own, NAME.ini; they go before the shipped ones."},
 
     {ROW(rest, url), LIST, .flags = FM_OPT_URL,
-     .help = "Base URL of the REST proxy; several, separated by commas, for fail-over; or sandbox."},
+     .help =
+         "Base URL of the REST proxy; several, separated by commas, for fail-over; or sandbox."},
     {ROW(rest, topic), STR, .def = "firstmile", .flags = FM_OPT_TEMPLATE,
      .help = "Topic; may hold ${agent}, ${host} and ${target}."},
     {ROW(rest, api), ENUM("v2 v3"), .def = "v2", .later = "the v3 producer",
@@ -70,20 +71,23 @@ const struct fm_option fm_options[] = {
      .help = "HTTP proxy on the way out, http://HOST:PORT; environment: what https_proxy says."},
     {ROW(rest, http_proxy_username), STR, .help = "User at the HTTP proxy."},
     {ROW(rest, http_proxy_password), SECRET, .help = "Password at the HTTP proxy."},
-    {ROW(rest, http_proxy_ca_file), STR, .help = "Certificates (PEM) to trust for an https:// proxy."},
+    {ROW(rest, http_proxy_ca_file), STR,
+     .help = "Certificates (PEM) to trust for an https:// proxy."},
     {ROW(rest, no_proxy), LIST, .help = "Hosts that are reached without the HTTP proxy."},
     {ROW(rest, compression), ENUM("none gzip"), .def = "none", .later = "compressed requests",
      .help = "Compression of requests."},
     {AT(rest, connect_timeout_ms), .key = "connect_timeout", MSEC(1, 3600000), .def = "10s",
      .help = "Longest wait for a connection, TLS included."},
     {AT(rest, timeout_ms), .key = "timeout", MSEC(1, 3600000), .def = "130s",
-     .help = "Longest wait for the answer to a batch; proxies take up to 120 s when Kafka is away."},
+     .help =
+         "Longest wait for the answer to a batch; proxies take up to 120 s when Kafka is away."},
     {AT(rest, timeout_single_ms), .key = "timeout_single", MSEC(1, 3600000), .def = "190s",
      .help = "Longest wait for the answer to a record sent alone."},
     {AT(rest, probe_timeout_ms), .key = "probe_timeout", MSEC(1, 3600000), .def = "65s",
      .help = "Longest wait for the answer to a probe of the topic."},
     {AT(rest, idle_age_ms), .key = "idle_age", MSEC(1, 3600000), .def = "25s",
-     .help = "A connection idle for longer is not used again; keep it below the proxy's own limit."},
+     .help =
+         "A connection idle for longer is not used again; keep it below the proxy's own limit."},
     {AT(rest, connection_life_ms), .key = "connection_life", MSEC(1, 7 * DAY_MS), .def = "10m",
      .help = "A connection is replaced after this time, so that load balancers can move it."},
     {ROW(rest, max_in_flight), COUNT(1, 64), .def = "1", .later = "several requests at a time",
@@ -166,7 +170,8 @@ const struct fm_option fm_options[] = {
 
     {ROW(target, url), STR, .flags = FM_OPT_URL | FM_OPT_TEMPLATE,
      .help = "local:GLOB, pid:1234, HOST:PORT, service:jmx:..., or http(s)://... for Jolokia."},
-    {ROW(target, hosts), LIST, .help = "Hosts to put in the place of ${host} in url, one target each."},
+    {ROW(target, hosts), LIST,
+     .help = "Hosts to put in the place of ${host} in url, one target each."},
     {ROW(target, targets_file), STR, .later = "lists of targets in files",
      .help = "File with HOST:PORT lines, one target each."},
     {ROW(target, username), STR, .help = "JMX user."},
@@ -179,7 +184,8 @@ const struct fm_option fm_options[] = {
     {ROW(target, key_password), SECRET, .help = "Passphrase of key_file."},
     {ROW(target, verify), ENUM("full chain"), .def = "full",
      .help = "chain: the certificate must be trusted, but may bear another name."},
-    {ROW(target, tls_name), STR, .help = "Name that the certificate must bear instead of the host."},
+    {ROW(target, tls_name), STR,
+     .help = "Name that the certificate must bear instead of the host."},
     {AT(target, interval_ms), .key = "interval", MSEC(1, DAY_MS), .def = "10s",
      .flags = FM_OPT_INHERIT, .help = "Time between two polls; else that of [agent]."},
     {AT(target, timeout_ms), .key = "timeout", MSEC(1, 3600000), .def = "10s",
@@ -207,14 +213,18 @@ const struct fm_option fm_options[] = {
     {ROW(target, jolokia_username), STR, .later = PROXY_MODE, .help = "User there."},
     {ROW(target, jolokia_password), SECRET, .later = PROXY_MODE, .help = "Password there."},
     {ROW(target, max_beans), COUNT(1, 1000000), .def = "20000", .help = "Most MBeans in a poll."},
-    {ROW(target, max_bytes), SIZE(1 * KIB, 1 * GIB), .def = "8MiB", .help = "Most bytes of a poll."},
+    {ROW(target, max_bytes), SIZE(1 * KIB, 1 * GIB), .def = "8MiB",
+     .help = "Most bytes of a poll."},
 
     {ROW(query, bean), STR,
      .help = "ObjectName pattern; alternatives separated by \" | \", with blanks around the bar."},
     {ROW(query, exclude), STR, .help = "Patterns of beans to leave out."},
-    {.section = "query", .key = "where.PROPERTY", .offset = offsetof(struct fm_cfg_query, where),
+    {.section = "query",
+     .key = "where.PROPERTY",
+     .offset = offsetof(struct fm_cfg_query, where),
      .type = FM_OPT_WHERE,
-     .help = "Extended regular expression that this key property must match, as in where.name = ^G1."},
+     .help =
+         "Extended regular expression that this key property must match, as in where.name = ^G1."},
     {ROW(query, attributes), LIST, .def = "*",
      .help = "Attributes, with * and ?; !NAME leaves out; Attr/key takes a part of a composite."},
     {AT(query, interval_ms), .key = "interval", MSEC(1, DAY_MS), .def = "10s",
@@ -232,8 +242,8 @@ const struct fm_option fm_options[] = {
 };
 const size_t fm_n_options = sizeof fm_options / sizeof fm_options[0];
 
-#define PLAIN(kind) .name = #kind, .size = sizeof(struct fm_cfg_##kind), \
-                    .offset = offsetof(struct fm_config, kind)
+#define PLAIN(kind)                                                                                \
+    .name = #kind, .size = sizeof(struct fm_cfg_##kind), .offset = offsetof(struct fm_config, kind)
 
 const struct fm_kind fm_kinds[] = {
     {PLAIN(agent), .about = "The agent itself."},
@@ -247,11 +257,15 @@ const struct fm_kind fm_kinds[] = {
     {PLAIN(http), .about = "The local server: /health, /livez, /readyz, /stats, /metrics and a "
                            "status page."},
     {PLAIN(log), .about = "Messages on standard error."},
-    {.name = "target", .named = true, .size = sizeof(struct fm_cfg_target),
+    {.name = "target",
+     .named = true,
+     .size = sizeof(struct fm_cfg_target),
      .offset = offsetof(struct fm_config, targets),
      .about = "What is polled: one section for each JVM, or for each group of JVMs. Add as many "
               "[target:NAME] as\nyou need."},
-    {.name = "query", .named = true, .size = sizeof(struct fm_cfg_query),
+    {.name = "query",
+     .named = true,
+     .size = sizeof(struct fm_cfg_query),
      .offset = offsetof(struct fm_config, queries),
      .about = "What is read, besides the presets. A query belongs to every target that does not "
               "list queries."},

@@ -100,8 +100,7 @@ struct unit {
 };
 
 /* Digits and a unit. @return false if it is neither; a value that does not fit is UINT64_MAX */
-static bool parse_number(const char *text, const struct unit *units, size_t n_units,
-                         uint64_t *out)
+static bool parse_number(const char *text, const struct unit *units, size_t n_units, uint64_t *out)
 {
     if (!isdigit((unsigned char)text[0]))
         return false;

@@ -6,21 +6,10 @@
 
 /* Sorted by name. */
 static const struct fm_preset *const shipped[] = {
-    &fm_preset_activemq,
-    &fm_preset_artemis,
-    &fm_preset_cassandra,
-    &fm_preset_hadoop,
-    &fm_preset_hbase,
-    &fm_preset_hikaricp,
-    &fm_preset_jetty,
-    &fm_preset_jvm,
-    &fm_preset_kafka_broker,
-    &fm_preset_kafka_clients,
-    &fm_preset_kafka_connect,
-    &fm_preset_solr,
-    &fm_preset_tomcat,
-    &fm_preset_wildfly,
-    &fm_preset_zookeeper,
+    &fm_preset_activemq,     &fm_preset_artemis,       &fm_preset_cassandra,     &fm_preset_hadoop,
+    &fm_preset_hbase,        &fm_preset_hikaricp,      &fm_preset_jetty,         &fm_preset_jvm,
+    &fm_preset_kafka_broker, &fm_preset_kafka_clients, &fm_preset_kafka_connect, &fm_preset_solr,
+    &fm_preset_tomcat,       &fm_preset_wildfly,       &fm_preset_zookeeper,
 };
 enum { N_SHIPPED = sizeof shipped / sizeof shipped[0] };
 

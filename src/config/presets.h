@@ -8,7 +8,7 @@
 struct fm_preset {
     const char *name;
     const char *about; /* one line */
-    const char *text;  /* INI: [query:NAME] sections */
+    const char *text; /* INI: [query:NAME] sections */
 };
 
 /** Shipped preset i, in the order of their names. @return false behind the last */

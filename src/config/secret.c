@@ -13,9 +13,9 @@
 
 struct fm_secret {
     struct fm_secret *next;
-    char *file;           /* NULL: written in the configuration */
+    char *file; /* NULL: written in the configuration */
     pthread_mutex_t lock; /* leaf; protects what follows, and is held while the file is read */
-    char *value;          /* NULL: never readable so far */
+    char *value; /* NULL: never readable so far */
     size_t len;
     struct stat seen; /* of the file when value was read */
 };
@@ -87,9 +87,9 @@ static enum fm_code check_text(const char *path, const char *text, size_t len, s
         return fm_err_set(err, FM_ECONF, "%s is empty", path);
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return fm_err_set(err, FM_ECONF,
-                              "%s holds a line break or another control character within the secret",
-                              path);
+            return fm_err_set(
+                err, FM_ECONF,
+                "%s holds a line break or another control character within the secret", path);
     return FM_OK;
 }
 
@@ -133,9 +133,9 @@ static enum fm_code read_file(struct fm_secret *secret, struct fm_err *err)
     while (len < FM_SECRET_MAX && (n = read(fd, data + len, FM_SECRET_MAX - len)) > 0)
         len += (size_t)n;
     len = without_newline(data, len);
-    enum fm_code code = n < 0 ? fm_err_set(err, FM_ECONF, "cannot read %s: %s", path,
-                                           strerrordesc_np(errno))
-                              : check_text(path, data, len, err);
+    enum fm_code code =
+        n < 0 ? fm_err_set(err, FM_ECONF, "cannot read %s: %s", path, strerrordesc_np(errno))
+              : check_text(path, data, len, err);
     if (code != FM_OK) {
         wipe_free(data, FM_SECRET_MAX);
         return code;

@@ -184,8 +184,8 @@ static void family_init(struct fm_build *b, struct family *f, const char *kind)
         b->nomem = true;
 }
 
-static struct fm_section *family_add(struct fm_build *b, struct family *f,
-                                     const struct fm_entry *e, const char *name)
+static struct fm_section *family_add(struct fm_build *b, struct family *f, const struct fm_entry *e,
+                                     const char *name)
 {
     struct fm_section *section = family_at(f, f->n++);
     init_section(b, section, f->kind->name, name);
@@ -343,8 +343,7 @@ static void set_key(struct fm_build *b, const struct fm_entry *e, struct fm_sect
     struct fm_err err = {0};
     struct fm_buf text;
     fm_buf_init(&text, 0);
-    enum fm_code code =
-        fm_value_expand(&text, e->value, (opt->flags & FM_OPT_TEMPLATE) != 0, &err);
+    enum fm_code code = fm_value_expand(&text, e->value, (opt->flags & FM_OPT_TEMPLATE) != 0, &err);
     const char *value = fm_buf_str(&text);
     if (code == FM_OK && has_control(value))
         code = fm_err_set(&err, FM_ECONF, "the value holds a control character");

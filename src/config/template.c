@@ -7,7 +7,7 @@
 #include "config/option_priv.h"
 
 struct part {
-    unsigned var;     /* 0: a constant */
+    unsigned var; /* 0: a constant */
     const char *text; /* the constant, or the NAME of prop and tag */
     size_t len;
 };
@@ -23,8 +23,8 @@ static const struct {
     const char *name;
     unsigned var;
 } variables[] = {
-    {"agent", FM_VAR_AGENT},   {"host", FM_VAR_HOST}, {"target", FM_VAR_TARGET},
-    {"topic", FM_VAR_TOPIC},   {"domain", FM_VAR_DOMAIN}, {"bean", FM_VAR_BEAN},
+    {"agent", FM_VAR_AGENT},    {"host", FM_VAR_HOST},     {"target", FM_VAR_TARGET},
+    {"topic", FM_VAR_TOPIC},    {"domain", FM_VAR_DOMAIN}, {"bean", FM_VAR_BEAN},
     {"prop.NAME", FM_VAR_PROP}, {"tag.NAME", FM_VAR_TAG},
 };
 enum { N_VARIABLES = sizeof variables / sizeof variables[0] };
@@ -46,8 +46,8 @@ static unsigned find_variable(const char *text, size_t len, size_t *name)
     return 0;
 }
 
-static enum fm_code unknown_variable(const char *text, size_t len, unsigned allowed,
-                                     bool forbidden, struct fm_err *err)
+static enum fm_code unknown_variable(const char *text, size_t len, unsigned allowed, bool forbidden,
+                                     struct fm_err *err)
 {
     char word[40] = "";
     char list[120] = "";

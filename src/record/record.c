@@ -71,8 +71,8 @@ static enum fm_code compile(struct fm_rule *rule, const struct fm_rule_opts *opt
     FM_TRY(compile_partition(rule, opts->partition, err));
     FM_TRY(fm_pairs_new(&rule->tags, rule, "tags", opts->tags, opts->n_tags, in_tags, err));
     rule->n_tags = opts->n_tags;
-    FM_TRY(fm_pairs_new(&rule->headers, rule, "headers", opts->headers, opts->n_headers, in_key,
-                        err));
+    FM_TRY(
+        fm_pairs_new(&rule->headers, rule, "headers", opts->headers, opts->n_headers, in_key, err));
     rule->n_headers = opts->n_headers;
     rule->header_list = fm_arena_array(&rule->arena, opts->n_headers + 1, sizeof(struct fm_header));
     if (rule->header_list == NULL)

@@ -1,4 +1,5 @@
-/* record/record.h - values to records: the shapes of design section 5, rendered straight into chunks.
+/* record/record.h - values to records: the shapes of design section 5, rendered straight into
+ * chunks.
  *
  * A rule says how beans become records (shape, topic, key, tags, ...); it is compiled once, at
  * configuration, and constants are rendered once. A rule may be used by one thread at a time;
@@ -19,8 +20,8 @@ bool fm_shape_parse(const char *text, enum fm_shape *out);
 struct fm_rule_opts {
     const char *agent;
     enum fm_shape shape;
-    const char *topic;     /* template over ${agent} ${host} ${target} */
-    const char *key;       /* template, any variable; NULL or "": no key */
+    const char *topic; /* template over ${agent} ${host} ${target} */
+    const char *key; /* template, any variable; NULL or "": no key */
     const char *partition; /* number; NULL or "": the proxy chooses */
     const char *const *tags; /* n_tags items "name=template" */
     size_t n_tags;
@@ -61,12 +62,12 @@ typedef void fm_record_lost(void *arg, const char *topic, uint64_t n, int64_t ti
 
 struct fm_record_count {
     uint64_t records;
-    uint64_t bytes;   /* of values and keys */
+    uint64_t bytes; /* of values and keys */
     uint64_t omitted; /* beans left out of snapshots, records dropped as too large */
 };
 
-/** Build the records of a sample: chunks of one topic each, up to about FM_CHUNK_BYTES, in the order
- * of the beans. @param lost  may be NULL @param count  may be NULL
+/** Build the records of a sample: chunks of one topic each, up to about FM_CHUNK_BYTES, in the
+ * order of the beans. @param lost  may be NULL @param count  may be NULL
  * @return FM_OK or the first error of the sink (the rest is not built) */
 FM_MUST_USE enum fm_code fm_record_build(const struct fm_sample *sample, fm_chunk_sink *sink,
                                          fm_record_lost *lost, void *arg,
@@ -92,7 +93,7 @@ struct fm_control_gap {
     int64_t from_seq, to_seq, count; /* -1: null */
     const char *reason;
     int64_t first_ms, last_ms; /* 0: null */
-    const char *lost_stream;   /* NULL: its own */
+    const char *lost_stream; /* NULL: its own */
 };
 FM_MUST_USE enum fm_code fm_record_gap(struct fm_chunk **out, const char *agent, const char *topic,
                                        const struct fm_control_gap *what, int64_t now_ms,

@@ -1,4 +1,5 @@
-/* record/record_priv.h - what the files of record share: compiled rules and the state of a build. */
+/* record/record_priv.h - what the files of record share: compiled rules and the state of a build.
+ */
 #ifndef FM_RECORD_RECORD_PRIV_H
 #define FM_RECORD_RECORD_PRIV_H
 
@@ -35,13 +36,13 @@ struct fm_rule {
     struct fm_pair *headers;
     size_t n_headers;
     struct fm_header *header_list; /* n_headers: the headers of the present record */
-    struct fm_buf prefix;          /* {"v":1,"agent":"...",  then comes the id */
+    struct fm_buf prefix; /* {"v":1,"agent":"...",  then comes the id */
     /* For the sample that is being built: */
     bool prepared;
-    size_t topic_index;     /* in fm_build.topics */
-    struct fm_buf head;     /* "timestamp":...,"target":"...", */
+    size_t topic_index; /* in fm_build.topics */
+    struct fm_buf head; /* "timestamp":...,"target":"...", */
     struct fm_buf tag_json; /* "tags":{...} */
-    bool tags_done;         /* tag_json holds for the whole sample */
+    bool tags_done; /* tag_json holds for the whole sample */
     struct fm_buf key_text; /* of the present record */
     bool key_done;
     bool headers_done;
@@ -61,7 +62,7 @@ struct fm_build_state {
     fm_record_lost *lost;
     void *arg;
     struct fm_record_count count;
-    struct fm_arena arena;   /* for the whole build */
+    struct fm_arena arena; /* for the whole build */
     struct fm_arena scratch; /* for one record */
     struct fm_topic *topics; /* malloc'ed */
     size_t n_topics;

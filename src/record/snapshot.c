@@ -28,7 +28,7 @@ enum { NONE = -1 };
 struct beans {
     const struct fm_sample *sample;
     ptrdiff_t *next; /* of the same name and the same snapshot; NONE: no more */
-    bool *taken;     /* belongs to an earlier bean */
+    bool *taken; /* belongs to an earlier bean */
 };
 
 static bool same_pairs(const struct fm_pair *a, size_t n, const struct fm_pair *b, size_t m)
@@ -50,13 +50,12 @@ static bool same_buf(const struct fm_buf *a, const struct fm_buf *b)
 /* Whether two rules put their beans into the same record. Both are rendered. */
 static bool same_snapshot(const struct fm_rule *a, const struct fm_rule *b)
 {
-    return a == b ||
-           (a->topic_index == b->topic_index && a->partition == b->partition &&
-            a->nonfinite == b->nonfinite && a->max_bytes == b->max_bytes &&
-            (a->key == NULL) == (b->key == NULL) && same_buf(&a->prefix, &b->prefix) &&
-            same_buf(&a->key_text, &b->key_text) &&
-            same_pairs(a->tags, a->n_tags, b->tags, b->n_tags) &&
-            same_pairs(a->headers, a->n_headers, b->headers, b->n_headers));
+    return a == b || (a->topic_index == b->topic_index && a->partition == b->partition &&
+                      a->nonfinite == b->nonfinite && a->max_bytes == b->max_bytes &&
+                      (a->key == NULL) == (b->key == NULL) && same_buf(&a->prefix, &b->prefix) &&
+                      same_buf(&a->key_text, &b->key_text) &&
+                      same_pairs(a->tags, a->n_tags, b->tags, b->n_tags) &&
+                      same_pairs(a->headers, a->n_headers, b->headers, b->n_headers));
 }
 
 static uint64_t hash_text(const char *text)

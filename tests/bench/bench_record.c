@@ -19,10 +19,18 @@ static enum fm_code drop(void *arg, struct fm_chunk **chunk, struct fm_err *err)
 
 static void fill(struct fm_value *object, struct fm_arena *arena)
 {
-    static const char *const names[ATTRIBUTES] = {
-        "CollectionCount", "CollectionTime", "Uptime", "ThreadCount", "DaemonThreadCount",
-        "LoadedClassCount", "ProcessCpuLoad", "SystemLoadAverage", "used", "committed", "max",
-        "TotalStartedThreadCount"};
+    static const char *const names[ATTRIBUTES] = {"CollectionCount",
+                                                  "CollectionTime",
+                                                  "Uptime",
+                                                  "ThreadCount",
+                                                  "DaemonThreadCount",
+                                                  "LoadedClassCount",
+                                                  "ProcessCpuLoad",
+                                                  "SystemLoadAverage",
+                                                  "used",
+                                                  "committed",
+                                                  "max",
+                                                  "TotalStartedThreadCount"};
     object->kind = FM_V_OBJECT;
     object->object.n = ATTRIBUTES;
     object->object.members = fm_arena_array(arena, ATTRIBUTES, sizeof(struct fm_member));
@@ -43,8 +51,12 @@ static void run(const char *label, enum fm_shape shape, struct fm_sample *sample
                 struct fm_sample_bean *beans)
 {
     static const char *const tags[] = {"env=prod", "site=${host}"};
-    struct fm_rule_opts opts = {.agent = "bench", .shape = shape, .topic = "jmx",
-                                .key = "${host}", .tags = tags, .n_tags = 2,
+    struct fm_rule_opts opts = {.agent = "bench",
+                                .shape = shape,
+                                .topic = "jmx",
+                                .key = "${host}",
+                                .tags = tags,
+                                .n_tags = 2,
                                 .max_bytes = 900 * 1024};
     struct fm_rule *rule = NULL;
     struct fm_err err = {0};
@@ -73,8 +85,11 @@ int main(void)
     static struct fm_name names[BEANS];
     static struct fm_value values[BEANS];
     static struct fm_sample_bean beans[BEANS];
-    struct fm_sample sample = {.target = "orders", .host = "web-1", .timestamp_ms = 1763812800000,
-                               .beans = beans, .n = BEANS};
+    struct fm_sample sample = {.target = "orders",
+                               .host = "web-1",
+                               .timestamp_ms = 1763812800000,
+                               .beans = beans,
+                               .n = BEANS};
     fm_arena_init(&arena, 0);
     for (size_t i = 0; i < BEANS; i++) {
         char text[80];

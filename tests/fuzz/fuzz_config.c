@@ -1,5 +1,6 @@
 /* A configuration file of any bytes: sections, keys, environment, templates, patterns. What loads
- * must also be printable. Files are read from memory-backed descriptors: the parser wants a path. */
+ * must also be printable. Files are read from memory-backed descriptors: the parser wants a path.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

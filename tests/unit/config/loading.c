@@ -14,7 +14,7 @@ static size_t n_paths;
 const char *path_in(const char *name)
 {
     if (folder[0] == '\0') {
-        strcpy(folder, "/tmp/fm-config-XXXXXX"); /* NOLINT: constant and short */
+        (void)snprintf(folder, sizeof folder, "/tmp/fm-config-XXXXXX");
         cr_assert_not_null(mkdtemp(folder));
     }
     for (size_t i = 0; i < n_paths; i++)
@@ -41,7 +41,9 @@ static enum fm_code try_load(struct fm_config **out, const char *text, const cha
 {
     const char *overrides[2] = {a, b};
     struct fm_config_opts opts = {.overrides = overrides,
-                                  .n_overrides = a == NULL ? 0 : b == NULL ? 1 : 2,
+                                  .n_overrides = a == NULL   ? 0
+                                                 : b == NULL ? 1
+                                                             : 2,
                                   .errors = errors,
                                   .n_errors = n};
     const char *path = text == NULL ? NULL : put_file("config.ini", text, 0600);

@@ -115,15 +115,22 @@ Test(config, knows_the_units_and_no_others)
     uint64_t bytes = 0;
     cr_assert(fm_config_parse_duration("2h", &ms) && ms == 7200000);
     cr_assert(fm_config_parse_duration("0", &ms) && ms == 0);
-    static const char *const no_time[] = {"", "1", "s", "1 s", "-1s", "1.5s", "1w", "1S", "0x1s",
-                                          "99999999999999999999d"};
+    static const char *const no_time[] = {"",     "1",  "s",  "1 s",  "-1s",
+                                          "1.5s", "1w", "1S", "0x1s", "99999999999999999999d"};
     for (size_t i = 0; i < sizeof no_time / sizeof no_time[0]; i++)
         cr_expect_not(fm_config_parse_duration(no_time[i], &ms), "%s", no_time[i]);
     cr_assert(fm_config_parse_size("64KiB", &bytes) && bytes == 65536);
     cr_assert(fm_config_parse_size("7", &bytes) && bytes == 7);
     cr_assert(fm_config_parse_size("7B", &bytes) && bytes == 7);
-    static const char *const no_size[] = {"", "KiB", "1KB", "1k", "-1", "1 MiB", "1TiB",
-                                          "18446744073709551616", "18446744073709551615KiB"};
+    static const char *const no_size[] = {"",
+                                          "KiB",
+                                          "1KB",
+                                          "1k",
+                                          "-1",
+                                          "1 MiB",
+                                          "1TiB",
+                                          "18446744073709551616",
+                                          "18446744073709551615KiB"};
     for (size_t i = 0; i < sizeof no_size / sizeof no_size[0]; i++)
         cr_expect_not(fm_config_parse_size(no_size[i], &bytes), "%s", no_size[i]);
 }
@@ -133,9 +140,10 @@ Test(config, takes_the_environment_as_data)
     (void)setenv("FM_TEST_A", "x$y${FM_TEST_B}", 1);
     (void)setenv("FM_TEST_EMPTY", "", 1);
     (void)unsetenv("FM_TEST_NONE");
-    struct fm_config *cfg = load("[agent]\nname = ${FM_TEST_A}-$$-${FM_TEST_NONE:-a b}-$-$1\n"
-                                 "[record]\nkey = ${FM_TEST_A}.${host}.$${host}.${FM_TEST_EMPTY:-d}\n",
-                                 NULL, NULL);
+    struct fm_config *cfg =
+        load("[agent]\nname = ${FM_TEST_A}-$$-${FM_TEST_NONE:-a b}-$-$1\n"
+             "[record]\nkey = ${FM_TEST_A}.${host}.$${host}.${FM_TEST_EMPTY:-d}\n",
+             NULL, NULL);
     cr_assert_str_eq(cfg->agent.name, "x$y${FM_TEST_B}-$-a b-$-$1");
     cr_assert_str_eq(cfg->record.key, "x$$y$${FM_TEST_B}.${host}.$${host}.d");
     fm_config_free(cfg);
@@ -190,9 +198,10 @@ Test(config, gives_queries_their_rules)
 
 Test(config, puts_hosts_into_the_url)
 {
-    struct fm_config *cfg = load("[target:t]\nurl = service:jmx:rmi:///jndi/rmi://${host}:9/jmxrmi\n"
-                                 "hosts = a, b\n",
-                                 NULL, NULL);
+    struct fm_config *cfg =
+        load("[target:t]\nurl = service:jmx:rmi:///jndi/rmi://${host}:9/jmxrmi\n"
+             "hosts = a, b\n",
+             NULL, NULL);
     const struct fm_cfg_target *t = &cfg->targets[0];
     cr_assert_eq(t->host_urls.n, 2);
     cr_assert_str_eq(t->host_urls.items[1], "service:jmx:rmi:///jndi/rmi://b:9/jmxrmi");
@@ -289,8 +298,9 @@ Test(config, ships_a_sample_that_is_the_table)
 
 Test(config, compares_for_reload)
 {
-    static const char text[] = "[query:q]\nbean = a:*\n[target:t]\nurl = x:1\n[target:u]\nurl = y:1\n"
-                               "queries = q\npreset = jvm\n";
+    static const char text[] =
+        "[query:q]\nbean = a:*\n[target:t]\nurl = x:1\n[target:u]\nurl = y:1\n"
+        "queries = q\npreset = jvm\n";
     struct fm_config *a = load(text, NULL, NULL);
     struct fm_config *b = load(text, "target:t.timeout=1s", "agent.name=other");
     struct fm_buf keys;
@@ -397,7 +407,8 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[query:q]\n", "config.ini:1: [query:q] bean: a pattern is needed"},
         {"[query:q]\nbean = abc\n", "config.ini:2: [query:q] bean: "},
         {"[query:q]\nbean = a:b=c\nexclude = x\n", "config.ini:3: [query:q] exclude: "},
-        {"[query:q]\nbean = a:b=c\nwhere.x = (\n", "config.ini:3: [query:q] where.PROPERTY: where.x"},
+        {"[query:q]\nbean = a:b=c\nwhere.x = (\n",
+         "config.ini:3: [query:q] where.PROPERTY: where.x"},
         {"[query:q]\nbean = a:b=c\nwhere. = x\n", "has no key where."},
         {"[query:q]\nbean = a:b=c\ntopic = ${bean}\n", "config.ini:3: [query:q] topic: ${bean}"},
     };
@@ -437,7 +448,8 @@ static const char *errors_of_bytes(const char *data, size_t len)
 Test(refusal, is_for_bytes_that_are_no_text)
 {
     cr_assert_not_null(strstr(errors_of_bytes("[rest]\nx\0=1\n", 12), "bytes.ini:2: a NUL byte"));
-    cr_assert_not_null(strstr(errors_of_bytes("[rest]\n\n#\xff\n", 11), "bytes.ini:3: text that is"));
+    cr_assert_not_null(
+        strstr(errors_of_bytes("[rest]\n\n#\xff\n", 11), "bytes.ini:3: text that is"));
     size_t len = 2u << 20;
     char *big = malloc(len);
     memset(big, 'x', len);
@@ -512,7 +524,8 @@ Test(override, wins_and_splits_at_the_last_dot)
     cr_assert_str_eq(cfg->queries[0].where[0].property, "type");
     cr_assert_str_eq(cfg->queries[0].where[0].regex, "^a=b$");
     fm_config_free(cfg);
-    cfg = load("[query:q.where]\nbean = a:*\n", "query:q.where.bean=b:*", "query:q.where.where.b.c=x");
+    cfg = load("[query:q.where]\nbean = a:*\n", "query:q.where.bean=b:*",
+               "query:q.where.where.b.c=x");
     cr_assert_str_eq(cfg->queries[0].bean, "b:*");
     cr_assert_str_eq(cfg->queries[0].where[0].property, "b.c");
     fm_config_free(cfg);
@@ -528,12 +541,15 @@ Test(override, wins_and_splits_at_the_last_dot)
 Test(override, is_refused_for_secrets_and_nonsense)
 {
     const char *said = errors_of(NULL, "rest.password=canary", "target.password=canary");
-    cr_assert_not_null(strstr(said, "-o: [rest] password: a secret on the command line"), "%s", said);
+    cr_assert_not_null(strstr(said, "-o: [rest] password: a secret on the command line"), "%s",
+                       said);
     cr_assert_not_null(strstr(said, "use password_file"));
     cr_assert_null(strstr(said, "canary"));
     cr_assert_not_null(strstr(errors_of(NULL, "interval=1s", NULL), "write -o section.key=value"));
-    cr_assert_not_null(strstr(errors_of(NULL, "agent.interval", NULL), "write -o section.key=value"));
+    cr_assert_not_null(
+        strstr(errors_of(NULL, "agent.interval", NULL), "write -o section.key=value"));
     cr_assert_not_null(strstr(errors_of(NULL, ".x=1", ""), "write -o section.key=value"));
-    cr_assert_not_null(strstr(errors_of(NULL, "agnet.name=x", NULL), "-o: there is no section [agnet]"));
+    cr_assert_not_null(
+        strstr(errors_of(NULL, "agnet.name=x", NULL), "-o: there is no section [agnet]"));
     cr_assert_not_null(strstr(errors_of(NULL, "agent.nmae=x", NULL), "did you mean name?"));
 }

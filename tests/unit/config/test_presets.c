@@ -1,5 +1,5 @@
-/* Each shipped preset against what live servers showed (tests/data/mbean-dumps): every query takes a
- * bean, and every attribute that is spelled out was seen on one of its beans. */
+/* Each shipped preset against what live servers showed (tests/data/mbean-dumps): every query takes
+ * a bean, and every attribute that is spelled out was seen on one of its beans. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <regex.h>
@@ -52,9 +52,9 @@ static void parse_patterns(struct pattern_list *list, struct fm_arena *arena, co
         size_t len = bar == NULL ? strlen(text) : (size_t)(bar - text);
         struct fm_err err = {0};
         cr_assert_lt(list->n, 16);
-        cr_assert_eq(fm_name_parse(&list->names[list->n++], arena,
-                                   fm_arena_strndup(arena, text, len), &err),
-                     FM_OK, "%s", err.text);
+        cr_assert_eq(
+            fm_name_parse(&list->names[list->n++], arena, fm_arena_strndup(arena, text, len), &err),
+            FM_OK, "%s", err.text);
         text = bar == NULL ? NULL : bar + 3;
     }
 }
@@ -74,7 +74,7 @@ struct query {
     bool takes; /* the bean that is being read */
     size_t beans;
     unsigned alternatives; /* those of bean that took one, as bits */
-    bool *seen;            /* attributes */
+    bool *seen; /* attributes */
 };
 
 static bool takes(struct query *q, const struct fm_name *name, struct fm_arena *arena)
@@ -190,8 +190,8 @@ static void judge(const struct query *q)
     cr_expect_gt(q->beans, 0, "%s takes no bean", name);
     for (size_t i = 0; i < q->bean.n; i++)
         if ((q->alternatives & 1u << i) == 0)
-            cr_expect(is_known_absent(name, q->bean.names[i].canonical), "%s: %s takes no bean", name,
-                      q->bean.names[i].canonical);
+            cr_expect(is_known_absent(name, q->bean.names[i].canonical), "%s: %s takes no bean",
+                      name, q->bean.names[i].canonical);
     for (size_t k = 0; k < q->cfg->attributes.n; k++)
         cr_expect(q->seen[k], "%s: no bean has %s", name, q->cfg->attributes.items[k]);
 }
@@ -214,7 +214,8 @@ static void check_preset(const char *preset, const char *const *dumps)
         parse_patterns(&q->exclude, &arena, q->cfg->exclude);
         cr_assert_leq(q->cfg->n_where, 4);
         for (size_t k = 0; k < q->cfg->n_where; k++)
-            cr_assert_eq(regcomp(&q->where[k], q->cfg->where[k].regex, REG_EXTENDED | REG_NOSUB), 0);
+            cr_assert_eq(regcomp(&q->where[k], q->cfg->where[k].regex, REG_EXTENDED | REG_NOSUB),
+                         0);
     }
     read_dumps(queries, n, dumps);
     for (size_t i = 0; i < n; i++) {
@@ -251,9 +252,15 @@ Test(presets, are_listed_by_name_and_all_tested)
 
 Test(presets, never_name_what_is_large_or_secret)
 {
-    static const char *const never[] = {"SystemProperties", "ClassPath", "InputArguments",
-                                        "FirstMessageAsJSON", "LastGcInfo", "AllThreadIds",
-                                        "assword", "ecret", "oken"};
+    static const char *const never[] = {"SystemProperties",
+                                        "ClassPath",
+                                        "InputArguments",
+                                        "FirstMessageAsJSON",
+                                        "LastGcInfo",
+                                        "AllThreadIds",
+                                        "assword",
+                                        "ecret",
+                                        "oken"};
     struct fm_preset preset;
     for (size_t i = 0; fm_preset_at(i, &preset); i++)
         for (size_t k = 0; k < sizeof never / sizeof never[0]; k++)

@@ -30,7 +30,8 @@ static const char *fill(const char *text)
 
 Test(template, fills_in_all_variables)
 {
-    cr_assert_str_eq(fill("${agent}${host}${target}${topic}${domain}${bean}${prop.a.b}"), "AHTODBP");
+    cr_assert_str_eq(fill("${agent}${host}${target}${topic}${domain}${bean}${prop.a.b}"),
+                     "AHTODBP");
     cr_assert_str_eq(fill("x${prop.none}y${tag.none}z"), "xyz");
     cr_assert_str_eq(fill(""), "");
     cr_assert_str_eq(fill("$$${host}$$$$"), "$H$$");
@@ -44,7 +45,8 @@ Test(template, knows_what_it_needs)
     cr_assert_eq(fm_template_new(&tpl, "a$$${agent}", FM_VARS_ALL, "x", NULL), FM_OK);
     cr_assert_eq(fm_template_vars(tpl), 0, "a constant");
     fm_template_free(tpl);
-    cr_assert_eq(fm_template_new(&tpl, "${tag.a}-${host}-${tag.b}", FM_VARS_ALL, NULL, NULL), FM_OK);
+    cr_assert_eq(fm_template_new(&tpl, "${tag.a}-${host}-${tag.b}", FM_VARS_ALL, NULL, NULL),
+                 FM_OK);
     cr_assert_eq(fm_template_vars(tpl), FM_VAR_TAG | FM_VAR_HOST);
     cr_assert_str_eq(fm_template_tag(tpl, 1), "b");
     cr_assert_null(fm_template_tag(tpl, 2));
@@ -59,7 +61,8 @@ Test(template, refuses_what_is_not_allowed)
         const char *said;
     } cases[] = {
         {"${hots}", FM_VARS_ALL, "there is no ${hots}; did you mean ${host}?"},
-        {"${bean}", FM_VARS_TOPIC, "${bean} cannot stand here; there are ${agent} ${host} ${target}"},
+        {"${bean}", FM_VARS_TOPIC,
+         "${bean} cannot stand here; there are ${agent} ${host} ${target}"},
         {"${prop.}", FM_VARS_ALL, "${prop.}"},
         {"${}", FM_VARS_ALL, "${}"},
         {"x${host", FM_VARS_ALL, "${ has no closing brace"},

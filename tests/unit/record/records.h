@@ -13,7 +13,7 @@ struct fixture {
     struct fm_sample sample;
     /* what came out */
     char *values[MAX_RECORDS]; /* with stream 0123456789abcdef and seq 1, 2, ... */
-    char *keys[MAX_RECORDS];   /* NULL: none */
+    char *keys[MAX_RECORDS]; /* NULL: none */
     char *topics[MAX_RECORDS];
     char *headers[MAX_RECORDS]; /* "name=value;..." */
     int32_t partitions[MAX_RECORDS];

@@ -46,14 +46,14 @@ Test(control, start_names_its_predecessor_if_there_is_one)
 Test(control, gap_says_range_and_reason)
 {
     struct fm_chunk *chunk = NULL;
-    struct fm_control_gap what = {.from_seq = 13, .to_seq = 15, .count = 3, .reason = "full",
-                                  .first_ms = 7, .last_ms = 9};
+    struct fm_control_gap what = {
+        .from_seq = 13, .to_seq = 15, .count = 3, .reason = "full", .first_ms = 7, .last_ms = 9};
     cr_assert_eq(fm_record_gap(&chunk, "a\"", "jmx", &what, 1000, NULL), FM_OK);
     expect(chunk, "{\"v\":1,\"agent\":\"a\\\"\"," ID
                   "\"timestamp\":1000,\"type\":\"gap\",\"from_seq\":13,\"to_seq\":15,\"count\":3,"
                   "\"reason\":\"full\",\"first_timestamp\":7,\"last_timestamp\":9}");
-    what = (struct fm_control_gap){.from_seq = -1, .to_seq = -1, .count = -1, .reason = "damage",
-                                   .lost_stream = "bb"};
+    what = (struct fm_control_gap){
+        .from_seq = -1, .to_seq = -1, .count = -1, .reason = "damage", .lost_stream = "bb"};
     cr_assert_eq(fm_record_gap(&chunk, "a\"", "jmx", &what, 1000, NULL), FM_OK);
     expect(chunk, "{\"v\":1,\"agent\":\"a\\\"\"," ID
                   "\"timestamp\":1000,\"type\":\"gap\",\"lost_stream\":\"bb\",\"from_seq\":null,"

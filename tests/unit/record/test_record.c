@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,8 +81,8 @@ Test(bean, keeps_json_valid_whatever_the_names_hold)
 
 Test(bean, writes_nonfinite_numbers_as_asked)
 {
-    struct fm_rule_opts opts = {.agent = "a", .topic = "t", .max_bytes = 4096,
-                                .nonfinite = FM_JSON_NONFINITE_STRING};
+    struct fm_rule_opts opts = {
+        .agent = "a", .topic = "t", .max_bytes = 4096, .nonfinite = FM_JSON_NONFINITE_STRING};
     struct fm_rule *rule = NULL;
     cr_assert_eq(fm_rule_new(&rule, &opts, NULL), FM_OK);
     struct fixture f;
@@ -213,8 +214,8 @@ Test(metric, drops_only_the_number_whose_name_is_too_long)
 
 Test(chunks, hold_one_topic_each_in_the_order_of_the_beans)
 {
-    struct fm_rule_opts opts = {.agent = "a", .topic = "other.${target}", .max_bytes = 1 << 20,
-                                .partition = "3"};
+    struct fm_rule_opts opts = {
+        .agent = "a", .topic = "other.${target}", .max_bytes = 1 << 20, .partition = "3"};
     struct fm_rule *a = make_rule(FM_SHAPE_BEAN, NULL, NULL, 0, 1 << 20), *b = NULL;
     cr_assert_eq(fm_rule_new(&b, &opts, NULL), FM_OK);
     struct fixture f;
@@ -282,10 +283,16 @@ Test(chunks, end_with_the_first_error_of_the_sink)
 
 Test(rule, renders_templates_of_tags_keys_and_headers)
 {
-    static const char *const tags[] = {"site=${host}/${target}", "kind=${prop.type}", "none=${prop.zz}"};
+    static const char *const tags[] = {"site=${host}/${target}", "kind=${prop.type}",
+                                       "none=${prop.zz}"};
     static const char *const headers[] = {"x=${tag.site}", "y=${topic}.${agent}"};
-    struct fm_rule_opts opts = {.agent = "a", .topic = "t", .key = "${tag.kind}-${domain}$$",
-                                .tags = tags, .n_tags = 3, .headers = headers, .n_headers = 2,
+    struct fm_rule_opts opts = {.agent = "a",
+                                .topic = "t",
+                                .key = "${tag.kind}-${domain}$$",
+                                .tags = tags,
+                                .n_tags = 3,
+                                .headers = headers,
+                                .n_headers = 2,
                                 .max_bytes = 4096};
     struct fm_rule *rule = NULL;
     cr_assert_eq(fm_rule_new(&rule, &opts, NULL), FM_OK);
@@ -294,7 +301,8 @@ Test(rule, renders_templates_of_tags_keys_and_headers)
     fixture_bean(&f, rule, "d:type=A", "{}");
     fixture_bean(&f, rule, "d:type=B", "{}");
     cr_assert_eq(fixture_build(&f), FM_OK);
-    cr_assert_not_null(strstr(f.values[1], "\"tags\":{\"site\":\"web-1/orders\",\"kind\":\"B\",\"none\":\"\"}}"));
+    cr_assert_not_null(
+        strstr(f.values[1], "\"tags\":{\"site\":\"web-1/orders\",\"kind\":\"B\",\"none\":\"\"}}"));
     cr_assert_str_eq(f.keys[0], "A-d$");
     cr_assert_str_eq(f.keys[1], "B-d$");
     cr_assert_str_eq(f.headers[1], "x=web-1/orders;y=t.a;");
@@ -318,7 +326,8 @@ Test(rule, says_what_is_wrong)
         {{.agent = "a", .topic = ""}, "is no topic name"},
         {{.agent = "a", .topic = NULL}, "is no topic name"},
         {{.agent = "a", .topic = "${bean}"}, "topic: ${bean} cannot stand here"},
-        {{.agent = "a", .topic = "t", .key = "${hots}"}, "key: there is no ${hots}; did you mean ${host}?"},
+        {{.agent = "a", .topic = "t", .key = "${hots}"},
+         "key: there is no ${hots}; did you mean ${host}?"},
         {{.agent = "a", .topic = "t", .key = "${tag.x}"}, "there is no tag x"},
         {{.agent = "a", .topic = "t", .key = "${host"}, "closing brace"},
         {{.agent = "a", .topic = "t", .partition = "-1"}, "no partition number"},

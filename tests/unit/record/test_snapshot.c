@@ -63,7 +63,8 @@ Test(snapshot, keeps_rules_apart_that_differ)
     cr_assert_eq(f.n, 3);
     cr_assert_not_null(strstr(f.values[0], "\"attributes\":{\"x\":3}"));
     cr_assert_not_null(strstr(f.values[1], "\"beans\":{\"d:k=1\":{\"x\":1}},\"tags\":{}}"));
-    cr_assert_not_null(strstr(f.values[2], "\"beans\":{\"d:k=1\":{\"x\":2}},\"tags\":{\"a\":\"b\"}}"));
+    cr_assert_not_null(
+        strstr(f.values[2], "\"beans\":{\"d:k=1\":{\"x\":2}},\"tags\":{\"a\":\"b\"}}"));
     fixture_clear(&f);
     fm_rule_free(a);
     fm_rule_free(b);
@@ -157,11 +158,10 @@ Test(snapshot, names_beans_that_were_left_out)
     fixture_bean(&f, rule, "d:big=1", json);
     cr_assert_eq(fixture_build(&f), FM_OK);
     cr_assert_eq(f.n, 1);
-    cr_assert_str_eq(f.values[0],
-                     HEAD("1") "\"part\":1,\"parts\":1,\"beans\":{"
-                               "\"d:k=00\":{\"A\":\"00000000000000000000\"},"
-                               "\"d:k=01\":{\"A\":\"00000000000000000001\"}},"
-                               "\"omitted\":[\"d:big=1\"],\"tags\":{}}");
+    cr_assert_str_eq(f.values[0], HEAD("1") "\"part\":1,\"parts\":1,\"beans\":{"
+                                            "\"d:k=00\":{\"A\":\"00000000000000000000\"},"
+                                            "\"d:k=01\":{\"A\":\"00000000000000000001\"}},"
+                                            "\"omitted\":[\"d:big=1\"],\"tags\":{}}");
     cr_assert_eq(f.lost, 0, "an omitted bean costs no seq");
     cr_assert_eq(f.count.omitted, 1);
     fixture_clear(&f);
