@@ -48,13 +48,19 @@ static enum fm_code new_client(const struct fm_rest_conf *conf, struct fm_log *l
     return fm_client_new(out, &opts, err);
 }
 
+static enum fm_code check_dialect(const struct fm_rest_opts *opts, struct fm_err *err)
+{
+    if (opts->dialect == FM_DIALECT_CONFLUENT_V3)
+        return fm_err_set(err, FM_ECONF, "[rest] api = v3 is not available in this version: use v2");
+    return FM_OK;
+}
+
 enum fm_code fm_rest_new(struct fm_rest **out, const struct fm_rest_opts *opts, struct fm_err *err)
 {
     *out = NULL;
     if (opts->spool == NULL)
         return fm_err_set(err, FM_EBUG, "the sender needs a spool");
-    if (opts->dialect == FM_DIALECT_CONFLUENT_V3)
-        return fm_err_set(err, FM_ECONF, "[rest] api = v3 is not available in this version: use v2");
+    FM_TRY(check_dialect(opts, err));
     struct fm_rest *rest = calloc(1, sizeof *rest);
     if (rest == NULL)
         return fm_err_nomem(err);
@@ -174,11 +180,14 @@ const struct fm_hist *fm_rest_latency(const struct fm_rest *rest)
 
 /* ---- the thread ---- */
 
-static size_t flights(const struct fm_rest *rest)
+/* Requests under way; only those that carry records, when stopping. */
+static size_t flights(const struct fm_rest *rest, bool produce_only)
 {
     size_t n = 0;
-    for (size_t i = 0; i < rest->n_topics; i++)
-        n += rest->topics[i]->flight != FM_FLIGHT_NONE;
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        enum fm_flight flight = rest->topics[i]->flight;
+        n += produce_only ? flight == FM_FLIGHT_PRODUCE : flight != FM_FLIGHT_NONE;
+    }
     return n;
 }
 
@@ -292,12 +301,12 @@ static void *sender(void *arg)
         pthread_mutex_lock(&rest->lock);
         rest->leaving = rest->stopping;
         int64_t stop_at = rest->stop_at;
-        struct fm_rest_conf *next = flights(rest) == 0 ? rest->next_conf : NULL;
+        struct fm_rest_conf *next = flights(rest, false) == 0 ? rest->next_conf : NULL;
         bool waits_conf = rest->next_conf != NULL && next == NULL;
         if (next != NULL)
             rest->next_conf = NULL;
         pthread_mutex_unlock(&rest->lock);
-        if (rest->leaving && (flights(rest) == 0 || now >= stop_at))
+        if (rest->leaving && (flights(rest, true) == 0 || now >= stop_at))
             break;
         if (next != NULL)
             take_conf(rest, next);
@@ -394,6 +403,7 @@ enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts
                                  struct fm_err *err)
 {
     struct fm_rest_conf *next;
+    FM_TRY(check_dialect(opts, err));
     FM_TRY(fm_rest_conf_new(&next, opts, err));
     pthread_mutex_lock(&rest->lock);
     struct fm_rest_conf *unused = rest->next_conf;

@@ -180,7 +180,9 @@ static void hold(struct fm_topic *t, const struct fm_http_answer *http, const st
     fm_isolate_clear(t);
     t->hold_status = http->status;
     t->hold_code = j->top.code;
-    if (t->state == FM_REST_HOLD && t->n == 1 && t->mode == FM_MODE_LINE &&
+    /* What says nothing about a record leaves it first in line. */
+    bool of_record = http->failure == FM_HTTP_OK && http->status != 401 && http->status / 100 != 3;
+    if (t->state == FM_REST_HOLD && t->n == 1 && t->mode == FM_MODE_LINE && of_record &&
         t->n_refused < FM_HOLD_REFUSED)
         t->refused[t->n_refused++] = left->ids[0];
     fm_topic_state(t, FM_REST_HOLD);
@@ -389,6 +391,18 @@ static void accepted_all(struct fm_topic *t, int64_t now)
     }
 }
 
+/* A suspect's attempt that said nothing about it: later again, and seldom (7.7 rule 5). */
+static void suspect_undecided(struct fm_topic *t, int64_t now)
+{
+    struct fm_suspect *s = fm_suspect_find(t, &t->batch->items[0].id);
+    unsigned top = t->rest->conf->o.isolate_max_backoff_ms;
+    if (s == NULL)
+        return;
+    s->last_p = false;
+    s->wait_ms = s->wait_ms * 2 < top ? s->wait_ms * 2 : top;
+    s->next_at = now + s->wait_ms;
+}
+
 static void act(struct fm_topic *t, const struct fm_http_answer *http, const struct fm_judgement *j,
                 const struct rest_of *left, int64_t now)
 {
@@ -489,6 +503,8 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
         else
             collect_left(t, &left);
     }
+    if (t->mode == FM_MODE_SUSPECT && j.cls != FM_CLS_OK && j.cls != FM_CLS_ISOLATE)
+        suspect_undecided(t, now);
     if (!rest->leaving)
         act(t, http, &j, &left, now);
     free(left.ids);
@@ -500,4 +516,6 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
     fm_spool_batch_free(rest->spool, t->batch);
     t->batch = NULL;
     t->n = 0;
+    if (rest->n_topics > 4 || t->body.cap > 2 * rest->conf->o.batch_bytes)
+        fm_buf_clear(&t->body); /* memory stays bounded whatever came */
 }
