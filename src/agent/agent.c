@@ -16,9 +16,9 @@
 #include "base/clock.h"
 
 enum {
-    STOP_MS = 5000,      /* the whole stop */
-    GRACE_MS = 3000,     /* of that, for the request in flight */
-    PUBLISH_MS = 1000,   /* documents are rendered at most so often */
+    STOP_MS = 5000, /* the whole stop */
+    GRACE_MS = 3000, /* of that, for the request in flight */
+    PUBLISH_MS = 1000, /* documents are rendered at most so often */
     SANDBOX_BYTES = 64 << 20
 };
 
@@ -39,8 +39,8 @@ enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *
                                 struct fm_arena *arena, struct fm_rest_opts *out,
                                 struct fm_err *err)
 {
-    FM_TRY(fm_plan_rest(out, config, agent->sandbox != NULL ? agent->sandbox_url : NULL, arena,
-                        err));
+    FM_TRY(
+        fm_plan_rest(out, config, agent->sandbox != NULL ? agent->sandbox_url : NULL, arena, err));
     out->spool = agent->spool;
     out->log = agent->log;
     out->secret = fresh_secret;
@@ -185,10 +185,11 @@ static enum fm_code start_sandbox(void *self, struct fm_err *err)
     FM_TRY(fm_sandbox_start(&agent->sandbox, &opts, err));
     (void)snprintf(agent->sandbox_url, sizeof agent->sandbox_url, "http://127.0.0.1:%u",
                    (unsigned)fm_sandbox_port(agent->sandbox));
-    fm_log(agent->log, FM_LOG_WARN,
-           "[rest] url = sandbox: records go to the sandbox inside this process, nothing leaves the "
-           "host (read them at %s)",
-           agent->sandbox_url);
+    fm_log(
+        agent->log, FM_LOG_WARN,
+        "[rest] url = sandbox: records go to the sandbox inside this process, nothing leaves the "
+        "host (read them at %s)",
+        agent->sandbox_url);
     return FM_OK;
 }
 
@@ -237,6 +238,7 @@ static enum fm_code start_poll(void *self, struct fm_err *err)
                   .arg = agent},
         .targets = agent->plan->targets,
         .n_targets = agent->plan->n_targets,
+        .host_name = agent->plan->host_name,
     };
     FM_TRY(fm_poll_new(&agent->poll, &opts, err));
     return fm_poll_start(agent->poll, err);

@@ -20,7 +20,7 @@ FM_MUST_USE enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct f
 
 struct fm_once_opts {
     struct fm_agent_opts agent;
-    bool to_stdout;      /* print each record's value on a line; send nothing */
+    bool to_stdout; /* print each record's value on a line; send nothing */
     unsigned timeout_ms; /* of the whole; caps the request timeouts */
 };
 

@@ -16,7 +16,7 @@
 struct fm_agent {
     const struct fm_agent_opts *opts;
     struct fm_config *config; /* replaced by the main thread, under secret_lock */
-    char *name;               /* the agent's; the same until the end */
+    char *name; /* the agent's; the same until the end */
     struct fm_plan *plan;
     struct fm_log *log;
     struct fm_spool *spool;
@@ -25,7 +25,7 @@ struct fm_agent {
     struct fm_http *http;
     struct fm_rest *rest;
     _Atomic(struct fm_rest *) sender; /* rest, once the spool's thread may wake it */
-    struct fm_arena rest_arena;       /* what rest was made with */
+    struct fm_arena rest_arena; /* what rest was made with */
     pthread_mutex_t secret_lock; /* config, between a reload and the sender's re-reading of its
                                     secret; the one lock under which a (small) file is read */
     struct fm_poll *poll;
@@ -55,7 +55,8 @@ void fm_agent_release(struct fm_agent *agent);
 /** Render the documents and hand them to the local server. */
 void fm_agent_publish(struct fm_agent *agent);
 
-/** SIGHUP: read the configuration again and take over what changed; a faulty one changes nothing. */
+/** SIGHUP: read the configuration again and take over what changed; a faulty one changes nothing.
+ */
 void fm_agent_reload(struct fm_agent *agent);
 
 /** Options of the sender from a configuration, strings in arena, callbacks set. */
@@ -69,7 +70,7 @@ void fm_agent_sample(void *arg, const struct fm_sample *sample);
 void fm_agent_state(void *arg, const struct fm_poll_event *event);
 
 /** What the spool asks for: start and gap records, arg = the agent's name. */
-enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what,
-                              struct fm_chunk **out, struct fm_err *err);
+enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
+                              struct fm_err *err);
 
 #endif

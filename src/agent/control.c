@@ -64,13 +64,14 @@ static enum fm_code answer_status(struct request *r, struct fm_err *err)
     if (stats == NULL)
         return fm_err_nomem(err);
     fm_spool_stats_get(r->spool, stats);
-    fm_buf_printf(r->out,
-                  "{\"records\":%llu,\"bytes\":%llu,\"disk_bytes\":%llu,\"oldest_ms\":%lld,"
-                  "\"durable\":%s,\"dead_records\":%llu,\"dead_bytes\":%llu,\"lost\":%llu,\"error\":",
-                  (unsigned long long)stats->records, (unsigned long long)stats->bytes,
-                  (unsigned long long)stats->disk_bytes, (long long)stats->oldest_ms,
-                  stats->durable ? "true" : "false", (unsigned long long)stats->dead_records,
-                  (unsigned long long)stats->dead_bytes, (unsigned long long)stats->lost_total);
+    fm_buf_printf(
+        r->out,
+        "{\"records\":%llu,\"bytes\":%llu,\"disk_bytes\":%llu,\"oldest_ms\":%lld,"
+        "\"durable\":%s,\"dead_records\":%llu,\"dead_bytes\":%llu,\"lost\":%llu,\"error\":",
+        (unsigned long long)stats->records, (unsigned long long)stats->bytes,
+        (unsigned long long)stats->disk_bytes, (long long)stats->oldest_ms,
+        stats->durable ? "true" : "false", (unsigned long long)stats->dead_records,
+        (unsigned long long)stats->dead_bytes, (unsigned long long)stats->lost_total);
     fm_json_cstr(r->out, stats->error[0] != '\0' ? stats->error : NULL);
     fm_buf_puts(r->out, ",\"streams\":{");
     for (size_t i = 0; i < stats->n_streams; i++) {
@@ -203,12 +204,9 @@ static const struct command {
     const char *name;
     enum fm_code (*answer)(struct request *r, struct fm_err *err);
 } commands[] = {
-    {"spool.status", answer_status},
-    {"spool.list", answer_list},
-    {"spool.export", answer_export},
-    {"spool.drop", answer_drop},
-    {"spool.dead.list", answer_dead_list},
-    {"spool.dead.show", answer_dead_show},
+    {"spool.status", answer_status},         {"spool.list", answer_list},
+    {"spool.export", answer_export},         {"spool.drop", answer_drop},
+    {"spool.dead.list", answer_dead_list},   {"spool.dead.show", answer_dead_show},
     {"spool.dead.retry", answer_dead_retry},
 };
 
@@ -232,7 +230,8 @@ static enum fm_code answer_json(struct fm_spool *spool, const json_t *json, stru
     r.select.topic = json_string_value(json_object_get(json, "topic"));
     r.select.limit = (uint64_t)json_integer_value(json_object_get(json, "limit"));
     r.select.before_ms = json_integer_value(json_object_get(json, "before_ms"));
-    if (read_id(&r.after, json_object_get(json, "after_stream"), json_object_get(json, "after_seq")))
+    if (read_id(&r.after, json_object_get(json, "after_stream"),
+                json_object_get(json, "after_seq")))
         r.select.after = &r.after;
     const json_t *id = json_object_get(json, "id");
     r.has_id = read_id(&r.id, json_object_get(id, "stream"), json_object_get(id, "seq"));
@@ -283,8 +282,8 @@ enum fm_code fm_control_open(struct fm_control **out, const struct fm_control_op
     struct fm_control *control = calloc(1, sizeof *control);
     if (control == NULL)
         return fm_err_nomem(err);
-    *control = (struct fm_control){
-        .fd = fd, .address = address, .spool = opts->spool, .log = opts->log};
+    *control =
+        (struct fm_control){.fd = fd, .address = address, .spool = opts->spool, .log = opts->log};
     fd = -1;
     *out = control;
     return FM_OK;

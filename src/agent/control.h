@@ -1,8 +1,8 @@
 /* agent/control.h - the control socket: commands of the same user look into a running agent.
  *
- * A Unix socket of mode 0600. A client sends one JSON object on one line and gets one JSON object on
- * one line; an answer that is longer than a page says "more":true and the client asks again behind
- * its last item. Served by the main thread; a request may hold it for at most CONTROL_MS. */
+ * A Unix socket of mode 0600. A client sends one JSON object on one line and gets one JSON object
+ * on one line; an answer that is longer than a page says "more":true and the client asks again
+ * behind its last item. Served by the main thread; a request may hold it for at most CONTROL_MS. */
 #ifndef FM_AGENT_CONTROL_H
 #define FM_AGENT_CONTROL_H
 
@@ -13,8 +13,8 @@
 struct fm_control; /* opaque: agent/control.c */
 
 struct fm_control_opts {
-    const char *path;        /* of the socket; an old one is replaced */
-    struct fm_spool *spool;  /* borrowed */
+    const char *path; /* of the socket; an old one is replaced */
+    struct fm_spool *spool; /* borrowed */
     struct fm_log *log;
 };
 
@@ -32,7 +32,6 @@ void fm_control_serve(struct fm_control *control);
 void fm_control_close(struct fm_control *control);
 
 /** Answer one request (a JSON text) into out: the part without the socket. */
-void fm_control_answer(struct fm_spool *spool, const char *request, size_t len,
-                       struct fm_buf *out);
+void fm_control_answer(struct fm_spool *spool, const char *request, size_t len, struct fm_buf *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* agent/document.h - what the local server shows: /health, /stats and /metrics, rendered from facts.
+/* agent/document.h - what the local server shows: /health, /stats and /metrics, rendered from
+ * facts.
  *
  * Pure functions of the facts given, so that every rule of design section 7 can be tested without a
  * network. Any thread. */
@@ -13,10 +14,10 @@
 struct fm_facts {
     const char *name;
     int64_t started_ms; /* wall clock */
-    int64_t wall_ms;    /* now */
-    int64_t clock_ms;   /* now, monotonic */
+    int64_t wall_ms; /* now */
+    int64_t clock_ms; /* now, monotonic */
     uint64_t rss_bytes;
-    bool sandbox;  /* nothing leaves the host */
+    bool sandbox; /* nothing leaves the host */
     bool stopping;
     const struct fm_rest_stats *rest;
     const struct fm_hist *latency;

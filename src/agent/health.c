@@ -62,9 +62,8 @@ static void judge_topic(struct verdict *v, const struct fm_facts *facts,
             or_unknown(t->reason));
     else if (t->state == FM_REST_PROBING && t->probing_ms != 0 &&
              facts->clock_ms - t->probing_ms >= PROBING_MS)
-        add(v, FM_HEALTH_DEGRADED,
-            "topic %s: the REST proxy has not answered the probe for %lld s", t->topic,
-            (long long)(facts->clock_ms - t->probing_ms) / 1000);
+        add(v, FM_HEALTH_DEGRADED, "topic %s: the REST proxy has not answered the probe for %lld s",
+            t->topic, (long long)(facts->clock_ms - t->probing_ms) / 1000);
     if (t->suspects > 0)
         add(v, FM_HEALTH_DEGRADED,
             "topic %s: %zu record%s refused alone and set aside while others go on: %s", t->topic,
@@ -109,7 +108,8 @@ static void judge_spool(struct verdict *v, const struct fm_facts *facts)
             "records are not durable: the spool is in memory, on tmpfs, or [spool] sync is normal");
     if (spool->last_dead_ms != 0 && facts->clock_ms - spool->last_dead_ms < DEAD_MS)
         add(v, FM_HEALTH_DEGRADED,
-            "records became dead letters in the last hour (%llu kept): see firstmile spool dead list",
+            "records became dead letters in the last hour (%llu kept): see firstmile spool dead "
+            "list",
             (unsigned long long)spool->dead_records);
 }
 

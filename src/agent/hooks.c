@@ -1,4 +1,5 @@
-/* What the poll thread and the spool call: samples become records, events become control records. */
+/* What the poll thread and the spool call: samples become records, events become control records.
+ */
 #include <string.h>
 
 #include "agent/agent_priv.h"
@@ -49,9 +50,8 @@ static void announce(struct fm_agent *agent, const struct fm_poll_event *event, 
 {
     struct fm_err err = {0};
     struct fm_chunk *chunk = NULL;
-    enum fm_code code =
-        fm_record_target(&chunk, agent->name, topic, event->target, event->host, event->state,
-                         event->error, event->timestamp_ms, &err);
+    enum fm_code code = fm_record_target(&chunk, agent->name, topic, event->target, event->host,
+                                         event->state, event->error, event->timestamp_ms, &err);
     if (code == FM_OK)
         code = fm_spool_append(agent->spool, &chunk, &err);
     fm_chunk_free(chunk);
@@ -70,8 +70,8 @@ void fm_agent_state(void *arg, const struct fm_poll_event *event)
     for (size_t i = 0; i < opts->n_queries && n < sizeof topics / sizeof topics[0]; i++) {
         struct fm_buf *topic = &topics[n];
         fm_buf_init(topic, 256);
-        enum fm_code code = fm_rule_topic(opts->queries[i].rule, event->target, event->host, topic,
-                                          NULL);
+        enum fm_code code =
+            fm_rule_topic(opts->queries[i].rule, event->target, event->host, topic, NULL);
         bool known = code != FM_OK;
         for (size_t k = 0; k < n && !known; k++)
             known = strcmp(fm_buf_str(&topics[k]), fm_buf_str(topic)) == 0;
@@ -86,8 +86,8 @@ void fm_agent_state(void *arg, const struct fm_poll_event *event)
     }
 }
 
-enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what,
-                              struct fm_chunk **out, struct fm_err *err)
+enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
+                              struct fm_err *err)
 {
     const char *name = arg;
     int64_t now = fm_wall_ms();

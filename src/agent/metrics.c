@@ -161,7 +161,7 @@ static void put_targets(struct fm_buf *out, const struct fm_facts *facts)
             const struct fm_poll_status *t = &facts->targets[i];
             const uint64_t values[] = {
                 t->state == FM_POLL_UP, t->polls, t->failed, t->missed, 0, t->beans,
-                t->attributes, t->errors};
+                t->attributes,          t->errors};
             fm_buf_printf(out, "firstmile_%s{", rows[r].name);
             put_label(out, "target", t->name);
             fm_buf_puts(out, "} ");

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 struct fm_notify {
-    int fd;               /* -1: nobody listens */
-    int64_t watchdog_ms;  /* half of systemd's limit; 0: no watchdog */
-    int64_t next_ms;      /* monotonic time of the next sign of life */
+    int fd; /* -1: nobody listens */
+    int64_t watchdog_ms; /* half of systemd's limit; 0: no watchdog */
+    int64_t next_ms; /* monotonic time of the next sign of life */
 };
 
 void fm_notify_open(struct fm_notify *notify);

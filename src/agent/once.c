@@ -142,7 +142,8 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
     fm_rest_stats_get(agent->rest, agent->rest_stats);
     const struct fm_spool_stats *spool = agent->spool_stats;
     if (code != FM_OK)
-        return fm_err_context(err, "%llu of %llu records are not acknowledged, their fate is unknown",
+        return fm_err_context(err,
+                              "%llu of %llu records are not acknowledged, their fate is unknown",
                               (unsigned long long)spool->records,
                               (unsigned long long)(spool->records + agent->rest_stats->records));
     if (spool->dead_records > 0)
@@ -150,8 +151,7 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
                           (unsigned long long)spool->dead_records,
                           agent->rest_stats->last_send.error);
     fm_log(agent->log, FM_LOG_INFO, "%llu records acknowledged by %s",
-           (unsigned long long)agent->rest_stats->records,
-           agent->rest_stats->last_send.endpoint);
+           (unsigned long long)agent->rest_stats->records, agent->rest_stats->last_send.endpoint);
     return FM_OK;
 }
 
@@ -166,6 +166,7 @@ static enum fm_code poll_all(struct once *once, struct fm_err *err)
         .hooks = {.sample = print ? print_sample : store_sample, .arg = once},
         .targets = agent->plan->targets,
         .n_targets = agent->plan->n_targets,
+        .host_name = agent->plan->host_name,
     };
     struct fm_poll_snapshot status = {0};
     enum fm_code code = fm_poll_once(&opts, left_ms(once), &status, err);

@@ -169,8 +169,8 @@ static enum fm_code add_queries(struct fm_plan *plan, const struct fm_cfg_target
         keys[i] = (struct rule_key){
             .topic = source->topic != NULL ? source->topic : target->topic,
             .key = source->key != NULL ? source->key : target->key,
-            .shape = shape_of(source->shape != FM_CFG_SHAPE_INHERIT ? source->shape
-                                                                     : target->shape),
+            .shape =
+                shape_of(source->shape != FM_CFG_SHAPE_INHERIT ? source->shape : target->shape),
         };
         FM_TRY(compile_query(plan, source, &queries[i].query, err));
         queries[i].interval_ms = (unsigned)source->interval_ms;
@@ -193,8 +193,8 @@ static enum fm_code fill_jmx(struct fm_jmx_opts *out, const struct fm_cfg_target
                              struct fm_err *err)
 {
     FM_TRY(copy_secret(&out->password, target->password, "password", arena, err));
-    FM_TRY(copy_secret(&out->tls_opts.key_password, target->key_password, "key_password", arena,
-                       err));
+    FM_TRY(
+        copy_secret(&out->tls_opts.key_password, target->key_password, "key_password", arena, err));
     FM_TRY(copy_secret(&out->jolokia_password, target->jolokia_password, "jolokia_password", arena,
                        err));
     out->username = target->username;
@@ -259,8 +259,7 @@ static enum fm_code mark_target(struct fm_plan *plan, size_t i, const struct fm_
     return plan->targets[i].fingerprint != NULL ? FM_OK : fm_err_nomem(err);
 }
 
-static enum fm_code add_targets(struct fm_plan *plan, const struct fm_plan *old,
-                                struct fm_err *err)
+static enum fm_code add_targets(struct fm_plan *plan, const struct fm_plan *old, struct fm_err *err)
 {
     const struct fm_config *config = plan->config;
     plan->targets = fm_arena_array(&plan->arena, config->n_targets + 1, sizeof *plan->targets);
@@ -288,7 +287,8 @@ enum fm_code fm_plan_new(struct fm_plan **out, const struct fm_config *config,
         return fm_err_nomem(err);
     plan->config = config;
     fm_arena_init(&plan->arena, 0);
-    enum fm_code code = add_targets(plan, old, err);
+    plan->host_name = host_name(&plan->arena);
+    enum fm_code code = plan->host_name != NULL ? add_targets(plan, old, err) : fm_err_nomem(err);
     if (code != FM_OK) {
         fm_plan_free(plan);
         return code;
@@ -426,8 +426,7 @@ enum fm_code fm_plan_topics(const char *const **out, const struct fm_plan *plan,
                             struct fm_arena *arena, struct fm_err *err)
 {
     const char **topics = fm_arena_array(arena, plan->n_rules + 2, sizeof *topics);
-    const char *host = host_name(arena);
-    if (topics == NULL || host == NULL)
+    if (topics == NULL)
         return fm_err_nomem(err);
     size_t n = 0;
     for (size_t i = 0; i < plan->n_targets; i++) {
@@ -436,7 +435,7 @@ enum fm_code fm_plan_topics(const char *const **out, const struct fm_plan *plan,
             struct fm_buf topic;
             fm_buf_init(&topic, 0);
             enum fm_code code =
-                fm_rule_topic(target->queries[q].rule, target->name, host, &topic, NULL);
+                fm_rule_topic(target->queries[q].rule, target->name, plan->host_name, &topic, NULL);
             bool known = code != FM_OK;
             for (size_t k = 0; k < n && !known; k++)
                 known = strcmp(topics[k], fm_buf_str(&topic)) == 0;

@@ -1,7 +1,8 @@
 /* agent/plan.h - the configuration translated into the options of the modules.
  *
- * A plan owns the compiled queries and rules, copies of secrets, and every option struct that points
- * at them. It is built by the main thread and then only read; it must outlive what uses it. */
+ * A plan owns the compiled queries and rules, copies of secrets, and every option struct that
+ * points at them. It is built by the main thread and then only read; it must outlive what uses it.
+ */
 #ifndef FM_AGENT_PLAN_H
 #define FM_AGENT_PLAN_H
 
@@ -14,7 +15,8 @@ struct fm_plan {
     const struct fm_config *config; /* borrowed */
     struct fm_poll_target_opts *targets;
     size_t n_targets;
-    struct fm_arena arena;   /* strings, arrays, and secrets (wiped) */
+    const char *host_name; /* this host, ${host} of local JVMs */
+    struct fm_arena arena; /* strings, arrays, and secrets (wiped) */
     struct fm_query **queries; /* one for each query section used; owned */
     const struct fm_cfg_query **query_sources;
     size_t n_queries;

@@ -1,5 +1,5 @@
-/* agent/service.h - start in order, stop in reverse order, each step with a deadline and a log line.
- * Main thread only. */
+/* agent/service.h - start in order, stop in reverse order, each step with a deadline and a log
+ * line. Main thread only. */
 #ifndef FM_AGENT_SERVICE_H
 #define FM_AGENT_SERVICE_H
 
