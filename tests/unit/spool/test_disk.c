@@ -502,12 +502,12 @@ static void survive_damage(bool unclean, unsigned from, unsigned to)
     kit_done(&kit);
 }
 
-Test(disk, starts_with_any_damage_and_sends_no_wrong_byte, .timeout = 60)
+Test(disk, starts_with_any_damage_and_sends_no_wrong_byte)
 {
     survive_damage(false, 0, 60);
 }
 
-Test(disk, starts_with_any_damage_of_an_unclean_end_too, .timeout = 60)
+Test(disk, starts_with_any_damage_of_an_unclean_end_too)
 {
     survive_damage(true, 1000, 1060);
 }

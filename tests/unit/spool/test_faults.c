@@ -152,17 +152,17 @@ static void sweep_kills(enum fault_kind kind, const char *what, unsigned step)
     }
 }
 
-Test(faults, loses_nothing_when_killed_before_any_changing_call, .timeout = 60)
+Test(faults, loses_nothing_when_killed_before_any_changing_call)
 {
     sweep_kills(FAULT_EXIT_BEFORE, "before", 3);
 }
 
-Test(faults, loses_nothing_when_killed_after_any_changing_call, .timeout = 60)
+Test(faults, loses_nothing_when_killed_after_any_changing_call)
 {
     sweep_kills(FAULT_EXIT_AFTER, "after", 5);
 }
 
-Test(faults, loses_nothing_when_killed_in_the_middle_of_a_write, .timeout = 60)
+Test(faults, loses_nothing_when_killed_in_the_middle_of_a_write)
 {
     sweep_kills(FAULT_EXIT_HALF, "half-way", 5);
 }
@@ -188,27 +188,27 @@ static void sweep_failures(enum fault_kind kind, unsigned times, unsigned step, 
     cr_assert_gt(n, 50, "the sweep had something to do");
 }
 
-Test(faults, stays_right_when_the_disk_is_full_once, .timeout = 60)
+Test(faults, stays_right_when_the_disk_is_full_once)
 {
     sweep_failures(FAULT_FULL, 1, 7, "full");
 }
 
-Test(faults, stays_right_when_the_disk_is_full_for_a_while, .timeout = 60)
+Test(faults, stays_right_when_the_disk_is_full_for_a_while)
 {
     sweep_failures(FAULT_FULL, 12, 43, "full 12");
 }
 
-Test(faults, stays_right_when_a_write_or_a_sync_fails_once, .timeout = 60)
+Test(faults, stays_right_when_a_write_or_a_sync_fails_once)
 {
     sweep_failures(FAULT_EIO, 1, 7, "EIO");
 }
 
-Test(faults, stays_right_when_writes_and_syncs_fail_for_a_while, .timeout = 60)
+Test(faults, stays_right_when_writes_and_syncs_fail_for_a_while)
 {
     sweep_failures(FAULT_EIO, 8, 43, "EIO 8");
 }
 
-Test(faults, reports_nothing_durable_on_a_full_disk_and_recovers_by_itself, .timeout = 30)
+Test(faults, reports_nothing_durable_on_a_full_disk_and_recovers_by_itself)
 {
     struct kit kit;
     struct stat info;
@@ -241,7 +241,7 @@ Test(faults, reports_nothing_durable_on_a_full_disk_and_recovers_by_itself, .tim
     kit_done(&kit);
 }
 
-Test(faults, bounds_its_queue_while_the_disk_fails, .timeout = 30)
+Test(faults, bounds_its_queue_while_the_disk_fails)
 {
     struct kit kit;
     kit_init(&kit, false);
@@ -267,7 +267,7 @@ Test(faults, bounds_its_queue_while_the_disk_fails, .timeout = 30)
     kit_done(&kit);
 }
 
-Test(faults, uses_one_connection, .timeout = 30)
+Test(faults, uses_one_connection)
 {
     struct kit kit;
     kit_init(&kit, false);
@@ -280,7 +280,7 @@ Test(faults, uses_one_connection, .timeout = 30)
     kit_done(&kit);
 }
 
-Test(faults, survives_failing_reads, .timeout = 30)
+Test(faults, survives_failing_reads)
 {
     struct kit kit;
     kit_init(&kit, false);
