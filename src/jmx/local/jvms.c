@@ -43,6 +43,12 @@ static size_t main_len(const char *command)
     return word;
 }
 
+static bool ends_in(const char *text, size_t len, const char *end)
+{
+    size_t n = strlen(end);
+    return len > n && strncasecmp(text + len - n, end, n) == 0;
+}
+
 char *fm_jvm_short_name(const char *command, struct fm_arena *arena)
 {
     size_t len = main_len(command);
@@ -52,8 +58,8 @@ char *fm_jvm_short_name(const char *command, struct fm_arena *arena)
         command += len + 1;
         len = main_len(command);
     }
-    bool file = source || (len > 4 && (strncasecmp(command + len - 4, ".jar", 4) == 0 ||
-                                       strncasecmp(command + len - 4, ".war", 4) == 0));
+    bool file = source || ends_in(command, len, ".jar") || ends_in(command, len, ".war") ||
+                ends_in(command, len, ".java");
     size_t from = 0;
     for (size_t i = 0; i < len; i++)
         if (command[i] == '/' || (!file && command[i] == '.' && i + 1 < len))

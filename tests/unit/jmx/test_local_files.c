@@ -257,6 +257,7 @@ Test(jvms, names_a_jvm_by_class_or_jar)
         {"a.B\nC x", "B_C"},
         {"jdk.compiler/com.sun.tools.javac.launcher.Main src/Fixture.java a.b", "Fixture.java"},
         {"/usr/x/app.war", "app.war"},
+        {"src/Fixture.java slow=1", "Fixture.java"},
         {"", "unknown"}};
     struct fm_arena arena;
     fm_arena_init(&arena, 0);
