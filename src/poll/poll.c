@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
@@ -30,6 +31,16 @@ static unsigned or_default(unsigned value, unsigned fallback)
     return value != 0 ? value : fallback;
 }
 
+/* The name given, else this machine's. */
+static char *own_name(const char *given)
+{
+    char name[256] = "";
+    if (given != NULL)
+        return strdup(given);
+    (void)gethostname(name, sizeof name - 1);
+    return strdup(name[0] != '\0' ? name : "localhost");
+}
+
 static enum fm_code fill(struct fm_poll *poll, const struct fm_poll_opts *opts, struct fm_err *err)
 {
     poll->log = opts->log;
@@ -39,7 +50,7 @@ static enum fm_code fill(struct fm_poll *poll, const struct fm_poll_opts *opts, 
     poll->max_backoff_denied_ms =
         or_default(opts->max_backoff_denied_ms, DEFAULT_BACKOFF_DENIED_MS);
     poll->random = (uint64_t)fm_clock_ns() | 1;
-    poll->host_name = strdup(opts->host_name != NULL ? opts->host_name : "localhost");
+    poll->host_name = own_name(opts->host_name);
     poll->tmp_dir = opts->tmp_dir != NULL ? strdup(opts->tmp_dir) : NULL;
     if (poll->host_name == NULL || (opts->tmp_dir != NULL && poll->tmp_dir == NULL))
         return fm_err_nomem(err);

@@ -77,7 +77,7 @@ struct fm_poll_opts {
     /* Borrowed, with all they point to, until fm_poll_replace() or fm_poll_free() has returned. */
     const struct fm_poll_target_opts *targets;
     size_t n_targets;
-    const char *host_name; /* this host; ${host} of local JVMs */
+    const char *host_name; /* ${host} of local JVMs; NULL: this machine's name */
     const char *tmp_dir; /* where hsperfdata lies; NULL: /tmp. For tests */
     unsigned scan_ms; /* between two looks for local JVMs; 0: 10 s */
     unsigned max_backoff_ms; /* 0: 1 min */

@@ -64,6 +64,8 @@ pretty() {
                 printf "%s", c
                 if (c == "\\") { i++; printf "%s", substr($0, i, 1) }
                 else if (c == "\"") in_text = 0
+            } else if (substr($0, i, 2) == "{}" || substr($0, i, 2) == "[]") {
+                printf "%s", substr($0, i++, 2)
             } else if (c == "{" || c == "[") {
                 depth++; printf "%s\n%*s", c, 2 * depth + 2, ""
             } else if (c == "}" || c == "]") {
@@ -131,14 +133,19 @@ pretty <"$work/record"
 
 step '7. What the agent says of itself'
 await 'health' 15 sh -c "curl -s --max-time 5 $status/health | grep -q '\"status\":\"ok\"'"
+field() { sed -n "s/.*\"$1\":{[^}]*\"$2\":\"\{0,1\}\([^\",}]*\).*/\1/p" <<<"$stats"; } # OBJECT FIELD
 summary() {
-    local stats health
-    stats=$(get "$status/stats") health=$(get "$status/health")
-    printf '  /health  %s%s%s\n' "$green" \
-        "$(grep -o '"status":"[a-z]*"' <<<"$health" | head -1)" "$off"
-    for part in last_send totals spool; do
-        printf '  /stats   %s\n' "$(grep -o "\"$part\":{[^}]*}" <<<"$stats" | head -1)"
-    done
+    local stats
+    stats=$(get "$status/stats")
+    printf '  /health      %s%s%s\n' "$green" \
+        "$(get "$status/health" | sed -n 's/.*"status":"\([a-z]*\)".*/\1/p')" "$off"
+    printf '  last send    HTTP %s, %s records in %s ms to %s, topic %s\n' \
+        "$(field last_send http_status)" "$(field last_send records)" \
+        "$(field last_send duration_ms)" "$(field last_send endpoint)" "$(field last_send topic)"
+    printf '  delivered    %s records in %s batches; lost %s, dead letters %s\n' \
+        "$(field totals records)" "$(field totals batches)" "$(field totals lost)" \
+        "$(field totals dead)"
+    printf '  in the spool %s records\n' "$(field spool records)"
 }
 summary
 
@@ -158,7 +165,8 @@ while [ "$SECONDS" -lt "$end" ]; do
     kill -0 "$agent" 2>/dev/null || fail 'the agent ended'
     if [ "$SECONDS" -ge "$next" ]; then
         next=$((SECONDS + 10))
-        note "$(date +%T)  $(get "$status/stats" | grep -o '"totals":{[^}]*}')"
+        stats=$(get "$status/stats")
+        note "$(date +%T)  $(field totals records) records delivered, $(field spool records) waiting"
     fi
     sleep 0.5
 done

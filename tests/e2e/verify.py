@@ -2,6 +2,7 @@
 import collections
 import json
 import re
+import socket
 
 from rig import expect
 
@@ -80,6 +81,10 @@ def envelope(records, agent):
         if x.get("bean"):
             expect(x["domain"] == "first.mile" and x["properties"]["type"] in ("Counter", "Kinds"),
                    f"{where}: {x['bean']}")
+            host = "127.0.0.1" if x["target"] == "remote" else socket.gethostname()
+            expect(x["host"] == host, f"{where}: host {x['host']}, not {host}")
+            key = x["_key"][1:-1] if x["_key"].startswith('"') else x["_key"]
+            expect(key == host, f"{where}: key {x['_key']}")
             expect(x["tags"] == {"run": "e2e"}, f"{where}: tags {x['tags']}")
 
 
