@@ -297,8 +297,15 @@ void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms)
 
 void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *m)
 {
-    struct fm_rest_stats s = rig_stats(rest);
-    size_t delivered = spool_count(spool, FATE_DELIVERED), dead = spool_count(spool, FATE_DEAD);
+    struct fm_rest_stats s;
+    size_t delivered, dead;
+    int64_t limit = fm_clock_ms() + 2000;
+    do { /* the sender may still be at work: until both have said the same */
+        usleep(1000);
+        s = rig_stats(rest);
+        delivered = spool_count(spool, FATE_DELIVERED);
+        dead = spool_count(spool, FATE_DEAD);
+    } while ((s.records != delivered || s.dead != dead) && fm_clock_ms() < limit);
     cr_assert_eq(delivered + dead + spool_count(spool, FATE_PENDING), spool_assigned(spool));
     cr_assert_eq(s.records, delivered, "%zu counted, %zu delivered", (size_t)s.records, delivered);
     cr_assert_eq(s.dead, dead);

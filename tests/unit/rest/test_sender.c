@@ -95,13 +95,14 @@ static void slow(struct mock *m, const struct mock_request *req, struct mock_rep
 {
     (void)m, (void)arg;
     if (req->post)
-        reply->delay_ms = 330; /* of 400 and 500 */
+        reply->delay_ms = 900; /* of 1200 */
 }
 
 Test(sender, a_slow_but_right_answer_is_no_retry)
 {
     struct rig r;
     setup(&r, slow);
+    r.opts.timeout_ms = r.opts.timeout_single_ms = 1200;
     spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
@@ -198,6 +199,7 @@ Test(sender, stop_gives_the_request_in_flight_its_grace_and_no_more)
 {
     struct rig r;
     setup(&r, hang_second);
+    r.opts.timeout_ms = 5000;
     spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     while (mock_posts(r.mock) < 2)
@@ -206,7 +208,7 @@ Test(sender, stop_gives_the_request_in_flight_its_grace_and_no_more)
     fm_rest_stop(r.rest, 80);
     cr_assert(fm_rest_join(r.rest, 2000));
     int64_t took = fm_clock_ms() - start;
-    cr_assert(took >= 70 && took < 350, "%lld ms", (long long)took);
+    cr_assert(took >= 70 && took < 1500, "%lld ms", (long long)took);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 40);
     cr_assert_eq(spool_count(r.spool, FATE_PENDING), 40);
     teardown(&r);
@@ -238,7 +240,7 @@ static void retry_after(unsigned status)
     int64_t second = fm_clock_ms();
     rig_drain(r.rest, 4000);
     int64_t took = fm_clock_ms() - second;
-    cr_assert(took >= 950 && took < 1300, "%lld ms", (long long)took);
+    cr_assert(took >= 950 && took < 2500, "%lld ms", (long long)took);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
     teardown(&r);
 }
