@@ -1,5 +1,6 @@
 #include "cli/opt.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,7 @@ static enum fm_code set_number(struct parser *p, const struct spelling *how, con
                                uint64_t *out)
 {
     char *end = NULL;
+    assert(value != NULL); /* a row of this kind has an arg, so that take_value() was passed */
     errno = 0;
     unsigned long long v = strtoull(value, &end, 10);
     if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0)
