@@ -416,12 +416,17 @@ void fm_spool_free(struct fm_spool *sp, unsigned timeout_ms)
     sp->stopped = sp->closing = true;
     (void)pthread_cond_broadcast(&sp->done);
     (void)pthread_cond_signal(&sp->wake);
+    int64_t until = fm_clock_ms() + (timeout_ms == 0 ? FREE_MS : timeout_ms);
+    while (!sp->finished && (fm_cond_wait(&sp->done, &sp->lock, until) || fm_clock_ms() < until))
+        continue;
+    bool finished = sp->finished;
     (void)pthread_mutex_unlock(&sp->lock);
-    if (!fm_thread_join(sp->thread, timeout_ms == 0 ? FREE_MS : timeout_ms)) {
+    if (!finished) {
         fm_log(sp->opts.log, FM_LOG_ERROR, "spool: the disk does not answer; left as it is");
         (void)pthread_detach(sp->thread); /* it still uses the memory, which is given up */
         return;
     }
+    (void)pthread_join(sp->thread, NULL);
     spool_delete(sp);
 }
 
