@@ -28,12 +28,11 @@ enum {
 struct fm_option {
     const char *section;
     const char *key;
-    enum fm_opt_type type;
     size_t offset; /* in the section's struct */
     const char *def;
-    const char
-        *choices; /* ENUM: words separated by blanks; "-" holds a place that cannot be said */
+    const char *choices; /* ENUM: words between blanks; "-" holds a place that cannot be said */
     int64_t min, max;
+    enum fm_opt_type type;
     unsigned flags;
     const char *later; /* what any value but def waits for */
     const char *live; /* values besides def that work nevertheless */

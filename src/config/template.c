@@ -36,7 +36,7 @@ static unsigned find_variable(const char *text, size_t len, size_t *name)
     for (size_t i = 0; i < N_VARIABLES; i++) {
         const char *known = variables[i].name;
         size_t prefix = strcspn(known, "N");
-        if (known[prefix] == 'N' && len > prefix && strncmp(text, known, prefix) == 0) {
+        if (len > prefix && known[prefix] == 'N' && strncmp(text, known, prefix) == 0) {
             *name = prefix;
             return variables[i].var;
         }
