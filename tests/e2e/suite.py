@@ -16,9 +16,9 @@ MAX_BACKOFF = 2  # seconds, as in Agent.sections()
 
 # --- the clean path ---
 
-def clean(rig):
+def clean(rig, changes=None):
     """Two JVMs, remote with a password and local by attach: every record, every value."""
-    agent = Agent(rig, "clean")
+    agent = Agent(rig, "clean", changes)
     agent.start()
     agent.await_records(60)
     status = agent.health()
@@ -39,6 +39,11 @@ def clean(rig):
         expect(secret not in agent.log_text(), "a password is in the log")
     types = {x.get("type") for x in records}
     expect("start" in types, f"no start record among {types}")
+
+
+def clean_binary(rig):
+    """The same with exact bytes: keys bare, values as they were written."""
+    clean(rig, {"rest": {"format": "binary"}})
 
 
 def once(rig):
@@ -170,7 +175,8 @@ def broker_restart(rig):
         print(f"     told after {seconds:.1f} s: {health['reasons']}")
     finally:
         rig.kafka.start()
-    wait_for("/health is ok again", lambda: agent.health()["status"] == "ok", 45)
+    wait_for("/health is ok again", lambda: agent.health()["status"] == "ok",
+             100 if rig.external else 45)
     assigned = agent.await_delivered(60)
     totals = agent.stats()["totals"]
     expect(totals["lost"] == 0 and totals["dead"] == 0, f"{totals}")
@@ -178,7 +184,9 @@ def broker_restart(rig):
     records = r.read_topic(rig, agent.name)
     v.sequence(records, assigned, duplicates=True)
     v.repeats(records, totals["possible_duplicates"])
-    v.order(records)
+    # The proxy refuses some records of the request that it holds when Kafka goes, and takes those
+    # behind them when Kafka is back; these few are sent again, late.
+    v.order(records, late=50)
 
 
 # --- faults of a JVM ---
@@ -222,13 +230,18 @@ def jvm_stopped(rig):
 # --- `check`, and the log ---
 
 def check(rig, name, changes, code, *words):
-    """`check` ends with this code and one line that holds all the words (regular expressions)."""
+    """`check` ends with this code and one line that holds all the words (regular expressions);
+    the log of `run` holds such a line too."""
     agent = Agent(rig, "check", changes)
     got, out, err = r.run([r.FIRSTMILE, "check", "-c", agent.config], 60)
     text = out + err
     expect(got == code, f"{name}: exit {got}, not {code}:\n{text.strip()[-600:]}")
     expect(v.line_with(text, words), f"{name}: no line with {' and '.join(words)} in:\n"
            f"{text.strip()[-900:]}")
+    agent.start()
+    wait_for(f"{name}: the log has a line with {' and '.join(words)}",
+             lambda: v.line_with(agent.log_text(), words), 15)
+    agent.stop()
 
 
 ONLY_REMOTE = {"target:local": None}
@@ -244,6 +257,7 @@ def check_good(rig):
 
 
 def check_wrong_password(rig):
+    """A wrong password of a JVM: what is wrong, where, and the remedy."""
     wrong = os.path.join(rig.work, "wrong-password")
     with open(os.open(wrong, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as f:
         f.write("not-the-password\n")
@@ -253,6 +267,7 @@ def check_wrong_password(rig):
 
 
 def check_wrong_port(rig):
+    """Wrong ports, of a JVM and of the proxy."""
     port = r.free_port()
     check(rig, "wrong port of a JVM",
           {**ONLY_REMOTE, "target:remote": {"url": f"127.0.0.1:{port}"}}, 1,
@@ -271,6 +286,7 @@ def tls_server(rig):
 
 
 def check_plain_to_tls(rig):
+    """Plain HTTP and plain JMX to a TLS port."""
     port = tls_server(rig).port
     check(rig, "plain HTTP to a TLS port", {"rest": {"url": f"http://localhost:{port}"}}, 1,
           str(port), "(?i)tls|https")
@@ -280,6 +296,7 @@ def check_plain_to_tls(rig):
 
 
 def check_missing_topic(rig):
+    """A topic that does not exist."""
     if rig.external and os.environ.get("E2E_DIALECT") == "redpanda":
         raise Skipped("needs a topic probe")
     check(rig, "missing topic", {"rest": {"topic": "e2e-no-such-topic"}}, 1,
@@ -287,6 +304,7 @@ def check_missing_topic(rig):
 
 
 def check_unknown_host(rig):
+    """Host names that nobody knows."""
     check(rig, "unknown host of the proxy", {"rest": {"url": "https://proxy.invalid:8082"}}, 1,
           r"proxy\.invalid", "(?i)resolve|unknown|name")
     check(rig, "unknown host of a JVM",
@@ -295,6 +313,7 @@ def check_unknown_host(rig):
 
 
 def check_certificate(rig):
+    """An expired certificate, and one of an unknown CA."""
     expired = r.Proxy(rig.work, "expired", rig.authority.issue("expired", -1))
     rig.others.append(expired)
     expired.start()
@@ -303,16 +322,15 @@ def check_certificate(rig):
     other = r.Authority(os.path.join(rig.work, "other-ca"))
     check(rig, "unknown CA", {"rest": {"url": tls_server(rig).url, "ca_file": other.ca}}, 1,
           "(?i)certificate|ca_file|issuer")
-    # What check says, the log of run says too.
     agent = Agent(rig, "expired", {"rest": {"url": expired.url, "ca_file": rig.authority.ca}})
     agent.start()
     wait_for("/health names the certificate",
              lambda: "expired" in str(agent.health()["reasons"]).lower(), 12)
-    wait_for("the log names the certificate", lambda: "expired" in agent.log_text().lower(), 5)
     agent.stop()
 
 
 def check_misspelt_key(rig):
+    """A misspelt key: file, line, and the right name; exit code 2."""
     agent = Agent(rig, "check", {"agent": {"intervall": "5s"}})
     for command in ("check", "run"):
         code, out, err = r.run([r.FIRSTMILE, command, "-c", agent.config], 20)
@@ -321,7 +339,7 @@ def check_misspelt_key(rig):
                f"{command}: no line with file:line and the right name: {(out + err)[-600:]}")
 
 
-CASES = [clean, once, kill9, sigterm_under_way, proxy_stopped, broker_restart, jvm_stopped,
+CASES = [clean, clean_binary, once, kill9, sigterm_under_way, proxy_stopped, broker_restart, jvm_stopped,
          check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
          check_missing_topic, check_unknown_host, check_certificate, check_misspelt_key]
 
