@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -187,8 +188,9 @@ class Kafka:
         with open(self.properties, "w", encoding="utf-8") as f:
             f.writelines(f"{key}={value}\n" for key, value in settings.items())
         cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-        must_run(self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c",
-                           self.properties))
+        # With "=", as the id may begin with a dash.
+        must_run(self.java("kafka.tools.StorageTool", "format", "--cluster-id=" + cluster,
+                           "--config", self.properties))
 
     def start(self):
         self.process = Process("kafka", self.java("kafka.Kafka", self.properties),
@@ -211,16 +213,19 @@ class ExternalKafka:
 
     def start(self):
         shell("E2E_START_KAFKA")
+        wait_for("Kafka answers", lambda: run(["kcat", "-b", self.bootstrap, "-L", "-m", "2"],
+                                              10)[0] == 0, 120, 0.5)
 
     def stop(self):
-        shell("E2E_STOP_KAFKA")
+        shell("E2E_STOP_KAFKA", "E2E_START_KAFKA")
 
 
-def shell(variable):
-    """Run a command of the user's, or skip the case."""
-    command = os.environ.get(variable)
-    if not command:
-        raise Skipped(f"needs {variable}")
+def shell(variable, *also):
+    """Run a command of the user's, or skip the case; also: others that will be needed after it."""
+    for name in (variable, *also):
+        if not os.environ.get(name):
+            raise Skipped(f"needs {name}")
+    command = os.environ[variable]
     code, out, err = run(["sh", "-c", command], 120)
     expect(code == 0, f"{variable} failed ({code}): {(err or out).strip()[-300:]}")
 
@@ -257,8 +262,12 @@ class Authority:
 class Proxy:
     """The sandbox on TLS, in front of Kafka or (kafka=None) of its own memory."""
 
-    def __init__(self, work, name, cert, kafka=None, topics=(), timeout="60s"):
+    def __init__(self, work, name, cert, kafka=None, topics=(), timeout="60s", faults=None):
         self.cert, self.kafka, self.topics, self.timeout = cert, kafka, topics, timeout
+        self.faults = faults and os.path.join(work, f"faults-{name}")
+        if faults:
+            with open(self.faults, "w", encoding="utf-8") as f:
+                f.write(faults + "\n")
         self.name = "proxy-" + name
         self.log = os.path.join(work, self.name + ".log")
         self.port = free_port()
@@ -271,6 +280,8 @@ class Proxy:
                 "--metadata-timeout", self.timeout]
         if self.kafka:
             argv += ["--kafka", self.kafka.bootstrap]
+        if self.faults:
+            argv += ["--faults", self.faults]
         for topic in self.topics:
             argv += ["--topic", topic]
         self.process = Process(self.name, argv, self.log)
@@ -294,9 +305,22 @@ class ExternalProxy:
 
     def start(self):
         shell("E2E_START_PROXY")
+        wait_for("the proxy answers", self.answers, 120, 0.5)
+
+    def answers(self):
+        """Any HTTP status will do; certificates are the agent's business."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(self.url, timeout=5, context=context):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
 
     def stop(self):
-        shell("E2E_STOP_PROXY")
+        shell("E2E_STOP_PROXY", "E2E_START_PROXY")
 
 
 # --- JVMs ---

@@ -84,7 +84,7 @@ def kill9(rig):
     """kill -9 at random moments: what /stats counted as spooled is in Kafka after a restart."""
     agent = Agent(rig, "kill9", {"agent": {"interval": "100ms"}, "batch": {"linger": "50ms"}})
     seen = {}
-    for _ in range(8):
+    for _ in range(12):
         agent.start()
         watch = Watch(agent, seen)
         watch.start()
@@ -119,6 +119,31 @@ def sigterm_under_way(rig):
     agent.await_delivered()
     agent.stop()
     v.sequence(r.read_topic(rig, agent.name), assigned, duplicates=True)
+
+
+def sigterm_in_flight(rig):
+    """SIGTERM while a request hangs unanswered: within 5 s; a good proxy gets the records later."""
+    hangs = r.Proxy(rig.work, "hangs", rig.good, faults="2+ hang")
+    rig.others.append(hangs)
+    hangs.start()
+    bad = {"rest": {"url": hangs.url, "ca_file": rig.authority.ca}}
+    agent = Agent(rig, "hang", bad)
+    agent.start()
+    wait_for("the spool fills behind a request that hangs",
+             lambda: (agent.stats() or {"spool": {"records": 0}})["spool"]["records"] > 10, 15)
+    assigned = agent.assigned()
+    delivered = agent.stats()["accounting"]
+    agent.stop()
+    hangs.stop()
+    agent.write({})
+    agent.start()
+    agent.await_delivered()
+    agent.stop()
+    seqs = {x["seq"] for x in r.read_topic(rig, agent.name)}
+    for stream, n in assigned.items():
+        there = delivered[stream]["delivered"]  # the other proxy has these
+        missing = [i for i in range(there + 1, n + 1) if i not in seqs]
+        expect(not missing, f"missing in Kafka: {missing[:10]}")
 
 
 # --- faults of the way ---
@@ -339,7 +364,7 @@ def check_misspelt_key(rig):
                f"{command}: no line with file:line and the right name: {(out + err)[-600:]}")
 
 
-CASES = [clean, clean_binary, once, kill9, sigterm_under_way, proxy_stopped, broker_restart, jvm_stopped,
+CASES = [clean, clean_binary, once, kill9, sigterm_under_way, sigterm_in_flight, proxy_stopped, broker_restart, jvm_stopped,
          check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
          check_missing_topic, check_unknown_host, check_certificate, check_misspelt_key]
 
