@@ -19,6 +19,8 @@ enum {
     STOP_MS = 5000, /* the whole stop */
     GRACE_MS = 3000, /* of that, for the request in flight */
     PUBLISH_MS = 1000, /* documents are rendered at most so often */
+    SECRETS_MS = 10000, /* secret files of targets are looked at so often */
+    STALE_MS = 30000, /* documents this old: /livez says that the main thread hangs */
     SANDBOX_BYTES = 64 << 20
 };
 
@@ -158,6 +160,7 @@ static enum fm_code start_http(void *self, struct fm_err *err)
             .cert_file = cfg->cert_file,
             .key_file = cfg->key_file,
             .max_connections = (unsigned)cfg->max_connections,
+            .stale_ms = STALE_MS,
             .log = agent->log,
         };
         code = fm_http_start(&agent->http, &opts, err);
@@ -291,13 +294,17 @@ static bool handle_signal(struct fm_agent *agent)
 
 static void serve(struct fm_agent *agent)
 {
-    int64_t next = fm_clock_ms();
+    int64_t next = fm_clock_ms(), secrets = next + SECRETS_MS;
     for (;;) {
         int64_t now = fm_clock_ms();
         if (now >= next) {
             fm_agent_publish(agent);
             fm_notify_alive(&agent->notify);
             next = now + PUBLISH_MS;
+        }
+        if (now >= secrets) {
+            fm_agent_refresh_secrets(agent);
+            secrets = now + SECRETS_MS;
         }
         struct pollfd fds[] = {
             {.fd = agent->signal_fd, .events = POLLIN},
@@ -331,6 +338,14 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
     fm_buf_init(&agent->stats, 0);
     fm_buf_init(&agent->metrics, 0);
     forbid_cores();
+}
+
+enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err)
+{
+    if (!config->rest.sandbox && config->rest.url.n == 0)
+        return fm_err_set(err, FM_ECONF,
+                          "[rest] url is not set: give the base URL of the REST proxy, or sandbox");
+    return FM_OK;
 }
 
 enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err)
@@ -405,6 +420,8 @@ enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
     struct fm_agent agent;
     fm_agent_init(&agent, opts);
     enum fm_code code = fm_agent_load(&agent, err);
+    if (code == FM_OK)
+        code = fm_agent_needs(agent.config, err);
     if (code == FM_OK)
         code = fm_net_init(err);
     if (code == FM_OK)

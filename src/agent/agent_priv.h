@@ -49,6 +49,13 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts);
 /** Load the configuration, make the log. */
 FM_MUST_USE enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err);
 
+/** Whether a configuration is enough to send: [rest] url must be there. @return FM_OK or FM_ECONF
+ */
+FM_MUST_USE enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err);
+
+/** Targets whose password file changed get a new session. Reads files; call it seldom. */
+void fm_agent_refresh_secrets(struct fm_agent *agent);
+
 /** Free everything, in whatever state; the spool last. */
 void fm_agent_release(struct fm_agent *agent);
 

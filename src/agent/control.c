@@ -306,9 +306,9 @@ static bool read_request(int fd, char *request, size_t *len, int64_t end)
     *len = 0;
     while (*len < REQUEST_MAX && wait_for(fd, POLLIN, end)) {
         ssize_t n = read(fd, request + *len, REQUEST_MAX - *len);
-        if (n <= 0 && errno != EINTR && errno != EAGAIN)
+        if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
             return false;
-        if (n <= 0)
+        if (n < 0)
             continue;
         *len += (size_t)n;
         if (memchr(request + *len - n, '\n', (size_t)n) != NULL)

@@ -114,6 +114,7 @@ static enum fm_code open_way_out(struct once *once, struct fm_err *err)
         .control_arg = agent->name,
         .log = agent->log,
     };
+    FM_TRY(fm_agent_needs(agent->config, err));
     FM_TRY(fm_spool_open(&agent->spool, &opts, err));
     if (agent->config->rest.sandbox)
         return fm_err_set(err, FM_ECONF,
@@ -162,7 +163,7 @@ static enum fm_code poll_all(struct once *once, struct fm_err *err)
     struct fm_agent *agent = &once->agent;
     bool print = once->opts->to_stdout;
     const struct fm_poll_opts opts = {
-        .log = agent->log,
+        .log = NULL, /* told below, once */
         .hooks = {.sample = print ? print_sample : store_sample, .arg = once},
         .targets = agent->plan->targets,
         .n_targets = agent->plan->n_targets,
@@ -170,10 +171,16 @@ static enum fm_code poll_all(struct once *once, struct fm_err *err)
     };
     struct fm_poll_snapshot status = {0};
     enum fm_code code = fm_poll_once(&opts, left_ms(once), &status, err);
-    for (size_t i = 0; i < status.n; i++)
-        if (status.targets[i].state == FM_POLL_DOWN)
+    /* The first failure is the command's error; the log has the others. */
+    bool first = true;
+    for (size_t i = 0; i < status.n; i++) {
+        if (status.targets[i].state != FM_POLL_DOWN)
+            continue;
+        if (!first)
             fm_log(agent->log, FM_LOG_ERROR, "target %s: %s", status.targets[i].name,
                    status.targets[i].error != NULL ? status.targets[i].error : "not read");
+        first = false;
+    }
     fm_poll_snapshot_clear(&status);
     return code;
 }

@@ -37,28 +37,6 @@ static const char *host_name(struct fm_arena *arena)
 
 /* ---- rules ---- */
 
-/* "name=value" items of two lists; the second list replaces items of the same name. */
-static enum fm_code merge_tags(struct fm_strlist *out, const struct fm_strlist *base,
-                               const struct fm_strlist *more, struct fm_arena *arena,
-                               struct fm_err *err)
-{
-    out->items = fm_arena_array(arena, base->n + more->n + 1, sizeof *out->items);
-    out->n = 0;
-    if (out->items == NULL)
-        return fm_err_nomem(err);
-    for (size_t i = 0; i < base->n; i++) {
-        size_t len = strcspn(base->items[i], "=") + 1;
-        bool replaced = false;
-        for (size_t k = 0; k < more->n; k++)
-            replaced = replaced || strncmp(base->items[i], more->items[k], len) == 0;
-        if (!replaced)
-            out->items[out->n++] = base->items[i];
-    }
-    for (size_t k = 0; k < more->n; k++)
-        out->items[out->n++] = more->items[k];
-    return FM_OK;
-}
-
 static enum fm_shape shape_of(enum fm_cfg_shape shape)
 {
     return shape == FM_CFG_SHAPE_METRIC     ? FM_SHAPE_METRIC
@@ -66,48 +44,33 @@ static enum fm_shape shape_of(enum fm_cfg_shape shape)
                                             : FM_SHAPE_BEAN;
 }
 
-/* What makes two queries of a target share a rule. */
-struct rule_key {
-    const char *topic;
-    const char *key;
-    enum fm_shape shape;
-};
-
-static bool same_text(const char *a, const char *b)
-{
-    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
-}
-
-static bool same_rule(const struct rule_key *a, const struct rule_key *b)
-{
-    return same_text(a->topic, b->topic) && same_text(a->key, b->key) && a->shape == b->shape;
-}
-
-static enum fm_code add_rule(struct fm_plan *plan, const struct fm_cfg_target *target,
-                             const struct rule_key *key, struct fm_rule **out, struct fm_err *err)
+/* The rules of a target, appended to the plan's in the target's order. */
+static enum fm_code add_rules(struct fm_plan *plan, const struct fm_cfg_target *target,
+                              struct fm_err *err)
 {
     const struct fm_cfg_record *record = &plan->config->record;
-    struct fm_strlist tags;
-    FM_TRY(merge_tags(&tags, &record->tags, &target->tags, &plan->arena, err));
-    struct fm_rule_opts opts = {
-        .agent = plan->config->agent.name,
-        .shape = key->shape,
-        .topic = key->topic,
-        .key = key->key,
-        .partition = record->partition,
-        .tags = tags.items,
-        .n_tags = tags.n,
-        .headers = record->headers.items,
-        .n_headers = record->headers.n,
-        .nonfinite = record->nonfinite,
-        .max_bytes = (size_t)record->max_bytes,
-    };
-    struct fm_rule **rules = realloc(plan->rules, (plan->n_rules + 1) * sizeof *rules);
+    struct fm_rule **rules =
+        realloc(plan->rules, (plan->n_rules + target->n_rules + 1) * sizeof *rules);
     if (rules == NULL)
         return fm_err_nomem(err);
     plan->rules = rules;
-    FM_TRY(fm_rule_new(&rules[plan->n_rules], &opts, err));
-    *out = rules[plan->n_rules++];
+    for (size_t i = 0; i < target->n_rules; i++) {
+        const struct fm_rule_opts opts = {
+            .agent = plan->config->agent.name,
+            .shape = shape_of(target->rules[i].shape),
+            .topic = target->rules[i].topic,
+            .key = target->rules[i].key,
+            .partition = record->partition,
+            .tags = target->all_tags.items,
+            .n_tags = target->all_tags.n,
+            .headers = record->headers.items,
+            .n_headers = record->headers.n,
+            .nonfinite = record->nonfinite,
+            .max_bytes = (size_t)record->max_bytes,
+        };
+        FM_TRY(fm_rule_new(&rules[plan->n_rules], &opts, err));
+        plan->n_rules++;
+    }
     return FM_OK;
 }
 
@@ -159,27 +122,17 @@ static enum fm_code compile_query(struct fm_plan *plan, const struct fm_cfg_quer
 static enum fm_code add_queries(struct fm_plan *plan, const struct fm_cfg_target *target,
                                 struct fm_poll_target_opts *opts, struct fm_err *err)
 {
-    size_t n = target->n_queries;
+    size_t n = target->n_queries, first_rule = plan->n_rules;
     struct fm_poll_query *queries = fm_arena_array(&plan->arena, n + 1, sizeof *queries);
-    struct rule_key *keys = fm_arena_array(&plan->arena, n + 1, sizeof *keys);
-    if (queries == NULL || keys == NULL)
+    if (queries == NULL)
         return fm_err_nomem(err);
+    FM_TRY(add_rules(plan, target, err));
     for (size_t i = 0; i < n; i++) {
         const struct fm_cfg_query *source = target->queries[i];
-        keys[i] = (struct rule_key){
-            .topic = source->topic != NULL ? source->topic : target->topic,
-            .key = source->key != NULL ? source->key : target->key,
-            .shape =
-                shape_of(source->shape != FM_CFG_SHAPE_INHERIT ? source->shape : target->shape),
-        };
         FM_TRY(compile_query(plan, source, &queries[i].query, err));
+        queries[i].rule = plan->rules[first_rule + target->query_rules[i]];
         queries[i].interval_ms = (unsigned)source->interval_ms;
         queries[i].discovery_ms = (unsigned)source->discovery_ms;
-        for (size_t k = 0; k < i && queries[i].rule == NULL; k++)
-            if (same_rule(&keys[k], &keys[i]))
-                queries[i].rule = queries[k].rule;
-        if (queries[i].rule == NULL)
-            FM_TRY(add_rule(plan, target, &keys[i], &queries[i].rule, err));
     }
     opts->queries = queries;
     opts->n_queries = n;
@@ -234,6 +187,11 @@ enum fm_code fm_plan_target(struct fm_poll_target_opts *out, const struct fm_cfg
     return code;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
 /* A target that says the same as before, under the same [record] and [agent], keeps its mark. */
 static enum fm_code mark_target(struct fm_plan *plan, size_t i, const struct fm_plan *old,
                                 struct fm_err *err)
@@ -248,13 +206,10 @@ static enum fm_code mark_target(struct fm_plan *plan, size_t i, const struct fm_
                 same_text(old->targets[k].jmx.password, plan->targets[i].jmx.password))
                 mark = old->targets[k].fingerprint;
     }
-    char fresh[40];
-    if (mark == NULL) { /* unlike any mark given before: the plan's address and the time */
-        (void)snprintf(fresh, sizeof fresh, "%p.%zu", (void *)plan, i);
+    char fresh[40]; /* unlike any mark given before */
+    (void)snprintf(fresh, sizeof fresh, "%llu.%zu", (unsigned long long)plan->generation, i);
+    if (mark == NULL)
         mark = fresh;
-        if (old != NULL && i < old->n_targets && same_text(old->targets[i].fingerprint, fresh))
-            (void)snprintf(fresh, sizeof fresh, "%p.%zu+", (void *)plan, i);
-    }
     plan->targets[i].fingerprint = fm_arena_strndup(&plan->arena, mark, strlen(mark));
     return plan->targets[i].fingerprint != NULL ? FM_OK : fm_err_nomem(err);
 }
@@ -286,6 +241,7 @@ enum fm_code fm_plan_new(struct fm_plan **out, const struct fm_config *config,
     if (plan == NULL)
         return fm_err_nomem(err);
     plan->config = config;
+    plan->generation = old != NULL ? old->generation + 1 : 1;
     fm_arena_init(&plan->arena, 0);
     plan->host_name = host_name(&plan->arena);
     enum fm_code code = plan->host_name != NULL ? add_targets(plan, old, err) : fm_err_nomem(err);
@@ -295,6 +251,33 @@ enum fm_code fm_plan_new(struct fm_plan **out, const struct fm_config *config,
     }
     *out = plan;
     return FM_OK;
+}
+
+static bool secret_changed(struct fm_secret *secret, const char *copy)
+{
+    if (fm_secret_file(secret) == NULL)
+        return false;
+    struct fm_buf value;
+    fm_buf_init(&value, FM_SECRET_MAX);
+    bool changed =
+        fm_secret_get(secret, &value, NULL) == FM_OK && !same_text(fm_buf_str(&value), copy);
+    fm_secret_wipe(&value);
+    return changed;
+}
+
+bool fm_plan_secrets_changed(const struct fm_plan *plan)
+{
+    bool changed = false;
+    for (size_t i = 0; i < plan->n_targets && !changed; i++) {
+        const struct fm_cfg_target *target = &plan->config->targets[i];
+        const struct fm_jmx_opts *jmx = &plan->targets[i].jmx;
+        changed = (target->password != NULL && secret_changed(target->password, jmx->password)) ||
+                  (target->key_password != NULL &&
+                   secret_changed(target->key_password, jmx->tls_opts.key_password)) ||
+                  (target->jolokia_password != NULL &&
+                   secret_changed(target->jolokia_password, jmx->jolokia_password));
+    }
+    return changed;
 }
 
 void fm_plan_free(struct fm_plan *plan)

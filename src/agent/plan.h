@@ -15,6 +15,7 @@ struct fm_plan {
     const struct fm_config *config; /* borrowed */
     struct fm_poll_target_opts *targets;
     size_t n_targets;
+    uint64_t generation; /* 1 for the first, counts reloads */
     const char *host_name; /* this host, ${host} of local JVMs */
     struct fm_arena arena; /* strings, arrays, and secrets (wiped) */
     struct fm_query **queries; /* one for each query section used; owned */
@@ -29,6 +30,9 @@ struct fm_plan {
  * @return FM_OK or FM_ECONF (the sentence names section and fault) */
 FM_MUST_USE enum fm_code fm_plan_new(struct fm_plan **out, const struct fm_config *config,
                                      const struct fm_plan *old, struct fm_err *err);
+
+/** Whether a secret file of a target now says something else than the plan's copy. Reads files. */
+bool fm_plan_secrets_changed(const struct fm_plan *plan);
 
 /** NULL is allowed. */
 void fm_plan_free(struct fm_plan *plan);

@@ -37,11 +37,52 @@ static enum fm_code take_way_out(struct fm_agent *agent, const struct fm_config 
     return code;
 }
 
+/* The local server asks for other credentials from now on. */
+static enum fm_code take_http(struct fm_agent *agent, const struct fm_config *fresh,
+                              struct fm_err *err)
+{
+    if (agent->http == NULL ||
+        fm_config_same_section(&agent->config->http.section, &fresh->http.section))
+        return FM_OK;
+    struct fm_buf password;
+    fm_buf_init(&password, FM_SECRET_MAX);
+    enum fm_code code = fm_secret_get(fresh->http.password, &password, err);
+    if (code == FM_OK)
+        code = fm_http_set_auth(agent->http, fresh->http.username,
+                                fresh->http.password != NULL ? fm_buf_str(&password) : NULL, err);
+    fm_secret_wipe(&password);
+    return code;
+}
+
+void fm_agent_refresh_secrets(struct fm_agent *agent)
+{
+    if (!fm_plan_secrets_changed(agent->plan))
+        return;
+    struct fm_err err = {0};
+    struct fm_plan *plan = NULL;
+    enum fm_code code = fm_plan_new(&plan, agent->config, agent->plan, &err);
+    if (code == FM_OK)
+        code = fm_poll_replace(agent->poll, plan->targets, plan->n_targets, &err);
+    if (code != FM_OK) {
+        fm_log_limited(agent->log, FM_LOG_ERROR, "secrets", "changed secrets of targets: %s",
+                       fm_err_text(&err));
+        fm_plan_free(plan);
+        return;
+    }
+    fm_plan_free(agent->plan);
+    agent->plan = plan;
+    fm_log(agent->log, FM_LOG_INFO, "secrets of targets changed and were taken over");
+}
+
 static enum fm_code take_over(struct fm_agent *agent, struct fm_config *fresh, struct fm_err *err)
 {
     struct fm_plan *plan = NULL;
     FM_TRY(fm_plan_new(&plan, fresh, agent->plan, err));
-    enum fm_code code = take_way_out(agent, fresh, err);
+    enum fm_code code = fm_agent_needs(fresh, err);
+    if (code == FM_OK)
+        code = take_way_out(agent, fresh, err);
+    if (code == FM_OK)
+        code = take_http(agent, fresh, err);
     if (code == FM_OK)
         code = fm_poll_replace(agent->poll, plan->targets, plan->n_targets, err);
     if (code != FM_OK) {
