@@ -1,0 +1,155 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "agent/document.h"
+
+/* Facts of an agent that is well; each test spoils one of them. */
+struct world {
+    struct fm_rest_stats rest;
+    struct fm_spool_stats spool;
+    struct fm_poll_status target;
+    struct fm_facts facts;
+    struct fm_buf out;
+};
+
+static void well(struct world *w)
+{
+    *w = (struct world){.spool = {.durable = true}};
+    w->rest.n_topics = 1;
+    memcpy(w->rest.topics[0].topic, "jmx", 4);
+    w->rest.topics[0].state = w->rest.topics[0].health = FM_REST_RUN;
+    w->rest.n_endpoints = 1;
+    w->rest.endpoints[0] =
+        (struct fm_rest_endpoint){.url = "https://r", .current = true, .state = FM_REST_RUN};
+    w->target = (struct fm_poll_status){
+        .name = "orders", .url = "h:1", .state = FM_POLL_UP, .state_name = "up"};
+    w->facts = (struct fm_facts){
+        .name = "edge",
+        .wall_ms = 1000000,
+        .clock_ms = 1000000000,
+        .rest = &w->rest,
+        .spool = &w->spool,
+        .targets = &w->target,
+        .n_targets = 1,
+    };
+    fm_buf_init(&w->out, 0);
+}
+
+static void expect(struct world *w, enum fm_health health, const char *sentence)
+{
+    fm_buf_reset(&w->out);
+    enum fm_health got = fm_document_health(&w->facts, &w->out);
+    const char *text = fm_buf_str(&w->out);
+    cr_expect_eq(got, health, "%s instead of %s: %s", fm_health_name(got), fm_health_name(health),
+                 text);
+    if (sentence != NULL)
+        cr_expect(strstr(text, sentence) != NULL, "no \"%s\" in %s", sentence, text);
+    fm_buf_clear(&w->out);
+}
+
+Test(health, is_ok_without_reasons)
+{
+    struct world w;
+    well(&w);
+    expect(&w, FM_HEALTH_OK, "\"reasons\":[]");
+}
+
+Test(health, fails_while_a_topic_is_held_missing_or_stuck)
+{
+    static const enum fm_rest_state states[] = {FM_REST_HOLD, FM_REST_MISSING, FM_REST_STUCK};
+    for (size_t i = 0; i < 3; i++) {
+        struct world w;
+        well(&w);
+        w.rest.topics[0].state = states[i];
+        memcpy(w.rest.topics[0].reason, "create topic jmx", 17);
+        expect(&w, FM_HEALTH_FAILING, "create topic jmx");
+        /* PROBING after such a state keeps its health */
+        well(&w);
+        w.rest.topics[0].state = FM_REST_PROBING;
+        w.rest.topics[0].health = states[i];
+        expect(&w, FM_HEALTH_FAILING, NULL);
+    }
+}
+
+Test(health, is_degraded_while_the_last_request_failed)
+{
+    struct world w;
+    well(&w);
+    w.rest.topics[0].failed = true;
+    w.rest.topics[0].hop = FM_REST_HOP_TCP;
+    expect(&w, FM_HEALTH_DEGRADED, "TCP");
+}
+
+Test(health, waits_eight_seconds_for_an_answer)
+{
+    struct world w;
+    well(&w);
+    w.rest.in_flight_since = w.facts.clock_ms - 7999;
+    expect(&w, FM_HEALTH_OK, NULL);
+    w.rest.in_flight_since = w.facts.clock_ms - 8000;
+    expect(&w, FM_HEALTH_DEGRADED, "has not answered a request for 8 s");
+}
+
+Test(health, waits_ten_seconds_for_a_probe)
+{
+    struct world w;
+    well(&w);
+    w.rest.topics[0].state = w.rest.topics[0].health = FM_REST_PROBING;
+    w.rest.topics[0].probing_ms = w.facts.clock_ms - 9999;
+    expect(&w, FM_HEALTH_OK, NULL);
+    w.rest.topics[0].probing_ms = w.facts.clock_ms - 10000;
+    expect(&w, FM_HEALTH_DEGRADED, "probe");
+}
+
+Test(health, names_suspects_dead_letters_and_targets_that_are_down)
+{
+    struct world w;
+    well(&w);
+    w.rest.topics[0].suspects = 2;
+    expect(&w, FM_HEALTH_DEGRADED, "2 records");
+    well(&w);
+    w.spool.last_dead_ms = w.facts.clock_ms - 3599999;
+    expect(&w, FM_HEALTH_DEGRADED, "dead letters");
+    w.spool.last_dead_ms = w.facts.clock_ms - 3600000;
+    expect(&w, FM_HEALTH_OK, NULL);
+    well(&w);
+    w.target.state = FM_POLL_DOWN;
+    w.target.error = "connection refused";
+    expect(&w, FM_HEALTH_DEGRADED, "orders is down: connection refused");
+}
+
+Test(health, fails_for_a_minute_after_a_drop_and_is_degraded_without_durability)
+{
+    struct world w;
+    well(&w);
+    w.spool.last_drop_ms = w.facts.clock_ms - 59999;
+    expect(&w, FM_HEALTH_FAILING, "dropped");
+    w.spool.last_drop_ms = w.facts.clock_ms - 60000;
+    expect(&w, FM_HEALTH_OK, NULL);
+    w.spool.durable = false;
+    expect(&w, FM_HEALTH_DEGRADED, "not durable");
+}
+
+Test(health, says_that_the_sandbox_keeps_everything_here_without_calling_it_ill)
+{
+    struct world w;
+    well(&w);
+    w.facts.sandbox = true;
+    expect(&w, FM_HEALTH_OK, "nothing leaves the host");
+}
+
+Test(documents, escape_hostile_names_in_labels_and_json)
+{
+    struct world w;
+    well(&w);
+    w.target.name = "a\"b\\c\nd\te\x01<script>";
+    fm_document_metrics(&w.facts, &w.out);
+    const char *text = fm_buf_str(&w.out);
+    cr_expect(strstr(text, "firstmile_target_up{target=\"a\\\"b\\\\c\\nd e <script>\"} 1\n") !=
+                  NULL,
+              "%s", text);
+    fm_buf_reset(&w.out);
+    fm_document_stats(&w.facts, &w.out);
+    cr_expect(strstr(fm_buf_str(&w.out), "a\\\"b\\\\c\\nd\\te\\u0001<script>") != NULL);
+    fm_buf_clear(&w.out);
+}
