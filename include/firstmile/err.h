@@ -21,14 +21,14 @@
 
 /** What a caller does about an error; callers branch on the class, seldom on the code. */
 enum fm_err_class {
-    FM_CLASS_NONE,   /* no error */
-    FM_CLASS_AGAIN,  /* passing: back off and retry */
-    FM_CLASS_DATA,   /* the peer sent nonsense: count, skip, keep the schedule */
+    FM_CLASS_NONE, /* no error */
+    FM_CLASS_AGAIN, /* passing: back off and retry */
+    FM_CLASS_DATA, /* the peer sent nonsense: count, skip, keep the schedule */
     FM_CLASS_DENIED, /* credentials or trust: long back-off, a person must act */
-    FM_CLASS_CONF,   /* the user's input is wrong: exit code 2 */
-    FM_CLASS_STOP,   /* shutting down */
-    FM_CLASS_SYS,    /* the operating system or memory failed */
-    FM_CLASS_BUG     /* can only be a programming error */
+    FM_CLASS_CONF, /* the user's input is wrong: exit code 2 */
+    FM_CLASS_STOP, /* shutting down */
+    FM_CLASS_SYS, /* the operating system or memory failed */
+    FM_CLASS_BUG /* can only be a programming error */
 };
 
 /* code, class, text */
@@ -66,7 +66,7 @@ enum fm_code { FM_CODE_LIST(FM_CODE_ENUM) };
 
 struct fm_err {
     enum fm_code code;
-    int sys;        /* errno, or 0 */
+    int sys; /* errno, or 0 */
     char text[240]; /* one sentence without a final full stop; always terminated */
 };
 

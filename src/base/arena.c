@@ -87,7 +87,8 @@ void *fm_arena_alloc(struct fm_arena *arena, size_t size)
         return NULL;
     }
     size = (size + align - 1) / align * align;
-    if (arena->max != 0 && size > arena->max - (arena->used < arena->max ? arena->used : arena->max)) {
+    if (arena->max != 0 &&
+        size > arena->max - (arena->used < arena->max ? arena->used : arena->max)) {
         arena->over_limit = true;
         return NULL;
     }

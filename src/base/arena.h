@@ -11,9 +11,9 @@ struct fm_arena_block;
 
 struct fm_arena {
     struct fm_arena_block *blocks; /* the newest first */
-    size_t used;                   /* bytes handed out and block heads */
-    size_t max;                    /* limit of used; 0: none */
-    bool over_limit;               /* the last NULL was the limit, not memory */
+    size_t used; /* bytes handed out and block heads */
+    size_t max; /* limit of used; 0: none */
+    bool over_limit; /* the last NULL was the limit, not memory */
 };
 
 void fm_arena_init(struct fm_arena *arena, size_t max_bytes);

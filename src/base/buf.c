@@ -30,8 +30,7 @@ bool fm_buf_reserve(struct fm_buf *buf, size_t n)
 {
     if (buf->failed)
         return false;
-    if ((buf->max != 0 && n > buf->max - buf->len) || n > SIZE_MAX / 4 ||
-        buf->len > SIZE_MAX / 4) {
+    if ((buf->max != 0 && n > buf->max - buf->len) || n > SIZE_MAX / 4 || buf->len > SIZE_MAX / 4) {
         buf->failed = true;
         buf->over_limit = true;
         return false;

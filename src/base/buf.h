@@ -12,11 +12,11 @@
 #include "firstmile/err.h"
 
 struct fm_buf {
-    char *data;      /* owned; NULL while empty; not terminated, see fm_buf_str() */
-    size_t len;      /* bytes written */
-    size_t cap;      /* bytes allocated */
-    size_t max;      /* limit of len; 0: none */
-    bool failed;     /* a put could not be done */
+    char *data; /* owned; NULL while empty; not terminated, see fm_buf_str() */
+    size_t len; /* bytes written */
+    size_t cap; /* bytes allocated */
+    size_t max; /* limit of len; 0: none */
+    bool failed; /* a put could not be done */
     bool over_limit; /* ... because of max, not of memory */
 };
 

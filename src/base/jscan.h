@@ -13,11 +13,11 @@ enum { FM_JSCAN_DEPTH = 128 };
 enum fm_jtoken {
     FM_J_END, /* nothing but white space is left, at top level */
     FM_J_ERROR,
-    FM_J_OBJECT,     /* { */
+    FM_J_OBJECT, /* { */
     FM_J_OBJECT_END, /* } */
-    FM_J_ARRAY,      /* [ */
-    FM_J_ARRAY_END,  /* ] */
-    FM_J_KEY,        /* member name; its value is the next token */
+    FM_J_ARRAY, /* [ */
+    FM_J_ARRAY_END, /* ] */
+    FM_J_KEY, /* member name; its value is the next token */
     FM_J_STRING,
     FM_J_NUMBER,
     FM_J_TRUE,
@@ -33,7 +33,7 @@ struct fm_jscan {
     size_t text_len;
     unsigned depth;
     unsigned char expect; /* private: what may come next */
-    bool cut;             /* an ERROR because the text ended too early */
+    bool cut; /* an ERROR because the text ended too early */
     unsigned char kinds[FM_JSCAN_DEPTH]; /* private: '{' or '[' of each open level */
 };
 

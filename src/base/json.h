@@ -18,7 +18,7 @@ void fm_json_key(struct fm_buf *buf, const char *name);
 
 /** What becomes of NaN and the infinities, which JSON cannot say. */
 enum fm_json_nonfinite {
-    FM_JSON_NONFINITE_NULL,  /* null */
+    FM_JSON_NONFINITE_NULL, /* null */
     FM_JSON_NONFINITE_STRING /* "NaN", "Infinity", "-Infinity" */
 };
 

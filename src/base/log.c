@@ -30,8 +30,8 @@ struct fm_log {
     _Atomic int level;
     _Atomic int format;
     _Atomic uint64_t dropped;
-    uint64_t dropped_told;  /* under lock */
-    pthread_mutex_t lock;   /* leaf: protects causes and keeps lines whole */
+    uint64_t dropped_told; /* under lock */
+    pthread_mutex_t lock; /* leaf: protects causes and keeps lines whole */
     struct cause causes[CAUSES];
 };
 

@@ -7,7 +7,8 @@
 
 #include "firstmile/err.h"
 
-/** Run fn(arg) in a new thread with all signals blocked and this name (15 bytes, for ps and gdb). */
+/** Run fn(arg) in a new thread with all signals blocked and this name (15 bytes, for ps and gdb).
+ */
 FM_MUST_USE enum fm_code fm_thread_start(pthread_t *out, const char *name, void *(*fn)(void *),
                                          void *arg, struct fm_err *err);
 

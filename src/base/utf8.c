@@ -67,6 +67,7 @@ void fm_utf8_cut(char *text)
     size_t at = len;
     while (at > 0 && len - at < 3 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
         at--;
-    if (at > 0 && (unsigned char)text[at - 1] >= 0xc0 && fm_utf8_step(text + at - 1, len - at + 1) == 0)
+    if (at > 0 && (unsigned char)text[at - 1] >= 0xc0 &&
+        fm_utf8_step(text + at - 1, len - at + 1) == 0)
         text[at - 1] = '\0';
 }

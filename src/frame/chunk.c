@@ -5,7 +5,7 @@
 #include "frame/frame.h"
 
 enum {
-    COUNT_AT = 4,    /* offset of the number of records */
+    COUNT_AT = 4, /* offset of the number of records */
     HEAD_BYTES = 10, /* magic, number of records, length of the topic */
     LENGTH_BYTES = 4,
     CRC_BYTES = 4,
@@ -17,7 +17,7 @@ static const char magic[4] = {'F', 'M', 'C', '1'};
 
 struct fm_chunk {
     struct fm_buf buf; /* the stored form */
-    size_t first;      /* offset of the first record */
+    size_t first; /* offset of the first record */
     uint32_t count;
     bool chained; /* the lengths lead exactly to the end */
     char topic[MAX_TOPIC + 1];
@@ -75,7 +75,8 @@ static bool is_chained(struct fm_cursor *cur, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t len;
-        if (!fm_cursor_le32(cur, &len) || len < CRC_BYTES + FIXED_BYTES || !fm_cursor_skip(cur, len))
+        if (!fm_cursor_le32(cur, &len) || len < CRC_BYTES + FIXED_BYTES ||
+            !fm_cursor_skip(cur, len))
             return false;
     }
     return fm_cursor_left(cur) == 0;

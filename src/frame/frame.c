@@ -31,6 +31,6 @@ size_t fm_record_value_len(const struct fm_record *rec, const char *stream, uint
     size_t digits = 1;
     for (uint64_t v = seq; v >= 10; v /= 10)
         digits++;
-    return rec->value_len + sizeof stream_open - 1 + strlen(stream) + sizeof seq_open - 1 +
-           digits + 1;
+    return rec->value_len + sizeof stream_open - 1 + strlen(stream) + sizeof seq_open - 1 + digits +
+           1;
 }

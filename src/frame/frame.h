@@ -18,12 +18,12 @@
 enum fm_record_kind {
     FM_RECORD_DATA = 0,
     FM_RECORD_CONTROL = 1, /* start, gap, target: never a dead letter, never evidence */
-    FM_RECORD_RAW = 2      /* from produce: no envelope, value is exact bytes */
+    FM_RECORD_RAW = 2 /* from produce: no envelope, value is exact bytes */
 };
 
 enum {
     FM_CHUNK_BYTES = 64 * 1024, /* about; a larger record is a chunk alone */
-    FM_STREAM_LEN = 16,         /* hex digits */
+    FM_STREAM_LEN = 16, /* hex digits */
     FM_NO_PARTITION = -1
 };
 #define FM_NO_ID UINT32_MAX /* id_at of a record without a place for stream and seq */
@@ -38,16 +38,16 @@ struct fm_header {
 /** One record; all pointers borrowed, when read: from the chunk. */
 struct fm_record {
     enum fm_record_kind kind;
-    int64_t time_ms;   /* wall clock; the start of the poll */
+    int64_t time_ms; /* wall clock; the start of the poll */
     int32_t partition; /* FM_NO_PARTITION: the proxy chooses */
-    const char *key;   /* NULL: no key */
+    const char *key; /* NULL: no key */
     size_t key_len;
     const char *value; /* JSON text with an empty place for stream and seq (RAW: any bytes) */
     size_t value_len;
     /* Offset in value where fm_record_value() inserts  "stream":"...","seq":N,  ; FM_NO_ID: none */
     uint32_t id_at;
     const unsigned char *headers; /* encoded; see fm_record_header() */
-    size_t headers_len;           /* bytes of them */
+    size_t headers_len; /* bytes of them */
     uint16_t n_headers;
 };
 
@@ -74,8 +74,8 @@ FM_MUST_USE enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_re
 
 const char *fm_chunk_topic(const struct fm_chunk *chunk);
 size_t fm_chunk_count(const struct fm_chunk *chunk);
-size_t fm_chunk_bytes(const struct fm_chunk *chunk);          /* of the stored form */
-const void *fm_chunk_data(const struct fm_chunk *chunk);      /* the stored form; borrowed */
+size_t fm_chunk_bytes(const struct fm_chunk *chunk); /* of the stored form */
+const void *fm_chunk_data(const struct fm_chunk *chunk); /* the stored form; borrowed */
 
 /** Walk over the records. Start with *at = 0.
  * @return FM_OK and *rec; FM_ENOTFOUND behind the last; FM_EDAMAGE: this record's checksum or

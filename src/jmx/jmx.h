@@ -1,8 +1,8 @@
 /* jmx/jmx.h - a JMX session with one target, whatever the transport: RMI, local, Jolokia.
  *
  * A session lives on the thread of its fm_client and never blocks. Work is given as a list of calls
- * that go out together, pipelined over one connection where the transport can; the session connects,
- * logs in and reconnects by itself. One list at a time. */
+ * that go out together, pipelined over one connection where the transport can; the session
+ * connects, logs in and reconnects by itself. One list at a time. */
 #ifndef FM_JMX_JMX_H
 #define FM_JMX_JMX_H
 
@@ -14,16 +14,16 @@
 
 enum fm_jmx_op {
     FM_JMX_NAMES, /* names that match a pattern: ARRAY of STRING, canonical, sorted */
-    FM_JMX_INFO,  /* a bean's attributes: OBJECT {"class":S,"attributes":[{"name":S,"type":S,
-                     "readable":B,"writable":B},...]} */
-    FM_JMX_READ,  /* attribute values: OBJECT attribute -> value; unreadable ones are absent */
+    FM_JMX_INFO, /* a bean's attributes: OBJECT {"class":S,"attributes":[{"name":S,"type":S,
+                    "readable":B,"writable":B},...]} */
+    FM_JMX_READ, /* attribute values: OBJECT attribute -> value; unreadable ones are absent */
     FM_JMX_REASON /* why one attribute cannot be read: asks it alone; value or code and err */
 };
 
 /** One call and its outcome. name, attributes and path belong to the caller until done. */
 struct fm_jmx_call {
     enum fm_jmx_op op;
-    const char *name;              /* ObjectName or pattern; NULL (NAMES): all */
+    const char *name; /* ObjectName or pattern; NULL (NAMES): all */
     const char *const *attributes; /* READ: n names; REASON: one */
     size_t n_attributes;
     /* outcome */
@@ -32,7 +32,7 @@ struct fm_jmx_call {
                           session's failure */
     struct fm_err err;
     struct fm_value value; /* in the list's arena */
-    size_t bytes;          /* of the answer on the wire */
+    size_t bytes; /* of the answer on the wire */
 };
 
 /** What a list cost; for /stats and check. */
@@ -55,17 +55,17 @@ struct fm_jmx_opts {
     const char *url; /* service:jmx:rmi:..., host:port, or http(s)://... (Jolokia) */
     const char *username; /* NULL: none */
     const char *password;
-    bool tls;          /* the connector speaks TLS */
+    bool tls; /* the connector speaks TLS */
     bool tls_registry; /* the registry too */
     struct fm_tls tls_opts;
-    struct fm_http_proxy http_proxy;       /* Jolokia only */
-    const char *jolokia_target;            /* proxy mode: service URL of the real target; NULL */
+    struct fm_http_proxy http_proxy; /* Jolokia only */
+    const char *jolokia_target; /* proxy mode: service URL of the real target; NULL */
     const char *jolokia_username;
     const char *jolokia_password;
     bool follow_stub_host;
-    int netns_pid;             /* see net/conn.h; 0: none */
-    unsigned timeout_ms;       /* each list, from connect to last byte; 0: 10 s */
-    size_t max_answer_bytes;   /* 0: 8 MiB */
+    int netns_pid; /* see net/conn.h; 0: none */
+    unsigned timeout_ms; /* each list, from connect to last byte; 0: 10 s */
+    size_t max_answer_bytes; /* 0: 8 MiB */
     struct fm_jmx_convert convert;
 };
 

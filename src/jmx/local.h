@@ -13,27 +13,27 @@
 #include "firstmile/err.h"
 
 enum fm_jvm_state {
-    FM_JVM_OPEN,       /* its local connector is published: can be polled now */
+    FM_JVM_OPEN, /* its local connector is published: can be polled now */
     FM_JVM_ATTACHABLE, /* attach would open it */
-    FM_JVM_NO_ATTACH,  /* started with -XX:+DisableAttachMechanism */
-    FM_JVM_DENIED,     /* of another user, and we are not root */
-    FM_JVM_STARTING    /* hsperfdata not yet complete */
+    FM_JVM_NO_ATTACH, /* started with -XX:+DisableAttachMechanism */
+    FM_JVM_DENIED, /* of another user, and we are not root */
+    FM_JVM_STARTING /* hsperfdata not yet complete */
 };
 
 struct fm_jvm {
-    pid_t pid;          /* as seen from here */
-    pid_t ns_pid;       /* inside its pid namespace */
+    pid_t pid; /* as seen from here */
+    pid_t ns_pid; /* inside its pid namespace */
     uid_t uid;
     gid_t gid;
-    const char *user;    /* name, or the number as text */
+    const char *user; /* name, or the number as text */
     const char *version; /* java.property.java.version (vm version if that is missing) */
     const char *command; /* sun.rt.javaCommand, whole; may hold secrets: not for logs */
-    const char *name;    /* last component of main class or jar: PART of NAME/PART */
+    const char *name; /* last component of main class or jar: PART of NAME/PART */
     const char *address; /* service URL of the published local connector; NULL: none */
-    int64_t start_ms;    /* wall clock of the JVM's start; identity together with pid */
+    int64_t start_ms; /* wall clock of the JVM's start; identity together with pid */
     enum fm_jvm_state state;
-    bool other_network;  /* lives in another network namespace */
-    const char *note;    /* why it cannot be polled, and the remedy; NULL: nothing to say */
+    bool other_network; /* lives in another network namespace */
+    const char *note; /* why it cannot be polled, and the remedy; NULL: nothing to say */
 };
 
 /** All live HotSpot JVMs, by pid. Stale files, foreign files and links are skipped.

@@ -81,8 +81,9 @@ static bool read_report(struct fm_jscan *s, enum fm_jtoken token, struct fm_repo
 static void decide_ok(struct fm_report *r, enum fm_rest_dialect dialect)
 {
     int64_t good = dialect == FM_DIALECT_CONFLUENT_V3 ? 200 : 0;
-    bool code_ok = !r->has_code || (r->code == good && (dialect == FM_DIALECT_CONFLUENT_V3 ||
-                                                        dialect == FM_DIALECT_REDPANDA));
+    bool code_ok =
+        !r->has_code ||
+        (r->code == good && (dialect == FM_DIALECT_CONFLUENT_V3 || dialect == FM_DIALECT_REDPANDA));
     bool offset_ok = r->id >= 0 || dialect == FM_DIALECT_KARAPACE;
     r->ok = r->ok && code_ok && offset_ok;
     r->id = 0;

@@ -8,82 +8,83 @@
 #include "rest/rest.h"
 
 /** What becomes of a record or a request; a later one is stronger (7.2 point 8). */
-enum fm_class {
-    FM_CLS_OK,
-    FM_CLS_RETRY,
-    FM_CLS_ISOLATE,
-    FM_CLS_PROBE,
-    FM_CLS_ALERT,
-    FM_CLS_AUTH
-};
+enum fm_class { FM_CLS_OK, FM_CLS_RETRY, FM_CLS_ISOLATE, FM_CLS_PROBE, FM_CLS_ALERT, FM_CLS_AUTH };
 
 enum {
-    FM_V_P = 1 << 0,        /* names a permanent fault of the record */
-    FM_V_UNKNOWN = 1 << 1,  /* may have been written */
-    FM_V_SIZE = 1 << 2,     /* a size answer: read the limit again, no halves */
-    FM_V_ALONE = 1 << 3,    /* "Expiring": no halves either */
-    FM_V_SLOW = 1 << 4,     /* slow the whole sender, floor 1 s */
-    FM_V_BODY = 1 << 5,     /* lower the body limit below this body */
-    FM_V_PLAIN = 1 << 6,    /* resend once without compression */
+    FM_V_P = 1 << 0, /* names a permanent fault of the record */
+    FM_V_UNKNOWN = 1 << 1, /* may have been written */
+    FM_V_SIZE = 1 << 2, /* a size answer: read the limit again, no halves */
+    FM_V_ALONE = 1 << 3, /* "Expiring": no halves either */
+    FM_V_SLOW = 1 << 4, /* slow the whole sender, floor 1 s */
+    FM_V_BODY = 1 << 5, /* lower the body limit below this body */
+    FM_V_PLAIN = 1 << 6, /* resend once without compression */
     FM_V_ENDPOINT = 1 << 7, /* an ALERT that holds the endpoint, not only the topic */
-    FM_V_FRESH = 1 << 8,    /* next request on a new connection */
-    FM_V_NOW = 1 << 9,      /* no back-off before the next step */
-    FM_V_200_ISOLATE = 1 << 10,   /* a probe with 200 makes it ISOLATE */
+    FM_V_FRESH = 1 << 8, /* next request on a new connection */
+    FM_V_NOW = 1 << 9, /* no back-off before the next step */
+    FM_V_200_ISOLATE = 1 << 10, /* a probe with 200 makes it ISOLATE */
     FM_V_200_ISOLATE_P = 1 << 11, /* ... with P */
-    FM_V_LONG = 1 << 12,    /* wait 30 s (the caller scales it) */
-    FM_V_ENDS = 1 << 13,    /* ends an isolation at once (7.7 rule 6) */
-    FM_V_OTHER = 1 << 14,   /* try the next endpoint of the list */
-    FM_V_HALVE = 1 << 15,   /* halve the batch from the second time on */
-    FM_V_CLOCK = 1 << 16,   /* the clock may be wrong */
+    FM_V_LONG = 1 << 12, /* wait 30 s (the caller scales it) */
+    FM_V_ENDS = 1 << 13, /* ends an isolation at once (7.7 rule 6) */
+    FM_V_OTHER = 1 << 14, /* try the next endpoint of the list */
+    FM_V_HALVE = 1 << 15, /* halve the batch from the second time on */
+    FM_V_CLOCK = 1 << 16, /* the clock may be wrong */
     FM_V_CLUSTER = 1 << 17, /* v3: look the cluster id up again first */
-    FM_V_RECORD = 1 << 18,  /* nth counts for each record, not for the request */
-    FM_V_THEN_P = 1 << 19,  /* the class of the nth time carries P */
-    FM_V_KEEP = 1 << 20,    /* transport: known not to be an outage sign (first time) */
-    FM_V_BOTH = 1 << 21     /* nth time: keep the class, raise the alert too (42207) */
+    FM_V_RECORD = 1 << 18, /* nth counts for each record, not for the request */
+    FM_V_THEN_P = 1 << 19, /* the class of the nth time carries P */
+    FM_V_KEEP = 1 << 20, /* transport: known not to be an outage sign (first time) */
+    FM_V_BOTH = 1 << 21 /* nth time: keep the class, raise the alert too (42207) */
 };
 
 enum { FM_CODE_NONE = -1000002 };
-enum { FM_D_C2 = 1, FM_D_C3 = 2, FM_D_K = 4, FM_D_S = 8, FM_D_R = 16, FM_D_ALL = 31, FM_D_JSON = 15 };
+enum {
+    FM_D_C2 = 1,
+    FM_D_C3 = 2,
+    FM_D_K = 4,
+    FM_D_S = 8,
+    FM_D_R = 16,
+    FM_D_ALL = 31,
+    FM_D_JSON = 15
+};
 
 /** One row. A row matches if every condition that it states holds; the first one wins. */
 struct fm_row {
-    const char *name;     /* for tests, logs and the third-time count */
-    unsigned dialects;    /* FM_D_ */
-    int status;           /* HTTP status; 0: any; -4, -5: any 4xx, 5xx */
-    const int *codes;     /* error codes, ended by 0; NULL: any. FM_CODE_NONE: no integer code */
+    const char *name; /* for tests, logs and the third-time count */
+    unsigned dialects; /* FM_D_ */
+    int status; /* HTTP status; 0: any; -4, -5: any 4xx, 5xx */
+    const int *codes; /* error codes, ended by 0; NULL: any. FM_CODE_NONE: no integer code */
     const char *text, *text2, *text3; /* one of them is in the text (# = digits); NULL */
     enum fm_class cls;
     unsigned flags;
-    unsigned nth;         /* 0, or: from the nth time in a row ... */
-    enum fm_class then;   /* ... this class */
+    unsigned nth; /* 0, or: from the nth time in a row ... */
+    enum fm_class then; /* ... this class */
     enum fm_rest_hop hop;
-    const char *what;     /* sentence: what it means */
-    const char *remedy;   /* what to do; NULL */
+    const char *what; /* sentence: what it means */
+    const char *remedy; /* what to do; NULL */
 };
 
 /** One report about a record. */
 struct fm_report {
-    bool ok;        /* success entry: numeric offset and no (v3: 200) error code */
-    bool has_code;  /* an integer error code */
+    bool ok; /* success entry: numeric offset and no (v3: 200) error code */
+    bool has_code; /* an integer error code */
     int64_t code;
     int64_t partition; /* -1: none */
-    const char *text;  /* still escaped; NULL: none */
+    const char *text; /* still escaped; NULL: none */
     size_t text_len;
-    int64_t id;        /* 207: the entry's id; else 0 */
+    int64_t id; /* 207: the entry's id; else 0 */
 };
 
 enum fm_shape {
-    FM_SHAPE_EMPTY,   /* nothing but white space */
+    FM_SHAPE_EMPTY, /* nothing but white space */
     FM_SHAPE_OFFSETS, /* the first value has an offsets array */
-    FM_SHAPE_STREAM,  /* v3 reports */
-    FM_SHAPE_MULTI,   /* 207 */
-    FM_SHAPE_ERROR,   /* a JSON object that is none of these */
-    FM_SHAPE_OTHER    /* text, HTML, other JSON */
+    FM_SHAPE_STREAM, /* v3 reports */
+    FM_SHAPE_MULTI, /* 207 */
+    FM_SHAPE_ERROR, /* a JSON object that is none of these */
+    FM_SHAPE_OTHER /* text, HTML, other JSON */
 };
 
 struct fm_answer {
     enum fm_shape shape;
-    bool cut;          /* the JSON ended too early or went wrong */
+    bool cut; /* the JSON ended too early or went wrong */
     struct fm_report *reports; /* owned */
     size_t n, cap;
     bool has_code; /* integer error_code (or code) of the request */
@@ -97,8 +98,8 @@ struct fm_verdict {
     enum fm_class cls;
     unsigned flags;
     const struct fm_row *row; /* NULL: no report */
-    int64_t code;             /* FM_CODE_NONE: none */
-    const char *text;         /* borrowed from the body */
+    int64_t code; /* FM_CODE_NONE: none */
+    const char *text; /* borrowed from the body */
     size_t text_len;
 };
 
@@ -107,15 +108,15 @@ struct fm_sent { /* what was asked */
     size_t n_records;
     bool gzip;
     bool bearer;
-    bool fresh_first;   /* first request of a fresh TLS connection */
+    bool fresh_first; /* first request of a fresh TLS connection */
     bool all_partitions; /* Redpanda: every record carried a partition */
     const int32_t *partitions; /* of the records; NULL unless all_partitions */
 };
 
 struct fm_judgement {
-    bool by_record;   /* verdicts come from reports */
-    enum fm_class cls;/* the strongest among the unaccepted; OK: all accepted */
-    unsigned flags;   /* of all unaccepted ones of that class; UNKNOWN, SIZE, SLOW of any */
+    bool by_record; /* verdicts come from reports */
+    enum fm_class cls; /* the strongest among the unaccepted; OK: all accepted */
+    unsigned flags; /* of all unaccepted ones of that class; UNKNOWN, SIZE, SLOW of any */
     struct fm_verdict top; /* the verdict that decided (the first of that class) */
     size_t accepted, unknown;
     unsigned retry_after_s; /* 1..300; 0: none */
@@ -145,8 +146,15 @@ const struct fm_row *fm_table_record(enum fm_rest_dialect dialect, const struct 
 const struct fm_row *fm_table_rows(unsigned table, size_t *n);
 
 enum fm_shape_row {
-    FM_ROW_OK, FM_ROW_UNREPORTED, FM_ROW_TOO_MANY, FM_ROW_STRUCTURAL, FM_ROW_EMPTY, FM_ROW_PORTAL,
-    FM_ROW_REDIRECT, FM_ROW_UNDECIDED, FM_ROW_ODD_ENTRY
+    FM_ROW_OK,
+    FM_ROW_UNREPORTED,
+    FM_ROW_TOO_MANY,
+    FM_ROW_STRUCTURAL,
+    FM_ROW_EMPTY,
+    FM_ROW_PORTAL,
+    FM_ROW_REDIRECT,
+    FM_ROW_UNDECIDED,
+    FM_ROW_ODD_ENTRY
 };
 const struct fm_row *fm_table_shape(enum fm_shape_row which);
 

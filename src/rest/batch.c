@@ -26,8 +26,8 @@ static size_t high_chars(const char *text, size_t len)
 size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_item *item)
 {
     const struct fm_record *rec = &item->rec;
-    size_t size = rec->key_len + fm_record_value_len(rec, item->id.stream, item->id.seq) +
-                  FM_RECORD_EXTRA;
+    size_t size =
+        rec->key_len + fm_record_value_len(rec, item->id.stream, item->id.seq) + FM_RECORD_EXTRA;
     if (rec->n_headers > 0)
         size += headers_size(rec);
     if (format == FM_REST_JSON) {

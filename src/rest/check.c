@@ -16,8 +16,8 @@ struct check {
 
 static void say(struct check *c, const char *step, enum fm_rest_check verdict, const char *sentence)
 {
-    struct fm_rest_step s = {.endpoint = c->endpoint, .step = step, .verdict = verdict,
-                             .sentence = sentence};
+    struct fm_rest_step s = {
+        .endpoint = c->endpoint, .step = step, .verdict = verdict, .sentence = sentence};
     c->failed = c->failed || verdict == FM_REST_CHECK_FAIL;
     c->report(c->arg, &s);
 }
@@ -57,11 +57,13 @@ static bool say_way(struct check *c, const struct fm_http_answer *http)
 static void say_limit(struct check *c, const struct fm_http_answer *http)
 {
     char text[160];
-    uint64_t n = c->o->size_limit != 0 ? c->o->size_limit
-                                       : fm_probe_limit(http->body, http->body_len);
+    uint64_t n =
+        c->o->size_limit != 0 ? c->o->size_limit : fm_probe_limit(http->body, http->body_len);
     if (n == 0) {
-        snprintf(text, sizeof text, "max.message.bytes cannot be read; %d is assumed: set [rest] "
-                 "size_limit to be exact", FM_LIMIT_UNREADABLE);
+        snprintf(text, sizeof text,
+                 "max.message.bytes cannot be read; %d is assumed: set [rest] "
+                 "size_limit to be exact",
+                 FM_LIMIT_UNREADABLE);
         say(c, "size limit", FM_REST_CHECK_WARN, text);
         return;
     }
@@ -87,8 +89,9 @@ static void say_answer(struct check *c, const struct fm_http_answer *http)
         return;
     }
     if (http->status == 403) {
-        say(c, "auth", FM_REST_CHECK_WARN, "the topic may not be asked for its configuration; "
-                                           "producing may be allowed all the same");
+        say(c, "auth", FM_REST_CHECK_WARN,
+            "the topic may not be asked for its configuration; "
+            "producing may be allowed all the same");
         return;
     }
     say(c, "auth", FM_REST_CHECK_OK, c->o->auth == FM_REST_AUTH_NONE ? "none wanted" : "accepted");
@@ -118,8 +121,12 @@ static enum fm_code check_one(struct check *c, struct fm_rest *rest, size_t i, s
     char url[600], bearer[8192];
     snprintf(url, sizeof url, "%s%s", rest->conf->o.urls[i], path);
     const char *headers[2] = {"Accept: application/vnd.kafka.v2+json, application/json;q=0.5"};
-    struct fm_http_request req = {.method = "GET", .url = url, .headers = headers, .n_headers = 1,
-                                  .tls = &o->tls, .proxy = o->proxy.url != NULL ? &o->proxy : NULL,
+    struct fm_http_request req = {.method = "GET",
+                                  .url = url,
+                                  .headers = headers,
+                                  .n_headers = 1,
+                                  .tls = &o->tls,
+                                  .proxy = o->proxy.url != NULL ? &o->proxy : NULL,
                                   .connect_to = o->connect_to,
                                   .connect_timeout_ms = o->connect_timeout_ms,
                                   .timeout_ms = o->probe_timeout_ms};
@@ -127,7 +134,8 @@ static enum fm_code check_one(struct check *c, struct fm_rest *rest, size_t i, s
         req.username = o->username;
         req.password = o->password;
     } else if (o->auth == FM_REST_AUTH_BEARER) {
-        snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", o->token != NULL ? o->token : "");
+        snprintf(bearer, sizeof bearer, "Authorization: Bearer %s",
+                 o->token != NULL ? o->token : "");
         headers[req.n_headers++] = bearer;
     }
     enum fm_code code = fm_client_call(rest->client, &req, &http, &body, err);

@@ -43,10 +43,10 @@ static bool copy_all(struct fm_rest_conf *c)
 {
     struct fm_rest_opts *o = &c->o;
     const char **texts[] = {
-        &o->username,         &o->password,          &o->token,          &o->connect_to,
-        &o->cluster_id,       &o->tls.ca_file,       &o->tls.cert_file,  &o->tls.key_file,
-        &o->tls.key_password, &o->tls.pinned_key,    &o->tls.verify_name, &o->proxy.url,
-        &o->proxy.username,   &o->proxy.password,    &o->proxy.ca_file,  &o->proxy.no_proxy};
+        &o->username,         &o->password,       &o->token,           &o->connect_to,
+        &o->cluster_id,       &o->tls.ca_file,    &o->tls.cert_file,   &o->tls.key_file,
+        &o->tls.key_password, &o->tls.pinned_key, &o->tls.verify_name, &o->proxy.url,
+        &o->proxy.username,   &o->proxy.password, &o->proxy.ca_file,   &o->proxy.no_proxy};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!copy(&c->arena, texts[i]))
             return false;
@@ -60,8 +60,9 @@ static enum fm_code check_url(const char *url, struct fm_err *err)
         return fm_err_set(err, FM_ECONF, "%s is no http:// or https:// URL: check [rest] url", url);
     size_t host = strcspn(url + scheme, "/?#");
     if (memchr(url + scheme, '@', host) != NULL)
-        return fm_err_set(err, FM_ECONF, "credentials do not belong into [rest] url: "
-                                         "use username and password");
+        return fm_err_set(err, FM_ECONF,
+                          "credentials do not belong into [rest] url: "
+                          "use username and password");
     if (strpbrk(url + scheme, "?# \t\r\n") != NULL || strlen(url) > 255)
         return fm_err_set(err, FM_ECONF, "%.100s cannot be a base URL: check [rest] url", url);
     return FM_OK;

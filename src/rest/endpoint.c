@@ -128,9 +128,9 @@ bool fm_rest_secret_again(struct fm_rest *rest)
         return false;
     struct fm_buf fresh;
     fm_buf_init(&fresh, 64 * 1024);
-    bool changed = o->secret(o->secret_arg, &fresh) && !fresh.failed && fresh.len > 0 &&
-                   (fresh.len != rest->secret.len ||
-                    memcmp(fresh.data, rest->secret.data, fresh.len) != 0);
+    bool changed =
+        o->secret(o->secret_arg, &fresh) && !fresh.failed && fresh.len > 0 &&
+        (fresh.len != rest->secret.len || memcmp(fresh.data, rest->secret.data, fresh.len) != 0);
     if (changed) {
         fm_buf_reset(&rest->secret);
         fm_buf_put(&rest->secret, fresh.data, fresh.len);

@@ -142,13 +142,17 @@ static bool bury(struct fm_topic *t, struct fm_suspect *s)
     struct fm_settlement how = {.id = s->id, .how = FM_SETTLE_DEAD, .reason = reason};
     struct fm_err err;
     if (fm_spool_settle(rest->spool, &how, 1, &err) != FM_OK) {
-        fm_log_limited(rest->log, FM_LOG_WARN, "dead letter", "a record of topic %s cannot be put to "
-                       "the dead letters: %s", t->name, fm_err_text(&err));
+        fm_log_limited(rest->log, FM_LOG_WARN, "dead letter",
+                       "a record of topic %s cannot be put to "
+                       "the dead letters: %s",
+                       t->name, fm_err_text(&err));
         return false;
     }
     rest->now.dead++;
-    fm_log_limited(rest->log, FM_LOG_WARN, t->name, "record %s/%llu of topic %s became a dead letter: "
-                   "%s", s->id.stream, (unsigned long long)s->id.seq, t->name, reason);
+    fm_log_limited(rest->log, FM_LOG_WARN, t->name,
+                   "record %s/%llu of topic %s became a dead letter: "
+                   "%s",
+                   s->id.stream, (unsigned long long)s->id.seq, t->name, reason);
     if (rest->conf->o.on_dead != NULL)
         rest->conf->o.on_dead(rest->conf->o.on_dead_arg, &s->id, reason);
     suspect_remove(t, s);

@@ -22,19 +22,25 @@ static bool is_structural(const struct fm_report *r)
 
 static struct fm_verdict of_row(const struct fm_row *row, const struct fm_answer *a)
 {
-    return (struct fm_verdict){.cls = row->cls, .flags = row->flags, .row = row,
-                               .code = a->has_code ? a->code : FM_CODE_NONE, .text = a->text,
+    return (struct fm_verdict){.cls = row->cls,
+                               .flags = row->flags,
+                               .row = row,
+                               .code = a->has_code ? a->code : FM_CODE_NONE,
+                               .text = a->text,
                                .text_len = a->text_len};
 }
 
 static struct fm_verdict of_report(const struct fm_sent *sent, const struct fm_report *r)
 {
     if (r->ok)
-        return (struct fm_verdict){.cls = FM_CLS_OK, .row = fm_table_shape(FM_ROW_OK),
-                                   .code = FM_CODE_NONE};
+        return (struct fm_verdict){
+            .cls = FM_CLS_OK, .row = fm_table_shape(FM_ROW_OK), .code = FM_CODE_NONE};
     const struct fm_row *row = fm_table_record(sent->dialect, r);
-    struct fm_verdict v = {.cls = row->cls, .flags = row->flags, .row = row,
-                           .code = r->has_code ? r->code : FM_CODE_NONE, .text = r->text,
+    struct fm_verdict v = {.cls = row->cls,
+                           .flags = row->flags,
+                           .row = row,
+                           .code = r->has_code ? r->code : FM_CODE_NONE,
+                           .text = r->text,
                            .text_len = r->text_len};
     if (sent->bearer && v.cls == FM_CLS_ALERT && (v.flags & FM_V_ENDS) != 0 && r->code == 40101)
         v.cls = FM_CLS_AUTH;
@@ -135,8 +141,8 @@ static void judge_multi(struct fm_verdict *verdicts, const struct fm_sent *sent,
                 found = &a->reports[k];
                 hits++;
             }
-        verdicts[i] = hits == 1 ? of_report(sent, found)
-                                : of_row(fm_table_shape(FM_ROW_UNREPORTED), a);
+        verdicts[i] =
+            hits == 1 ? of_report(sent, found) : of_row(fm_table_shape(FM_ROW_UNREPORTED), a);
     }
 }
 
@@ -157,7 +163,8 @@ static void judge_complete(struct fm_judgement *out, struct fm_verdict *verdicts
             judge_offsets(verdicts, sent, a);
     } else if (a->shape == FM_SHAPE_STREAM) {
         judge_stream(verdicts, sent, a,
-                     a->cut ? fm_table_transport(&broken, false) : fm_table_shape(FM_ROW_UNREPORTED));
+                     a->cut ? fm_table_transport(&broken, false)
+                            : fm_table_shape(FM_ROW_UNREPORTED));
     } else if (a->shape == FM_SHAPE_MULTI && http->status == 207 && !a->cut) {
         judge_multi(verdicts, sent, a);
     } else {

@@ -76,11 +76,11 @@ const struct fm_row *fm_probe_row(enum fm_rest_dialect dialect, const struct fm_
     if (http->status >= 200 && http->status < 300)
         return fm_table_shape(FM_ROW_PORTAL);
     struct fm_answer a;
-    if (fm_answer_read(&a, FM_DIALECT_CONFLUENT_V2, http->status, http->body, http->body_len, NULL)
-        != FM_OK)
+    if (fm_answer_read(&a, FM_DIALECT_CONFLUENT_V2, http->status, http->body, http->body_len,
+                       NULL) != FM_OK)
         return fm_table_shape(FM_ROW_PORTAL);
-    const struct fm_row *row = fm_table_status(dialect, http->status, false, a.has_code, a.code,
-                                               a.text, a.text_len);
+    const struct fm_row *row =
+        fm_table_status(dialect, http->status, false, a.has_code, a.code, a.text, a.text_len);
     fm_answer_clear(&a);
     return row;
 }
@@ -115,9 +115,10 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
     }
     uint64_t n = http != NULL ? fm_probe_limit(http->body, http->body_len) : 0;
     if (n == 0 && !t->limit_warned) {
-        fm_log(t->rest->log, FM_LOG_WARN, "topic %s: its max.message.bytes cannot be read; records "
-               "above %d bytes are sent alone; set [rest] size_limit to be exact", t->name,
-               FM_LIMIT_UNREADABLE);
+        fm_log(t->rest->log, FM_LOG_WARN,
+               "topic %s: its max.message.bytes cannot be read; records "
+               "above %d bytes are sent alone; set [rest] size_limit to be exact",
+               t->name, FM_LIMIT_UNREADABLE);
         t->limit_warned = true;
     }
     t->size_limit = n == 0 ? FM_LIMIT_UNREADABLE : n < FM_KAFKA_MAX ? n : FM_KAFKA_MAX;
@@ -137,9 +138,9 @@ static void probe_good(struct fm_topic *t, int64_t now)
     if (t->after_isolate) {
         t->after_isolate = false;
         t->doubt = 0;
-        bool held = t->after_alone && !fm_suspect_add(t, &t->after_id, t->after_control,
-                                                      t->after_stored, t->after_p, 0,
-                                                      t->after_text, now);
+        bool held =
+            t->after_alone && !fm_suspect_add(t, &t->after_id, t->after_control, t->after_stored,
+                                              t->after_p, 0, t->after_text, now);
         if (t->after_alone)
             t->next_at = now + o->backoff_ms;
         fm_topic_state(t, held ? FM_REST_HOLD : FM_REST_ONE);
@@ -147,8 +148,8 @@ static void probe_good(struct fm_topic *t, int64_t now)
         fm_topic_reason(t, FM_REST_HOP_REST_PROXY, "the proxy answers but does not produce", NULL,
                         "restart it");
         fm_topic_state(t, FM_REST_STUCK);
-        t->next_at = fm_endpoint_failed(t->rest, t->endpoint, t->reason)
-                         ? 0 : now + o->stuck_interval_ms;
+        t->next_at =
+            fm_endpoint_failed(t->rest, t->endpoint, t->reason) ? 0 : now + o->stuck_interval_ms;
     } else {
         fm_topic_state(t, FM_REST_ONE);
     }
@@ -183,7 +184,8 @@ static void probe_missing(struct fm_topic *t, int64_t now)
     fm_topic_reason(t, FM_REST_HOP_KAFKA, what, NULL,
                     "create it, or grant DESCRIBE on it to the proxy's user");
     fm_topic_state(t, FM_REST_MISSING);
-    t->next_at = now + o->hold_interval_ms + fm_rest_backoff(t->rest, 0) % (o->hold_interval_ms + 1);
+    t->next_at =
+        now + o->hold_interval_ms + fm_rest_backoff(t->rest, 0) % (o->hold_interval_ms + 1);
 }
 
 static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
@@ -267,9 +269,10 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
     t->probing_since = 0;
     enum fm_probe_result result = fm_probe_judge(rest->conf->o.dialect, t->name, http);
     if (partitions) { /* write-only rights are legal */
-        fm_log(rest->log, FM_LOG_WARN, "topic %s: the topic cannot be asked for its configuration "
-               "(HTTP %ld); its size limit is taken as %d", t->name, http->status,
-               FM_LIMIT_UNREADABLE);
+        fm_log(rest->log, FM_LOG_WARN,
+               "topic %s: the topic cannot be asked for its configuration "
+               "(HTTP %ld); its size limit is taken as %d",
+               t->name, http->status, FM_LIMIT_UNREADABLE);
         read_limit(t, NULL);
         probe_good(t, now);
     } else if (result == FM_PROBE_GOOD) {
@@ -288,12 +291,13 @@ static void start_get(struct fm_topic *t, const char *path, enum fm_flight fligh
 {
     struct fm_rest *rest = t->rest;
     struct fm_err err;
-    struct fm_http_request req = {.method = "GET", .timeout_ms = rest->conf->o.probe_timeout_ms,
-                                  .fresh = t->fresh};
+    struct fm_http_request req = {
+        .method = "GET", .timeout_ms = rest->conf->o.probe_timeout_ms, .fresh = t->fresh};
     t->flight = flight;
     t->endpoint = rest->cur;
     t->sent_at = fm_clock_ms();
-    if (fm_send_request(rest, &req, path, rest->cur, false, on_probed, t, &t->call, &err) != FM_OK) {
+    if (fm_send_request(rest, &req, path, rest->cur, false, on_probed, t, &t->call, &err) !=
+        FM_OK) {
         t->flight = FM_FLIGHT_NONE;
         t->next_at = fm_clock_ms() + fm_rest_backoff(rest, t->step++);
         fm_topic_reason(t, FM_REST_HOP_NONE, "the probe cannot be made", fm_err_text(&err), NULL);

@@ -24,9 +24,9 @@ const char *fm_rest_state_name(enum fm_rest_state state)
 const char *fm_rest_hop_name(enum fm_rest_hop hop)
 {
     static const char *const names[] = {
-        [FM_REST_HOP_NONE] = "",       [FM_REST_HOP_NAME] = "name",
-        [FM_REST_HOP_TCP] = "TCP",     [FM_REST_HOP_HTTP_PROXY] = "HTTP proxy",
-        [FM_REST_HOP_TLS] = "TLS",     [FM_REST_HOP_REST_PROXY] = "REST proxy",
+        [FM_REST_HOP_NONE] = "",      [FM_REST_HOP_NAME] = "name",
+        [FM_REST_HOP_TCP] = "TCP",    [FM_REST_HOP_HTTP_PROXY] = "HTTP proxy",
+        [FM_REST_HOP_TLS] = "TLS",    [FM_REST_HOP_REST_PROXY] = "REST proxy",
         [FM_REST_HOP_KAFKA] = "Kafka"};
     return names[hop];
 }
@@ -42,7 +42,8 @@ static void take_secret(struct fm_rest *rest)
 static enum fm_code new_client(const struct fm_rest_conf *conf, struct fm_log *log,
                                struct fm_client **out, struct fm_err *err)
 {
-    struct fm_client_opts opts = {.log = log, .idle_age_ms = conf->o.idle_age_ms,
+    struct fm_client_opts opts = {.log = log,
+                                  .idle_age_ms = conf->o.idle_age_ms,
                                   .connection_life_ms = conf->o.connection_life_ms,
                                   .max_connections = 8};
     return fm_client_new(out, &opts, err);
@@ -51,7 +52,8 @@ static enum fm_code new_client(const struct fm_rest_conf *conf, struct fm_log *l
 static enum fm_code check_dialect(const struct fm_rest_opts *opts, struct fm_err *err)
 {
     if (opts->dialect == FM_DIALECT_CONFLUENT_V3)
-        return fm_err_set(err, FM_ECONF, "[rest] api = v3 is not available in this version: use v2");
+        return fm_err_set(err, FM_ECONF,
+                          "[rest] api = v3 is not available in this version: use v2");
     return FM_OK;
 }
 
@@ -102,9 +104,9 @@ static void copy_topic(struct fm_rest_topic *out, const struct fm_topic *t)
 /* The worst state comes first in this order. */
 static int badness(enum fm_rest_state state)
 {
-    static const int rank[] = {[FM_REST_RUN] = 0,    [FM_REST_ONE] = 1,   [FM_REST_PROBING] = 2,
-                               [FM_REST_OUTAGE] = 3, [FM_REST_MISSING] = 4, [FM_REST_STUCK] = 5,
-                               [FM_REST_HOLD] = 6};
+    static const int rank[] = {
+        [FM_REST_RUN] = 0,     [FM_REST_ONE] = 1,   [FM_REST_PROBING] = 2, [FM_REST_OUTAGE] = 3,
+        [FM_REST_MISSING] = 4, [FM_REST_STUCK] = 5, [FM_REST_HOLD] = 6};
     return rank[state];
 }
 

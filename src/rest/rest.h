@@ -35,7 +35,7 @@ struct fm_rest_opts {
     struct fm_spool *spool;
     struct fm_log *log;
     const char *const *urls; /* base URLs, the preferred first; http:// or https:// */
-    size_t n_urls;           /* 1..FM_REST_ENDPOINTS */
+    size_t n_urls; /* 1..FM_REST_ENDPOINTS */
     enum fm_rest_dialect dialect;
     enum fm_rest_format format;
     enum fm_rest_auth auth;
@@ -46,29 +46,29 @@ struct fm_rest_opts {
     void *secret_arg;
     struct fm_tls tls;
     struct fm_http_proxy proxy;
-    const char *connect_to;       /* see struct fm_http_request; NULL */
-    const char *cluster_id;       /* v3; NULL: ask the proxy */
-    unsigned batch_records;       /* [500] */
-    size_t batch_bytes;           /* of the encoded body [350 KiB] */
-    unsigned linger_ms;           /* 0: none */
-    unsigned backoff_ms;          /* [1 s] */
-    unsigned max_backoff_ms;      /* [60 s] */
-    unsigned isolate_backoff_ms;  /* [30 s] */
+    const char *connect_to; /* see struct fm_http_request; NULL */
+    const char *cluster_id; /* v3; NULL: ask the proxy */
+    unsigned batch_records; /* [500] */
+    size_t batch_bytes; /* of the encoded body [350 KiB] */
+    unsigned linger_ms; /* 0: none */
+    unsigned backoff_ms; /* [1 s] */
+    unsigned max_backoff_ms; /* [60 s] */
+    unsigned isolate_backoff_ms; /* [30 s] */
     unsigned isolate_max_backoff_ms; /* [10 min] */
     unsigned suspect_interval_ms; /* [30 s] */
-    unsigned max_suspects;        /* of each topic [100] */
-    unsigned hold_interval_ms;    /* [30 s] */
-    unsigned stuck_interval_ms;   /* [60 s] */
-    unsigned connect_timeout_ms;  /* [10 s] */
-    unsigned timeout_ms;          /* [130 s] */
-    unsigned timeout_single_ms;   /* one record, Confluent and Strimzi [190 s] */
-    unsigned probe_timeout_ms;    /* [65 s] */
-    unsigned idle_age_ms;         /* [25 s] */
-    unsigned connection_life_ms;  /* [10 min] */
-    unsigned limit_age_ms;        /* the size limit is read again after this [1 h] */
-    unsigned drain_rate;          /* records a second; 0: no limit */
-    uint64_t size_limit;          /* of one stored record; 0: ask the topic */
-    bool topic_auto_created;      /* the first produce creates a missing topic */
+    unsigned max_suspects; /* of each topic [100] */
+    unsigned hold_interval_ms; /* [30 s] */
+    unsigned stuck_interval_ms; /* [60 s] */
+    unsigned connect_timeout_ms; /* [10 s] */
+    unsigned timeout_ms; /* [130 s] */
+    unsigned timeout_single_ms; /* one record, Confluent and Strimzi [190 s] */
+    unsigned probe_timeout_ms; /* [65 s] */
+    unsigned idle_age_ms; /* [25 s] */
+    unsigned connection_life_ms; /* [10 min] */
+    unsigned limit_age_ms; /* the size limit is read again after this [1 h] */
+    unsigned drain_rate; /* records a second; 0: no limit */
+    uint64_t size_limit; /* of one stored record; 0: ask the topic */
+    bool topic_auto_created; /* the first produce creates a missing topic */
     /** A record became a dead letter. On the sender's thread; must not call back. NULL allowed. */
     void (*on_dead)(void *arg, const struct fm_spool_id *id, const char *reason);
     void *on_dead_arg;
@@ -116,11 +116,11 @@ FM_MUST_USE enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms
 /** States of a topic (reference 7.8). */
 enum fm_rest_state {
     FM_REST_PROBING, /* asking whether the topic exists */
-    FM_REST_OUTAGE,  /* proxy or Kafka unreachable; back-off */
+    FM_REST_OUTAGE, /* proxy or Kafka unreachable; back-off */
     FM_REST_MISSING, /* the topic does not exist */
-    FM_REST_ONE,     /* one record at a time */
-    FM_REST_STUCK,   /* the proxy answers probes but produces nothing */
-    FM_REST_HOLD,    /* the configuration must change */
+    FM_REST_ONE, /* one record at a time */
+    FM_REST_STUCK, /* the proxy answers probes but produces nothing */
+    FM_REST_HOLD, /* the configuration must change */
     FM_REST_RUN
 };
 const char *fm_rest_state_name(enum fm_rest_state state); /* "run", ... */
@@ -143,9 +143,9 @@ struct fm_rest_topic {
     char topic[256];
     enum fm_rest_state state;
     enum fm_rest_state health; /* the state whose health holds: design.md section 7 */
-    bool failed;         /* the last produce or probe failed and no record was accepted since */
-    int64_t since_ms;    /* wall clock: in this state */
-    int64_t probing_ms;  /* fm_clock_ms() of entering PROBING without an answer yet; 0: not so */
+    bool failed; /* the last produce or probe failed and no record was accepted since */
+    int64_t since_ms; /* wall clock: in this state */
+    int64_t probing_ms; /* fm_clock_ms() of entering PROBING without an answer yet; 0: not so */
     enum fm_rest_hop hop;
     char reason[FM_REST_TEXT]; /* sentence: what failed and the remedy; "" while all is well */
     size_t suspects;
@@ -156,8 +156,8 @@ struct fm_rest_endpoint {
     char url[256]; /* without credentials */
     bool current;
     enum fm_rest_state state; /* the worst of its topics; OUTAGE for one that was left */
-    int64_t since_ms;         /* wall clock */
-    int cert_days;            /* -1: unknown */
+    int64_t since_ms; /* wall clock */
+    int cert_days; /* -1: unknown */
     char reason[FM_REST_TEXT];
 };
 
@@ -166,7 +166,7 @@ struct fm_rest_last_send {
     char endpoint[256];
     char topic[256];
     long http_status; /* 0: no answer */
-    size_t records;   /* in the request */
+    size_t records; /* in the request */
     size_t bytes;
     double duration_ms;
     char error[FM_REST_TEXT]; /* "": every record was accepted */
@@ -175,7 +175,7 @@ struct fm_rest_last_send {
 struct fm_rest_stats {
     uint64_t records; /* accepted */
     uint64_t batches; /* produce requests answered or given up */
-    uint64_t bytes;   /* of bodies */
+    uint64_t bytes; /* of bodies */
     uint64_t retries; /* records sent again */
     uint64_t possible_duplicates; /* records sent whose fate is unknown; at least the true number */
     uint64_t dead;
@@ -202,7 +202,7 @@ enum fm_rest_check { FM_REST_CHECK_OK, FM_REST_CHECK_WARN, FM_REST_CHECK_FAIL, F
 
 struct fm_rest_step { /* borrowed in the callback */
     const char *endpoint; /* without credentials */
-    const char *step;     /* "name", "TCP", "TLS", "auth", "topic", "size limit" */
+    const char *step; /* "name", "TCP", "TLS", "auth", "topic", "size limit" */
     enum fm_rest_check verdict;
     const char *sentence; /* what was found and the remedy */
 };

@@ -28,7 +28,7 @@ struct fm_batch_limits {
     enum fm_rest_dialect dialect;
     enum fm_rest_format format;
     size_t max_records;
-    size_t max_body;     /* encoded; one record alone may be longer */
+    size_t max_body; /* encoded; one record alone may be longer */
     uint64_t size_limit; /* of one stored record; 0: unknown */
 };
 
@@ -52,7 +52,7 @@ struct fm_suspect {
     struct fm_spool_id id;
     bool control;
     bool evidence; /* another record was accepted after its first failure */
-    bool last_p;   /* the last answer was a P */
+    bool last_p; /* the last answer was a P */
     bool size_doubt; /* a size answer, but below the limit as it was known */
     unsigned failures, p_count;
     int64_t first_at, counted_at, next_at;
@@ -81,12 +81,12 @@ struct fm_topic {
     enum fm_rest_hop hop;
     char reason[FM_REST_TEXT];
 
-    int64_t next_at;  /* nothing before */
-    unsigned step;    /* of the back-off */
-    unsigned doubt;   /* PROBE answers in ONE whose probe was good, in a row */
+    int64_t next_at; /* nothing before */
+    unsigned step; /* of the back-off */
+    unsigned doubt; /* PROBE answers in ONE whose probe was good, in a row */
     unsigned transport_row;
     const struct fm_row *row; /* the last row that counts ... */
-    unsigned row_n;           /* ... and how often in a row */
+    unsigned row_n; /* ... and how often in a row */
     bool auth_retried;
     bool fresh;
     bool endpoint_hold; /* HOLD for a reason that concerns the endpoint */
@@ -138,7 +138,7 @@ struct fm_topic {
 
     /* sizes */
     uint64_t size_limit; /* 0: not known */
-    int64_t limit_at;    /* read at; 0: to be read */
+    int64_t limit_at; /* read at; 0: to be read */
     bool limit_warned;
     size_t body_limit; /* learnt in this run; 0: none */
     unsigned slow_uploads;
@@ -154,12 +154,12 @@ struct fm_endpoint {
     const char *url; /* without a slash at its end; in the conf */
     int64_t retry_at;
     unsigned step;
-    bool left;      /* failed over from */
+    bool left; /* failed over from */
     int64_t since_wall;
     int cert_days;
     char reason[FM_REST_TEXT];
     struct fm_call *check; /* asking whether it is back */
-    int64_t hold_next;     /* one topic at a time tries in an endpoint's HOLD */
+    int64_t hold_next; /* one topic at a time tries in an endpoint's HOLD */
 };
 
 struct fm_rest {
@@ -241,7 +241,7 @@ bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool contr
                     bool p, unsigned flags, const char *answer, int64_t now);
 void fm_suspect_evidence(struct fm_topic *t);
 void fm_suspect_release(struct fm_topic *t); /* all go back to the line */
-void fm_suspect_limit(struct fm_topic *t);   /* the size limit was read again */
+void fm_suspect_limit(struct fm_topic *t); /* the size limit was read again */
 void fm_suspect_bury_due(struct fm_topic *t); /* those that may be buried are */
 struct fm_suspect *fm_suspect_due(struct fm_topic *t, int64_t now, int64_t *due);
 void fm_strike_clear(struct fm_topic *t, const struct fm_spool_id *id);

@@ -21,7 +21,7 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
     const char *headers[5];
     size_t n = 0;
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
-    headers[n++] = v3 ? "Accept: application/json"
+    headers[n++] = v3        ? "Accept: application/json"
                    : produce ? "Accept: application/vnd.kafka.v2+json, application/json;q=0.5"
                              : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5";
     headers[n++] = "User-Agent: firstmile/" FM_VERSION;
@@ -96,14 +96,19 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
     size_t max_body = o->batch_bytes;
     if (t->body_limit > 0 && t->body_limit < max_body)
         max_body = t->body_limit;
-    struct fm_batch_limits limits = {.dialect = o->dialect, .format = o->format,
-                                     .max_records = max_records, .max_body = max_body,
+    struct fm_batch_limits limits = {.dialect = o->dialect,
+                                     .format = o->format,
+                                     .max_records = max_records,
+                                     .max_body = max_body,
                                      .size_limit = t->size_limit};
     FM_TRY(fm_batch_build(&t->body, &limits, t->batch, &t->n, err));
     if (!room_for(t, t->n))
         return fm_err_nomem(err);
-    struct fm_http_request req = {.method = "POST", .body = t->body.data, .body_len = t->body.len,
-                                  .timeout_ms = total_ms(t), .fresh = t->fresh};
+    struct fm_http_request req = {.method = "POST",
+                                  .body = t->body.data,
+                                  .body_len = t->body.len,
+                                  .timeout_ms = total_ms(t),
+                                  .fresh = t->fresh};
     char path[300];
     snprintf(path, sizeof path, "/topics/%s", t->name);
     t->endpoint = rest->cur;
@@ -122,8 +127,8 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
 static enum fm_code read_only(struct fm_topic *t, const struct fm_spool_id *ids, size_t n,
                               struct fm_err *err)
 {
-    struct fm_spool_want want = {.topic = t->name, .max_records = n, .max_bytes = SIZE_MAX / 2,
-                                 .only = ids, .n_only = n};
+    struct fm_spool_want want = {
+        .topic = t->name, .max_records = n, .max_bytes = SIZE_MAX / 2, .only = ids, .n_only = n};
     return fm_spool_read(t->rest->spool, &want, &t->batch, READ_WAIT_MS, err);
 }
 
@@ -140,15 +145,20 @@ static enum fm_code read_line(struct fm_topic *t, size_t max_records, struct fm_
     size_t bytes = o->format == FM_REST_JSON ? o->batch_bytes : o->batch_bytes / 4 * 3;
     if (t->body_limit > 0 && t->body_limit < bytes)
         bytes = t->body_limit;
-    struct fm_spool_want want = {.topic = t->name, .max_records = max_records,
-                                 .max_bytes = bytes, .skip = skip, .n_skip = n};
+    struct fm_spool_want want = {.topic = t->name,
+                                 .max_records = max_records,
+                                 .max_bytes = bytes,
+                                 .skip = skip,
+                                 .n_skip = n};
     return fm_spool_read(t->rest->spool, &want, &t->batch, READ_WAIT_MS, err);
 }
 
 static void read_failed(struct fm_topic *t, int64_t now, int64_t *due, struct fm_err *err)
 {
-    fm_log_limited(t->rest->log, FM_LOG_WARN, "rest read", "topic %s: the next records cannot be "
-                   "sent: %s", t->name, fm_err_text(err));
+    fm_log_limited(t->rest->log, FM_LOG_WARN, "rest read",
+                   "topic %s: the next records cannot be "
+                   "sent: %s",
+                   t->name, fm_err_text(err));
     drop_batch(t);
     t->next_at = now + t->rest->conf->o.backoff_ms;
     *due = t->next_at < *due ? t->next_at : *due;
@@ -221,8 +231,7 @@ static bool line_ready(struct fm_topic *t, int64_t now, int64_t *due)
     if (t->waiting_since == 0)
         t->waiting_since = now;
     uint64_t n = t->pending - aside;
-    bool full = n >= o->batch_records ||
-                (double)n * t->avg_bytes >= (double)o->batch_bytes ||
+    bool full = n >= o->batch_records || (double)n * t->avg_bytes >= (double)o->batch_bytes ||
                 atomic_load(&t->rest->end_of_input);
     if (full || t->state != FM_REST_RUN || now - t->waiting_since >= (int64_t)o->linger_ms)
         return true;

@@ -5,7 +5,11 @@
 
 #include "rest/answer_priv.h"
 
-#define CODES(...) (const int[]){__VA_ARGS__, 0}
+#define CODES(...)                                                                                 \
+    (const int[])                                                                                  \
+    {                                                                                              \
+        __VA_ARGS__, 0                                                                             \
+    }
 
 enum { T_FIRST_TLS = 100 }; /* BROKEN on the first request of a fresh TLS connection */
 
@@ -87,8 +91,8 @@ static const struct fm_row status_rows[] = {
     {"400-40002", FM_D_ALL, 400, CODES(40002), .cls = FM_CLS_ALERT, .hop = FM_REST_HOP_KAFKA,
      .what = "Kafka calls the request bad", .remedy = "check the topic's name and policies"},
     {"400-format", FM_D_ALL, 400, NULL, "format of the request body is not supported",
-     .cls = FM_CLS_ALERT, .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy does not take this format",
-     .remedy = "check [rest] dialect and format"},
+     .cls = FM_CLS_ALERT, .hop = FM_REST_HOP_REST_PROXY,
+     .what = "the proxy does not take this format", .remedy = "check [rest] dialect and format"},
     {"400-other", FM_D_ALL, 400, NULL, .cls = FM_CLS_ISOLATE, .flags = FM_V_P,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy refuses the request's content"},
     {"401", FM_D_ALL, 401, NULL, .cls = FM_CLS_AUTH, .flags = FM_V_ENDS | FM_V_ENDPOINT,
@@ -165,9 +169,10 @@ static const struct fm_row status_rows[] = {
     {"500-50003", FM_D_ALL, 500, CODES(50003), .cls = FM_CLS_PROBE, .flags = FM_V_UNKNOWN,
      .hop = FM_REST_HOP_KAFKA, .what = "the proxy cannot reach Kafka",
      .remedy = "look at the Kafka brokers behind the proxy"},
-    {"500-other", FM_D_ALL, 500, NULL, .cls = FM_CLS_RETRY, .flags = FM_V_UNKNOWN | FM_V_200_ISOLATE,
-     .nth = 3, .then = FM_CLS_PROBE, .hop = FM_REST_HOP_REST_PROXY,
-     .what = "the proxy failed inside", .remedy = "see the proxy's log"},
+    {"500-other", FM_D_ALL, 500, NULL, .cls = FM_CLS_RETRY,
+     .flags = FM_V_UNKNOWN | FM_V_200_ISOLATE, .nth = 3, .then = FM_CLS_PROBE,
+     .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy failed inside",
+     .remedy = "see the proxy's log"},
     {"502", FM_D_ALL, 502, NULL, .cls = FM_CLS_RETRY, .flags = FM_V_ENDS | FM_V_UNKNOWN, .nth = 3,
      .then = FM_CLS_PROBE, .hop = FM_REST_HOP_REST_PROXY,
      .what = "a gateway cannot reach the REST proxy", .remedy = "check the proxy behind it"},
@@ -186,10 +191,14 @@ static const struct fm_row status_rows[] = {
      .remedy = "check the proxy and the gateways before it"},
 };
 
-static const struct fm_row gzip_row = {
-    "400-gzip", FM_D_ALL, 400, .cls = FM_CLS_RETRY, .flags = FM_V_PLAIN | FM_V_NOW,
-    .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy may not take compressed requests",
-    .remedy = "set [rest] compression = none"};
+static const struct fm_row gzip_row = {"400-gzip",
+                                       FM_D_ALL,
+                                       400,
+                                       .cls = FM_CLS_RETRY,
+                                       .flags = FM_V_PLAIN | FM_V_NOW,
+                                       .hop = FM_REST_HOP_REST_PROXY,
+                                       .what = "the proxy may not take compressed requests",
+                                       .remedy = "set [rest] compression = none"};
 
 /* 7.5. The codes 1 and 2 of old Confluent proxies count as 50002 and 50003. */
 static const struct fm_row record_rows[] = {
@@ -197,10 +206,12 @@ static const struct fm_row record_rows[] = {
      .hop = FM_REST_HOP_KAFKA, .what = "Kafka denies the proxy's own user the topic",
      .remedy = "grant WRITE on the topic to the REST proxy's user"},
     {"kafka-rights-karapace", FM_D_K, 0, CODES(1, 2), "uthoriz", "uthentic", .cls = FM_CLS_ALERT,
-     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA, .what = "Kafka denies the proxy's own user the topic",
+     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA,
+     .what = "Kafka denies the proxy's own user the topic",
      .remedy = "grant WRITE on the topic to the REST proxy's user"},
     {"kafka-rights-strimzi", FM_D_S, 0, CODES(500), "uthoriz", "uthentic", .cls = FM_CLS_ALERT,
-     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA, .what = "Kafka denies the bridge's user the topic",
+     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA,
+     .what = "Kafka denies the bridge's user the topic",
      .remedy = "grant WRITE on the topic to the bridge's user"},
     {"collateral", FM_D_JSON, 0, NULL, "part of a batch", .cls = FM_CLS_ISOLATE,
      .hop = FM_REST_HOP_KAFKA, .what = "refused together with an invalid neighbour"},
@@ -232,16 +243,15 @@ static const struct fm_row record_rows[] = {
     {"size", FM_D_JSON, 0, NULL, "larger than", .cls = FM_CLS_ISOLATE, .flags = FM_V_P | FM_V_SIZE,
      .hop = FM_REST_HOP_KAFKA, .what = "the record is larger than Kafka takes",
      .remedy = "lower [record] max_bytes or raise the topic's max.message.bytes"},
-    {"invalid-topic", FM_D_JSON, 0, NULL, "Invalid topics", .cls = FM_CLS_ALERT,
-     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA, .what = "the topic's name is not legal",
+    {"invalid-topic", FM_D_JSON, 0, NULL, "Invalid topics", .cls = FM_CLS_ALERT, .flags = FM_V_ENDS,
+     .hop = FM_REST_HOP_KAFKA, .what = "the topic's name is not legal",
      .remedy = "check [rest] topic"},
     {"compacted", FM_D_JSON, 0, NULL, "Compacted topic", .cls = FM_CLS_ISOLATE, .flags = FM_V_P,
      .hop = FM_REST_HOP_KAFKA, .what = "a compacted topic wants a key",
      .remedy = "set [record] key"},
     {"out-of-range", FM_D_JSON, 0, NULL, "out of range", .cls = FM_CLS_ISOLATE,
      .flags = FM_V_P | FM_V_CLOCK, .hop = FM_REST_HOP_KAFKA,
-     .what = "the record's time is out of the broker's range",
-     .remedy = "check this host's clock"},
+     .what = "the record's time is out of the broker's range", .remedy = "check this host's clock"},
     {"50003", FM_D_C2 | FM_D_C3, 0, CODES(50003, 2), .cls = FM_CLS_RETRY,
      .flags = FM_V_UNKNOWN | FM_V_RECORD | FM_V_200_ISOLATE, .nth = 3, .then = FM_CLS_PROBE,
      .hop = FM_REST_HOP_KAFKA, .what = "Kafka could not take the record for now",
@@ -254,7 +264,8 @@ static const struct fm_row record_rows[] = {
      .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy saw the body stall",
      .remedy = "the line to the proxy is slow or cut"},
     {"v3-busy", FM_D_C3, 0, CODES(408, 503, 50302), .cls = FM_CLS_RETRY,
-     .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy or its broker is away or the stream too old"},
+     .hop = FM_REST_HOP_REST_PROXY,
+     .what = "the proxy or its broker is away or the stream too old"},
     {"v3-gzip", FM_D_C3, 0, CODES(400), "CTRL-CHAR, code 31", .cls = FM_CLS_RETRY,
      .flags = FM_V_PLAIN, .hop = FM_REST_HOP_REST_PROXY,
      .what = "the proxy does not take compressed requests",
@@ -263,7 +274,8 @@ static const struct fm_row record_rows[] = {
      .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy refuses the record"},
     {"v3-422-42207", FM_D_C3, 0, CODES(422), "42207", .cls = FM_CLS_RETRY,
      .flags = FM_V_ENDS | FM_V_LONG | FM_V_BOTH, .nth = 3, .then = FM_CLS_ALERT,
-     .hop = FM_REST_HOP_REST_PROXY, .what = "the Schema Registry is down, or the schema id is unknown",
+     .hop = FM_REST_HOP_REST_PROXY,
+     .what = "the Schema Registry is down, or the schema id is unknown",
      .remedy = "check the registry behind the proxy and [rest] schema_id"},
     {"v3-422", FM_D_C3, 0, CODES(422), .cls = FM_CLS_ISOLATE, .flags = FM_V_P,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the record does not fit"},
@@ -334,7 +346,8 @@ static const struct fm_row shape_rows[] = {
                       .remedy = "the proxy may be restarting; check [rest] url"},
     [FM_ROW_PORTAL] = {"portal", FM_D_ALL, 0, .cls = FM_CLS_RETRY,
                        .flags = FM_V_UNKNOWN | FM_V_ENDPOINT, .nth = 2, .then = FM_CLS_ALERT,
-                       .hop = FM_REST_HOP_REST_PROXY, .what = "unexpected answer: not a REST proxy's",
+                       .hop = FM_REST_HOP_REST_PROXY,
+                       .what = "unexpected answer: not a REST proxy's",
                        .remedy = "check [rest] url; a captive portal may stand in the way"},
     [FM_ROW_REDIRECT] = {"redirect", FM_D_ALL, 0, .cls = FM_CLS_ALERT,
                          .flags = FM_V_ENDS | FM_V_ENDPOINT, .hop = FM_REST_HOP_REST_PROXY,
@@ -487,12 +500,18 @@ unsigned fm_retry_after(const char *value)
 const char *fm_class_name(enum fm_class cls)
 {
     switch (cls) {
-    case FM_CLS_OK: return "OK";
-    case FM_CLS_RETRY: return "RETRY";
-    case FM_CLS_ISOLATE: return "ISOLATE";
-    case FM_CLS_PROBE: return "PROBE";
-    case FM_CLS_ALERT: return "ALERT";
-    case FM_CLS_AUTH: return "AUTH";
+    case FM_CLS_OK:
+        return "OK";
+    case FM_CLS_RETRY:
+        return "RETRY";
+    case FM_CLS_ISOLATE:
+        return "ISOLATE";
+    case FM_CLS_PROBE:
+        return "PROBE";
+    case FM_CLS_ALERT:
+        return "ALERT";
+    case FM_CLS_AUTH:
+        return "AUTH";
     }
     return "?";
 }

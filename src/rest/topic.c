@@ -60,7 +60,10 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
     if (t->state == state)
         return;
     bool loud = is_bad(state) || (state == FM_REST_RUN && is_bad(t->state));
-    fm_log(t->rest->log, is_bad(state) ? FM_LOG_WARN : loud ? FM_LOG_INFO : FM_LOG_DEBUG,
+    fm_log(t->rest->log,
+           is_bad(state) ? FM_LOG_WARN
+           : loud        ? FM_LOG_INFO
+                         : FM_LOG_DEBUG,
            "topic %s: %s%s%s", t->name, fm_rest_state_name(state), is_bad(state) ? ": " : "",
            is_bad(state) ? t->reason : "");
     t->state = state;

@@ -10,9 +10,9 @@
 /* What is left of the request. */
 struct rest_of {
     struct fm_spool_id *ids; /* unaccepted, in order */
-    bool *p;                 /* P */
+    bool *p; /* P */
     size_t n;
-    size_t first;            /* index in the batch of the first one */
+    size_t first; /* index in the batch of the first one */
 };
 
 static void note_send(struct fm_topic *t, const struct fm_http_answer *http,
@@ -56,8 +56,10 @@ static bool settle_accepted(struct fm_topic *t, bool *suspect_accepted)
     struct fm_err err;
     if (n > 0 && fm_spool_settle(t->rest->spool, t->settle, n, &err) != FM_OK) {
         /* They stay in the spool and will be sent again: duplicates, never loss. */
-        fm_log_limited(t->rest->log, FM_LOG_WARN, "settle", "topic %s: %zu accepted records cannot "
-                       "be taken out of the spool: %s", t->name, n, fm_err_text(&err));
+        fm_log_limited(t->rest->log, FM_LOG_WARN, "settle",
+                       "topic %s: %zu accepted records cannot "
+                       "be taken out of the spool: %s",
+                       t->name, n, fm_err_text(&err));
         t->rest->now.possible_duplicates += n;
     }
     *suspect_accepted = n > 0 && t->mode == FM_MODE_SUSPECT;
@@ -113,8 +115,8 @@ static void apply_row(struct fm_topic *t, struct fm_judgement *j)
 }
 
 /* For a while after a record was accepted in HOLD, the same refusal is about a record. */
-static void apply_soft(struct fm_topic *t, const struct fm_http_answer *http, struct fm_judgement *j,
-                       int64_t now)
+static void apply_soft(struct fm_topic *t, const struct fm_http_answer *http,
+                       struct fm_judgement *j, int64_t now)
 {
     if (j->cls != FM_CLS_ALERT || now >= t->soft_until || http->failure != FM_HTTP_OK ||
         http->status == 401 || (http->status >= 300 && http->status < 400))
@@ -139,7 +141,8 @@ static void sentence(struct fm_topic *t, const struct fm_http_answer *http,
         snprintf(detail, sizeof detail, "%s", fm_err_text(&http->err));
     else
         fm_verdict_text(&j->top, http->status, detail, sizeof detail);
-    if (http->location != NULL && http->status / 100 == 3) { /* only its host: no secrets in paths */
+    if (http->location != NULL &&
+        http->status / 100 == 3) { /* only its host: no secrets in paths */
         const char *host = strstr(http->location, "://");
         host = host != NULL ? host + 3 : http->location;
         snprintf(detail, sizeof detail, "HTTP %ld to host %.*s", http->status,
@@ -154,8 +157,9 @@ static void back_off(struct fm_topic *t, const struct fm_judgement *j, int64_t n
 {
     struct fm_rest *rest = t->rest;
     const struct fm_rest_opts *o = &rest->conf->o;
-    int64_t wait = (j->flags & FM_V_LONG) ? (int64_t)o->hold_interval_ms
-                   : (j->flags & FM_V_NOW) ? 0 : fm_rest_backoff(rest, t->step++);
+    int64_t wait = (j->flags & FM_V_LONG)  ? (int64_t)o->hold_interval_ms
+                   : (j->flags & FM_V_NOW) ? 0
+                                           : fm_rest_backoff(rest, t->step++);
     if (j->retry_after_s > 0)
         wait = (int64_t)j->retry_after_s * 1000;
     t->next_at = now + wait;
@@ -171,8 +175,8 @@ static void back_off(struct fm_topic *t, const struct fm_judgement *j, int64_t n
 }
 
 /* HOLD with a remedy; the record refused alone is remembered. */
-static void hold(struct fm_topic *t, const struct fm_http_answer *http, const struct fm_judgement *j,
-                 const struct rest_of *left, int64_t now)
+static void hold(struct fm_topic *t, const struct fm_http_answer *http,
+                 const struct fm_judgement *j, const struct rest_of *left, int64_t now)
 {
     struct fm_rest *rest = t->rest;
     const struct fm_rest_opts *o = &rest->conf->o;
@@ -220,8 +224,8 @@ static void refused_alone(struct fm_topic *t, const struct fm_http_answer *http,
     char answer[240];
     fm_verdict_text(&j->top, http->status, answer, sizeof answer);
     size_t stored = fm_batch_stored_size(o->format, item);
-    bool fits = fm_suspect_add(t, &item->id, item->rec.kind == FM_RECORD_CONTROL, stored, left->p[0],
-                               j->flags, answer, now);
+    bool fits = fm_suspect_add(t, &item->id, item->rec.kind == FM_RECORD_CONTROL, stored,
+                               left->p[0], j->flags, answer, now);
     if (!fits) {
         fm_topic_reason(t, FM_REST_HOP_REST_PROXY, "every record is refused and none is accepted",
                         answer, "check [rest] topic, format and dialect, and the topic's settings");
@@ -239,7 +243,8 @@ static void refused_alone(struct fm_topic *t, const struct fm_http_answer *http,
     }
     if (t->state == FM_REST_ONE) {
         t->doubt = 0;
-        t->next_at = now + (t->step == 0 ? (int64_t)o->backoff_ms : fm_rest_backoff(t->rest, t->step));
+        t->next_at =
+            now + (t->step == 0 ? (int64_t)o->backoff_ms : fm_rest_backoff(t->rest, t->step));
         t->step++;
     } else if (t->state == FM_REST_HOLD) {
         t->next_at = now + o->hold_interval_ms;
@@ -413,12 +418,24 @@ static void act(struct fm_topic *t, const struct fm_http_answer *http, const str
         return;
     }
     switch (j->cls) {
-    case FM_CLS_OK: accepted_all(t, now); break;
-    case FM_CLS_RETRY: on_retry(t, http, j, left, now); break;
-    case FM_CLS_ISOLATE: on_isolate(t, http, j, left, now); break;
-    case FM_CLS_PROBE: on_probe(t, http, j, left, now); break;
-    case FM_CLS_ALERT: hold(t, http, j, left, now); break;
-    case FM_CLS_AUTH: on_auth(t, http, j, left, now); break;
+    case FM_CLS_OK:
+        accepted_all(t, now);
+        break;
+    case FM_CLS_RETRY:
+        on_retry(t, http, j, left, now);
+        break;
+    case FM_CLS_ISOLATE:
+        on_isolate(t, http, j, left, now);
+        break;
+    case FM_CLS_PROBE:
+        on_probe(t, http, j, left, now);
+        break;
+    case FM_CLS_ALERT:
+        hold(t, http, j, left, now);
+        break;
+    case FM_CLS_AUTH:
+        on_auth(t, http, j, left, now);
+        break;
     }
 }
 
@@ -438,7 +455,8 @@ static void collect_left(struct fm_topic *t, struct rest_of *left)
 static void judge(struct fm_topic *t, const struct fm_http_answer *http, struct fm_judgement *j)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
-    struct fm_sent sent = {.dialect = o->dialect, .n_records = t->n,
+    struct fm_sent sent = {.dialect = o->dialect,
+                           .n_records = t->n,
                            .bearer = o->auth == FM_REST_AUTH_BEARER,
                            .fresh_first = !http->reused && o->urls[t->endpoint][4] == 's'};
     int32_t *partitions = NULL;
@@ -452,12 +470,14 @@ static void judge(struct fm_topic *t, const struct fm_http_answer *http, struct 
         sent.partitions = partitions;
     }
     if (fm_judge(j, t->verdicts, &sent, http, NULL) != FM_OK) { /* no memory: nothing is proven */
-        struct fm_verdict v = {.cls = FM_CLS_RETRY, .flags = FM_V_UNKNOWN, .code = FM_CODE_NONE,
+        struct fm_verdict v = {.cls = FM_CLS_RETRY,
+                               .flags = FM_V_UNKNOWN,
+                               .code = FM_CODE_NONE,
                                .row = fm_table_shape(FM_ROW_UNREPORTED)};
         for (size_t i = 0; i < t->n; i++)
             t->verdicts[i] = v;
-        *j = (struct fm_judgement){.cls = FM_CLS_RETRY, .flags = v.flags, .top = v,
-                                   .unknown = t->n};
+        *j =
+            (struct fm_judgement){.cls = FM_CLS_RETRY, .flags = v.flags, .top = v, .unknown = t->n};
     }
     free(partitions);
 }
@@ -491,8 +511,8 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
     }
     if (j.cls != FM_CLS_OK && !first_reused)
         sentence(t, http, &j);
-    if (j.cls != FM_CLS_OK && j.accepted == 0 && !first_reused &&
-        !(j.flags & FM_V_SLOW) && t->mode != FM_MODE_SUSPECT)
+    if (j.cls != FM_CLS_OK && j.accepted == 0 && !first_reused && !(j.flags & FM_V_SLOW) &&
+        t->mode != FM_MODE_SUSPECT)
         t->failed = true;
     struct rest_of left = {0};
     if (j.cls != FM_CLS_OK) {

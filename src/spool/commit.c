@@ -221,8 +221,7 @@ static enum fm_code write_all(struct fm_spool *sp, size_t n_new, struct fm_err *
     for (const struct op *op = sp->appends.head; op != NULL && n_new > 0; op = op->next, n_new--)
         FM_TRY(write_row(sp, op->row, err));
     for (const struct dead *d = sp->dead_dirty; d != NULL; d = d->dirty_next)
-        FM_TRY(d->out ? store_drop_dead(sp->store, d->id, err)
-                      : store_put_dead(sp->store, d, err));
+        FM_TRY(d->out ? store_drop_dead(sp->store, d->id, err) : store_put_dead(sp->store, d, err));
     for (size_t i = 0; i < sp->n_streams; i++) {
         if (sp->streams[i]->dirty)
             FM_TRY(store_put_stream(sp->store, sp->streams[i], spool_line_ms(sp), err));
@@ -336,7 +335,8 @@ static enum fm_code commit_new(struct fm_spool *sp, size_t take, struct fm_err *
     code = transaction(sp, n, err);
     if (code != FM_OK) {
         unnumber(sp, n);
-        sp->resync_row = sp->resync && sp->resync_row < sp->next_row ? sp->resync_row : sp->next_row;
+        sp->resync_row =
+            sp->resync && sp->resync_row < sp->next_row ? sp->resync_row : sp->next_row;
         sp->resync = true;
         return code;
     }

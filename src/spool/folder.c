@@ -37,10 +37,11 @@ static enum fm_code check_folder(const char *path, struct fm_err *err)
     if (!S_ISDIR(info.st_mode))
         return fm_err_set(err, FM_EPERM, "the spool %s is not a folder; remove it", path);
     if (info.st_uid != geteuid())
-        return fm_err_set(err, FM_EPERM,
-                          "the spool folder %s belongs to user %u, not to us (%u); run as that user "
-                          "or change its owner",
-                          path, info.st_uid, geteuid());
+        return fm_err_set(
+            err, FM_EPERM,
+            "the spool folder %s belongs to user %u, not to us (%u); run as that user "
+            "or change its owner",
+            path, info.st_uid, geteuid());
     if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0)
         return fm_err_set(err, FM_EPERM,
                           "the spool folder %s is writable by others (mode %04o); chmod 0700 it",
@@ -281,7 +282,8 @@ void reserve_rebuild(struct fm_spool *sp)
         (uint64_t)fs.f_bavail * fs.f_frsize < 2 * sp->opts.reserve)
         return;
     FM_AUTO(fm_auto_close)
-    int fd = openat(sp->dir_fd, "reserve", O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd =
+        openat(sp->dir_fd, "reserve", O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
     if (fchmod(fd, 0600) == 0 && posix_fallocate(fd, 0, (off_t)sp->opts.reserve) == 0)

@@ -210,8 +210,8 @@ static bool slot_put(struct stream *s, struct row *row)
 
 static void slot_clear(struct stream *s, struct row *row)
 {
-    for (size_t at = slot_at(s, row->first);
-         at < s->n_slots && s->slots[at].first == row->first; at++) {
+    for (size_t at = slot_at(s, row->first); at < s->n_slots && s->slots[at].first == row->first;
+         at++) {
         if (s->slots[at].row == row) {
             s->slots[at].row = NULL;
             s->holes++;

@@ -102,8 +102,7 @@ static bool take_row_gap(struct row *row, sqlite3_stmt *q, int col)
     if (data == NULL)
         return row->kind != ROW_GAP;
     row->gap = malloc(sizeof *row->gap);
-    return row->gap != NULL &&
-           take_gap(data, (size_t)sqlite3_column_bytes(q, col), row->gap);
+    return row->gap != NULL && take_gap(data, (size_t)sqlite3_column_bytes(q, col), row->gap);
 }
 
 static enum fm_code take_row(struct scan *scan, sqlite3_stmt *q, struct fm_err *err)
@@ -113,8 +112,8 @@ static enum fm_code take_row(struct scan *scan, sqlite3_stmt *q, struct fm_err *
     int64_t id = sqlite3_column_int64(q, 0), n = sqlite3_column_int64(q, 3);
     int64_t first = sqlite3_column_int64(q, 2), bytes = sqlite3_column_int64(q, 6);
     int64_t kind = sqlite3_column_int64(q, 7);
-    if (s == NULL || id <= 0 || n <= 0 || n > INT32_MAX || first <= 0 || bytes <= 0 ||
-        bytes < n || bytes > INT32_MAX || kind < ROW_DATA || kind > ROW_RETRIED)
+    if (s == NULL || id <= 0 || n <= 0 || n > INT32_MAX || first <= 0 || bytes <= 0 || bytes < n ||
+        bytes > INT32_MAX || kind < ROW_DATA || kind > ROW_RETRIED)
         return damaged("a row", err);
     struct row *row;
     FM_TRY(row_new(&row, s, (uint64_t)first, (uint32_t)n, err));
@@ -204,10 +203,11 @@ enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage, boo
                         struct fm_err *err)
 {
     struct scan scan = {.st = st, .sp = sp, .salvage = salvage, .complete = true};
-    FM_TRY(walk(&scan,
-                "SELECT id,name,topic,agent,machine,assigned,delivered,lost,dead,ended,unknown,prev,"
-                "prev_last,line,crc FROM stream WHERE id>? ORDER BY id",
-                take_stream, err));
+    FM_TRY(
+        walk(&scan,
+             "SELECT id,name,topic,agent,machine,assigned,delivered,lost,dead,ended,unknown,prev,"
+             "prev_last,line,crc FROM stream WHERE id>? ORDER BY id",
+             take_stream, err));
     FM_TRY(walk(&scan,
                 "SELECT id,stream,first,n,time,born,bytes,kind,gone,gap,crc FROM row WHERE id>?"
                 " ORDER BY id",

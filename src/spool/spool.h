@@ -4,8 +4,8 @@
  * transaction that stores the record and keeps, in the same transactions,
  *     assigned = delivered + pending + lost + dead        (per stream, exact at any moment).
  * One thread of its own does all disk work; the functions may be called from any thread. Functions
- * marked "waits" wait for that thread; the others only queue. Nothing that the folder contains keeps
- * fm_spool_open() from succeeding, save a newer format or another holder of the lock. */
+ * marked "waits" wait for that thread; the others only queue. Nothing that the folder contains
+ * keeps fm_spool_open() from succeeding, save a newer format or another holder of the lock. */
 #ifndef FM_SPOOL_SPOOL_H
 #define FM_SPOOL_SPOOL_H
 
@@ -17,7 +17,12 @@
 enum fm_spool_full { FM_SPOOL_DROP_OLDEST, FM_SPOOL_DROP_NEWEST, FM_SPOOL_BLOCK };
 
 enum fm_gap_reason {
-    FM_GAP_DEAD, FM_GAP_FULL, FM_GAP_AGE, FM_GAP_DAMAGE, FM_GAP_OPERATOR, FM_GAP_TOO_LARGE
+    FM_GAP_DEAD,
+    FM_GAP_FULL,
+    FM_GAP_AGE,
+    FM_GAP_DAMAGE,
+    FM_GAP_OPERATOR,
+    FM_GAP_TOO_LARGE
 };
 const char *fm_gap_reason_name(enum fm_gap_reason reason); /* "dead", ... as in gap records */
 
@@ -25,14 +30,14 @@ const char *fm_gap_reason_name(enum fm_gap_reason reason); /* "dead", ... as in 
 struct fm_spool_control {
     enum { FM_CONTROL_START, FM_CONTROL_GAP } type;
     const char *topic;
-    bool has_prev;            /* START: prev_stream and prev_last_seq are to be written */
-    const char *prev_stream;  /* may be "" when unknown but has_prev */
-    int64_t prev_last_seq;    /* -1: null */
+    bool has_prev; /* START: prev_stream and prev_last_seq are to be written */
+    const char *prev_stream; /* may be "" when unknown but has_prev */
+    int64_t prev_last_seq; /* -1: null */
     int64_t from_seq, to_seq; /* GAP; -1: null */
-    int64_t count;            /* numbers lost; -1: null */
+    int64_t count; /* numbers lost; -1: null */
     enum fm_gap_reason reason;
     int64_t first_ms, last_ms; /* times of the first and last lost record; 0: unknown */
-    const char *lost_stream;   /* NULL: its own stream */
+    const char *lost_stream; /* NULL: its own stream */
 };
 
 /** Render a control record into a fresh chunk (one record, kind FM_RECORD_CONTROL).
@@ -41,18 +46,18 @@ typedef enum fm_code fm_spool_control_fn(void *arg, const struct fm_spool_contro
                                          struct fm_chunk **out, struct fm_err *err);
 
 struct fm_spool_opts {
-    const char *path;  /* folder, created with mode 0700; NULL: in memory */
+    const char *path; /* folder, created with mode 0700; NULL: in memory */
     const char *agent; /* another agent name begins new streams */
     const char *machine_id; /* NULL: /etc/machine-id; a copied spool begins new streams */
     const char *control_socket; /* written into the lock file; NULL: none */
     uint64_t max_size; /* bytes of records kept; 0: 1 GiB */
     int64_t max_age_ms; /* 0: none */
     enum fm_spool_full on_full;
-    bool sync_full;     /* PRAGMA synchronous=FULL, else NORMAL */
+    bool sync_full; /* PRAGMA synchronous=FULL, else NORMAL */
     unsigned commit_ms; /* longest wait for the group commit; 0: each request at once */
     uint64_t dead_max_size; /* 0: 64 MiB */
-    uint64_t reserve;       /* reserve file in bytes; 0: none */
-    size_t queue_max;       /* bytes queued for commit; 0: 16 MiB */
+    uint64_t reserve; /* reserve file in bytes; 0: none */
+    size_t queue_max; /* bytes queued for commit; 0: 16 MiB */
     fm_spool_control_fn *control;
     void *control_arg;
     /** Something was committed for sending. Any thread; must only set a flag and wake. */
@@ -114,8 +119,8 @@ struct fm_spool_batch {
     struct fm_spool_item *items;
     size_t n;
     size_t bytes; /* of keys and values */
-    bool more;    /* further records were ready */
-    void *priv;   /* the spool's */
+    bool more; /* further records were ready */
+    void *priv; /* the spool's */
 };
 
 struct fm_spool_want {
@@ -170,14 +175,14 @@ struct fm_spool_stream {
 
 struct fm_spool_stats {
     uint64_t records; /* pending */
-    uint64_t bytes;   /* of chunk rows kept */
+    uint64_t bytes; /* of chunk rows kept */
     uint64_t disk_bytes;
     int64_t oldest_ms;
     bool durable; /* on disk, sync full, not tmpfs */
     uint64_t dead_records, dead_bytes;
     uint64_t lost_total;
-    int64_t last_drop_ms;   /* fm_clock_ms() of the last refusal or drop; 0: never */
-    int64_t last_dead_ms;   /* ... of the last dead letter */
+    int64_t last_drop_ms; /* fm_clock_ms() of the last refusal or drop; 0: never */
+    int64_t last_dead_ms; /* ... of the last dead letter */
     uint64_t queue_bytes;
     uint64_t commits, commit_failures;
     char error[200]; /* why the last commit failed; "" when it did not */
@@ -193,17 +198,17 @@ struct fm_spool_entry { /* for list, export and dead letters; borrowed in the ca
     const char *topic;
     struct fm_record rec;
     const char *reason; /* dead letters only */
-    int64_t dead_ms;    /* wall clock when it was buried */
+    int64_t dead_ms; /* wall clock when it was buried */
 };
 
 /** @return false to stop */
 typedef bool fm_spool_visit(const struct fm_spool_entry *entry, void *arg);
 
 struct fm_spool_select {
-    const char *topic;            /* NULL: all */
+    const char *topic; /* NULL: all */
     const struct fm_spool_id *after; /* continue behind this one; NULL: from the first */
-    uint64_t limit;               /* 0: no limit */
-    int64_t before_ms;            /* only records older than this wall time; 0: all */
+    uint64_t limit; /* 0: no limit */
+    int64_t before_ms; /* only records older than this wall time; 0: all */
 };
 
 /** Walk over pending records (dead = false) or dead letters, in order, in pages so that commits go
@@ -213,9 +218,8 @@ FM_MUST_USE enum fm_code fm_spool_walk(struct fm_spool *spool, bool dead,
                                        void *arg, struct fm_err *err);
 
 /** Drop pending records by hand; declared with reason operator. Waits. *n = dropped. */
-FM_MUST_USE enum fm_code fm_spool_drop(struct fm_spool *spool,
-                                       const struct fm_spool_select *select, uint64_t *n,
-                                       struct fm_err *err);
+FM_MUST_USE enum fm_code fm_spool_drop(struct fm_spool *spool, const struct fm_spool_select *select,
+                                       uint64_t *n, struct fm_err *err);
 
 /** Put dead letters back into the line under their own seqs (id NULL: all of the selection).
  * Waits. *n = how many. */

@@ -19,7 +19,7 @@ enum { TOPIC_SIZE = 256, AGENT_SIZE = 256, MACHINE_SIZE = 96, FORMAT = 1 };
 /* What a row is to the spool; stored. */
 enum row_kind {
     ROW_DATA = 0,
-    ROW_GAP = 1,   /* a gap record of ours: never dropped, only replaced by a wider one */
+    ROW_GAP = 1, /* a gap record of ours: never dropped, only replaced by a wider one */
     ROW_FIRST = 2, /* a start record that names a predecessor: never dropped */
     ROW_RETRIED = 3 /* a dead letter sent again: already declared */
 };
@@ -51,17 +51,17 @@ struct row {
     uint64_t one;
     int64_t time_ms; /* wall clock of its first record */
     int64_t born_ms; /* on the agent's own time line */
-    uint64_t cost;   /* bytes it takes on disk, about */
+    uint64_t cost; /* bytes it takes on disk, about */
     uint32_t bytes;
     enum row_kind kind;
-    unsigned held;  /* batches that hold it */
-    bool stored;    /* committed: readers may see it */
-    bool dirty;     /* on the list of what must be written */
-    bool out;       /* no longer in the line */
-    bool was_read;  /* given to a reader in this run */
+    unsigned held; /* batches that hold it */
+    bool stored; /* committed: readers may see it */
+    bool dirty; /* on the list of what must be written */
+    bool out; /* no longer in the line */
+    bool was_read; /* given to a reader in this run */
     struct loaded *loaded; /* NULL: on disk only */
-    struct gap *gap;       /* of a ROW_GAP */
-    struct row *prev, *next;             /* all rows, by id */
+    struct gap *gap; /* of a ROW_GAP */
+    struct row *prev, *next; /* all rows, by id */
     struct row *topic_prev, *topic_next; /* those of its topic */
     struct row *dirty_next;
 };
@@ -78,11 +78,11 @@ struct stream {
     char agent[AGENT_SIZE];
     char machine[MACHINE_SIZE];
     uint64_t assigned, delivered, pending, lost, dead;
-    bool ended;   /* has a successor, or must get one: no new numbers */
+    bool ended; /* has a successor, or must get one: no new numbers */
     bool unknown; /* its last number is not known (damage, copy) */
     char prev[FM_STREAM_LEN + 1];
     int64_t prev_last; /* -1: unknown */
-    bool started;      /* its start record of this run is in the line */
+    bool started; /* its start record of this run is in the line */
     bool dirty;
     struct slot *slots; /* by first seq, [first_slot, n_slots) */
     size_t first_slot, n_slots, cap_slots, holes;
@@ -102,7 +102,7 @@ struct dead {
     int64_t dead_ms;
     uint64_t bytes;
     bool stored, dirty, out;
-    char *reason;          /* NULL when only on disk */
+    char *reason; /* NULL when only on disk */
     struct loaded *loaded; /* NULL when only on disk */
     struct dead *prev, *next, *dirty_next;
 };
@@ -149,9 +149,9 @@ struct op {
     enum op_type type;
     _Atomic int refs; /* caller and thread */
     struct op *next;
-    bool waited;  /* a caller waits for done */
-    bool done;    /* under the lock */
-    bool left;    /* the caller gave up; under the lock */
+    bool waited; /* a caller waits for done */
+    bool done; /* under the lock */
+    bool left; /* the caller gave up; under the lock */
     enum fm_code code;
     struct fm_err err;
     /* APPEND */
@@ -187,7 +187,7 @@ struct entry {
 struct page {
     struct entry *entries;
     size_t n;
-    bool last;          /* nothing behind it */
+    bool last; /* nothing behind it */
     uint64_t after_row; /* where to go on */
     struct fm_spool_id after;
 };
@@ -253,27 +253,27 @@ struct fm_spool {
     uint64_t next_row, next_dead;
     uint32_t next_stream;
     struct loss *losses;
-    struct op_list appends;  /* waiting for the commit */
-    struct op_list flushes;  /* ... and these for its end */
+    struct op_list appends; /* waiting for the commit */
+    struct op_list flushes; /* ... and these for its end */
     struct op_list committed; /* callers to be told */
     size_t append_bytes;
     uint64_t cost, bytes, n_pending; /* of rows in the line */
     uint64_t dead_bytes, n_dead;
     struct store_sizes sizes; /* as of the last commit */
     uint64_t cached; /* bytes of chunks in memory that are on disk too */
-    bool resync;     /* a transaction's outcome is unknown: remove what it may have left */
+    bool resync; /* a transaction's outcome is unknown: remove what it may have left */
     uint64_t resync_row; /* ... which are rows from this id on */
-    bool changed;    /* something is dirty */
-    bool seen;       /* something must be published */
+    bool changed; /* something is dirty */
+    bool seen; /* something must be published */
     bool identity_dirty;
-    int64_t due_ms;   /* of the group commit; 0: none */
+    int64_t due_ms; /* of the group commit; 0: none */
     int64_t retry_ms; /* not before this, after a failure; 0: at once */
     unsigned failures; /* in a row */
-    bool disk_full;    /* the last failure was for lack of space */
+    bool disk_full; /* the last failure was for lack of space */
     int64_t line_base_ms, line_from_ms; /* own time line: base at a monotonic time */
     int64_t age_ms; /* do not look for old records before this */
     int64_t last_drop_ms, last_dead_ms;
-    int64_t idle_ms;  /* when to do the housekeeping; 0: nothing to do */
+    int64_t idle_ms; /* when to do the housekeeping; 0: nothing to do */
     uint64_t commits, commit_failures;
     char error[200];
     /* reserve file */
@@ -289,8 +289,8 @@ FM_MUST_USE enum fm_code topic_get(struct fm_spool *sp, const char *name, struct
                                    struct fm_err *err);
 struct topic *topic_find(struct fm_spool *sp, const char *name);
 /* A row not yet in the line; gone bits clear. */
-FM_MUST_USE enum fm_code row_new(struct row **out, struct stream *stream, uint64_t first, uint32_t n,
-                                 struct fm_err *err);
+FM_MUST_USE enum fm_code row_new(struct row **out, struct stream *stream, uint64_t first,
+                                 uint32_t n, struct fm_err *err);
 void row_free(struct fm_spool *sp, struct row *row);
 /* Put it at the end of the line. @return FM_ENOMEM leaves it outside */
 FM_MUST_USE enum fm_code row_link(struct fm_spool *sp, struct row *row, struct fm_err *err);
@@ -305,7 +305,8 @@ uint64_t row_cost(const struct fm_spool *sp, size_t bytes);
 struct loaded *loaded_new(struct fm_chunk *chunk);
 struct loaded *loaded_ref(struct loaded *loaded);
 void loaded_unref(struct loaded *loaded);
-/* The chunk of a row, from memory or disk; a new reference. @return FM_EDAMAGE if it is not there */
+/* The chunk of a row, from memory or disk; a new reference. @return FM_EDAMAGE if it is not there
+ */
 FM_MUST_USE enum fm_code row_load(struct fm_spool *sp, struct row *row, struct loaded **out,
                                   struct fm_err *err);
 void index_clear(struct fm_spool *sp);
@@ -373,8 +374,8 @@ void machine_id(char out[MACHINE_SIZE], const char *given);
 
 /* ---- store.c: SQLite ---- */
 /* @return FM_OK, FM_ENEWER, FM_EDAMAGE, FM_ESYS. *fresh: it holds nothing yet */
-FM_MUST_USE enum fm_code store_open(struct store **out, const char *dir, bool sync_full, bool *fresh,
-                                    struct fm_err *err);
+FM_MUST_USE enum fm_code store_open(struct store **out, const char *dir, bool sync_full,
+                                    bool *fresh, struct fm_err *err);
 void store_close(struct store *st, bool checkpoint);
 /* Fill the index. With salvage what cannot be read is left out, else it is FM_EDAMAGE. */
 FM_MUST_USE enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage,
@@ -385,7 +386,8 @@ void store_rollback(struct store *st);
 FM_MUST_USE enum fm_code store_resync(struct store *st, uint64_t next_row, struct fm_err *err);
 FM_MUST_USE enum fm_code store_put_row(struct store *st, const struct row *row,
                                        const struct fm_chunk *chunk, struct fm_err *err);
-FM_MUST_USE enum fm_code store_mark_row(struct store *st, const struct row *row, struct fm_err *err);
+FM_MUST_USE enum fm_code store_mark_row(struct store *st, const struct row *row,
+                                        struct fm_err *err);
 FM_MUST_USE enum fm_code store_drop_row(struct store *st, uint64_t id, struct fm_err *err);
 FM_MUST_USE enum fm_code store_put_stream(struct store *st, const struct stream *s, int64_t line_ms,
                                           struct fm_err *err);
@@ -402,7 +404,7 @@ FM_MUST_USE enum fm_code store_checkpoint(struct store *st, bool always, struct 
 bool store_vacuum(struct store *st, unsigned n);
 void store_sizes(struct store *st, struct store_sizes *out);
 bool store_was_full(const struct store *st); /* the last error was for lack of space */
-bool store_was_io(const struct store *st);   /* ... a read, write or sync that failed */
+bool store_was_io(const struct store *st); /* ... a read, write or sync that failed */
 FM_MUST_USE enum fm_code store_check(struct store *st, struct fm_err *err);
 
 /* ---- sums.c: checksums of metadata ---- */

@@ -1,6 +1,7 @@
 /* The spool's database. One connection, used by one thread (before 3.51.3 SQLite could damage a WAL
- * that two connections write); explicit checkpoints, whose result is looked at, because an automatic
- * one hides a failed sync. Metadata of rows carry a checksum of their own: SQLite has none. */
+ * that two connections write); explicit checkpoints, whose result is looked at, because an
+ * automatic one hides a failed sync. Metadata of rows carry a checksum of their own: SQLite has
+ * none. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,9 +29,10 @@ static const char *const sql[ST_COUNT] = {
     [ST_MARK_ROW] = "UPDATE row SET gone=?,crc=? WHERE id=?",
     [ST_DROP_ROW] = "DELETE FROM row WHERE id=?",
     [ST_DROP_BODY] = "DELETE FROM body WHERE id=?",
-    [ST_PUT_STREAM] = "INSERT OR REPLACE INTO stream(id,name,topic,agent,machine,assigned,delivered,"
-                      "lost,dead,ended,unknown,prev,prev_last,line,crc)"
-                      " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [ST_PUT_STREAM] =
+        "INSERT OR REPLACE INTO stream(id,name,topic,agent,machine,assigned,delivered,"
+        "lost,dead,ended,unknown,prev,prev_last,line,crc)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [ST_PUT_DEAD] = "INSERT OR REPLACE INTO dead(id,stream,seq,time,bytes,crc)"
                     " VALUES(?,?,?,?,?,?)",
     [ST_PUT_DEAD_BODY] = "INSERT OR REPLACE INTO dead_body(id,reason,data) VALUES(?,?,?)",
@@ -60,8 +62,8 @@ const char *fm_spool_version(void)
 enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_err *err)
 {
     int sys = sqlite3_system_errno(st->db);
-    st->was_full = rc == SQLITE_FULL ||
-                   ((rc & 0xff) == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG));
+    st->was_full = rc == SQLITE_FULL || ((rc & 0xff) == SQLITE_IOERR &&
+                                         (sys == ENOSPC || sys == EDQUOT || sys == EFBIG));
     st->was_io = (rc & 0xff) == SQLITE_IOERR && !st->was_full;
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
@@ -89,7 +91,8 @@ int64_t store_ask(struct store *st, const char *text)
 {
     sqlite3_stmt *q = NULL;
     int64_t v = 0;
-    if (sqlite3_prepare_v2(st->db, text, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(st->db, text, -1, &q, NULL) == SQLITE_OK &&
+        sqlite3_step(q) == SQLITE_ROW)
         v = sqlite3_column_int64(q, 0);
     (void)sqlite3_finalize(q);
     return v;
@@ -119,7 +122,8 @@ static enum fm_code prepare(struct store *st, enum statement which, sqlite3_stmt
 static enum fm_code run(struct store *st, sqlite3_stmt *q, struct fm_err *err)
 {
     int rc = sqlite3_step(q);
-    enum fm_code code = rc == SQLITE_DONE || rc == SQLITE_ROW ? FM_OK : store_fail(st, rc, "spool", err);
+    enum fm_code code =
+        rc == SQLITE_DONE || rc == SQLITE_ROW ? FM_OK : store_fail(st, rc, "spool", err);
     (void)sqlite3_reset(q);
     (void)sqlite3_clear_bindings(q);
     return code;
@@ -175,14 +179,17 @@ static bool is_wal(struct store *st)
 
 static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct fm_err *err)
 {
-    FM_TRY(store_exec(st, "PRAGMA page_size=4096;PRAGMA auto_vacuum=INCREMENTAL;"
-                    "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
-                    "PRAGMA cache_size=-1024;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;",
-                err));
+    FM_TRY(
+        store_exec(st,
+                   "PRAGMA page_size=4096;PRAGMA auto_vacuum=INCREMENTAL;"
+                   "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
+                   "PRAGMA cache_size=-1024;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;",
+                   err));
     /* Where no memory can be shared between processes, WAL works for one process alone. */
     if (!is_wal(st))
         FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA journal_mode=WAL", err));
-    FM_TRY(store_exec(st, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err));
+    FM_TRY(
+        store_exec(st, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err));
     FM_TRY(store_exec(st, "PRAGMA wal_autocheckpoint=0", err));
     (void)sqlite3_wal_hook(st->db, on_wal, st);
     FM_TRY(store_exec(st, "SELECT count(*) FROM sqlite_schema", err));
@@ -222,10 +229,9 @@ enum fm_code store_open(struct store **out, const char *dir, bool sync_full, boo
     }
     enum fm_code code = look_at_head(path, err);
     if (code == FM_OK) {
-        int rc = sqlite3_open_v2(path, &st->db,
-                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-                                     SQLITE_OPEN_PRIVATECACHE,
-                                 NULL);
+        int rc = sqlite3_open_v2(
+            path, &st->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+            NULL);
         if (rc != SQLITE_OK)
             code = store_fail(st, rc, path, err);
     }
@@ -295,8 +301,9 @@ enum fm_code store_put_row(struct store *st, const struct row *row, const struct
     unsigned char gap[GAP_BYTES];
     size_t gap_len = put_gap(row->gap, gap);
     FM_TRY(prepare(st, ST_PUT_ROW, &q, err));
-    const int64_t v[] = {(int64_t)row->id, row->stream->id, (int64_t)row->first, row->n,
-                         row->time_ms,     row->born_ms,    row->bytes,          (int64_t)row->kind};
+    const int64_t v[] = {(int64_t)row->id, row->stream->id,   (int64_t)row->first,
+                         row->n,           row->time_ms,      row->born_ms,
+                         row->bytes,       (int64_t)row->kind};
     for (int i = 0; i < 8; i++)
         (void)sqlite3_bind_int64(q, i + 1, v[i]);
     if (row->n_gone > 0)
@@ -347,8 +354,12 @@ enum fm_code store_put_stream(struct store *st, const struct stream *s, int64_t 
     sqlite3_stmt *q = NULL;
     FM_TRY(prepare(st, ST_PUT_STREAM, &q, err));
     const char *const texts[] = {s->name, s->topic->name, s->agent, s->machine};
-    const int64_t v[] = {(int64_t)s->assigned, (int64_t)s->delivered, (int64_t)s->lost,
-                         (int64_t)s->dead,     s->ended,              s->unknown};
+    const int64_t v[] = {(int64_t)s->assigned,
+                         (int64_t)s->delivered,
+                         (int64_t)s->lost,
+                         (int64_t)s->dead,
+                         s->ended,
+                         s->unknown};
     (void)sqlite3_bind_int64(q, 1, s->id);
     for (int i = 0; i < 4; i++)
         (void)sqlite3_bind_text(q, i + 2, texts[i], -1, SQLITE_STATIC);
@@ -365,7 +376,7 @@ enum fm_code store_put_dead(struct store *st, const struct dead *d, struct fm_er
 {
     sqlite3_stmt *q = NULL;
     FM_TRY(prepare(st, ST_PUT_DEAD, &q, err));
-    const int64_t v[] = {(int64_t)d->id, d->stream->id, (int64_t)d->seq,
+    const int64_t v[] = {(int64_t)d->id, d->stream->id,     (int64_t)d->seq,
                          d->dead_ms,     (int64_t)d->bytes, dead_sum(d)};
     for (int i = 0; i < 6; i++)
         (void)sqlite3_bind_int64(q, i + 1, v[i]);
@@ -400,7 +411,8 @@ static enum fm_code take_chunk(struct store *st, sqlite3_stmt *q, struct fm_chun
     return fm_chunk_load(out, data, (size_t)len, err);
 }
 
-enum fm_code store_row_body(struct store *st, uint64_t id, struct fm_chunk **out, struct fm_err *err)
+enum fm_code store_row_body(struct store *st, uint64_t id, struct fm_chunk **out,
+                            struct fm_err *err)
 {
     sqlite3_stmt *q = NULL;
     FM_TRY(prepare(st, ST_BODY, &q, err));

@@ -98,4 +98,3 @@ int64_t dead_sum(const struct dead *d)
     crc = sum_i64(crc, d->dead_ms);
     return sum_i64(crc, (int64_t)d->bytes);
 }
-

@@ -20,8 +20,10 @@ static double cpu_s(void)
 static void fill(struct fm_spool *spool, size_t n)
 {
     static const char value[] =
-        "{\"v\":1,\"agent\":\"edge-7\",\"timestamp\":1763812800000,\"host\":\"web-1\",\"target\":\"orders\","
-        "\"bean\":\"java.lang:name=G1 Young Generation,type=GarbageCollector\",\"domain\":\"java.lang\","
+        "{\"v\":1,\"agent\":\"edge-7\",\"timestamp\":1763812800000,\"host\":\"web-1\",\"target\":"
+        "\"orders\","
+        "\"bean\":\"java.lang:name=G1 Young "
+        "Generation,type=GarbageCollector\",\"domain\":\"java.lang\","
         "\"properties\":{\"name\":\"G1 Young Generation\"},\"attributes\":{\"CollectionCount\":12,"
         "\"CollectionTime\":340},\"tags\":{\"e\":\"prod\"}}";
     struct fm_err err;
@@ -30,8 +32,12 @@ static void fill(struct fm_spool *spool, size_t n)
         if (fm_chunk_new(&chunk, "t", &err) != FM_OK)
             exit(1);
         for (size_t k = 0; k < 200 && i < n; k++, i++) {
-            struct fm_record rec = {.partition = FM_NO_PARTITION, .key = "web-1", .key_len = 5,
-                                    .value = value, .value_len = sizeof value - 1, .id_at = 7};
+            struct fm_record rec = {.partition = FM_NO_PARTITION,
+                                    .key = "web-1",
+                                    .key_len = 5,
+                                    .value = value,
+                                    .value_len = sizeof value - 1,
+                                    .id_at = 7};
             if (fm_chunk_add(chunk, &rec, NULL, 0, &err) != FM_OK)
                 exit(1);
         }
@@ -53,10 +59,10 @@ int main(int argc, char **argv)
     struct fm_rest *rest;
     sink_start(&sink);
     snprintf(url, sizeof url, "http://127.0.0.1:%u", sink.port);
-    struct fm_spool_opts so = {.agent = "edge-7", .machine_id = "m", .max_size = 4ULL << 30,
-                               .commit_ms = 50};
-    struct fm_rest_opts o = {.urls = urls, .n_urls = 1, .batch_records = 1000,
-                             .batch_bytes = 600 * 1024};
+    struct fm_spool_opts so = {
+        .agent = "edge-7", .machine_id = "m", .max_size = 4ULL << 30, .commit_ms = 50};
+    struct fm_rest_opts o = {
+        .urls = urls, .n_urls = 1, .batch_records = 1000, .batch_bytes = 600 * 1024};
     if (fm_net_init(&err) != FM_OK || fm_spool_open(&spool, &so, &err) != FM_OK)
         return 1;
     o.spool = spool;

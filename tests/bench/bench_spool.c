@@ -1,4 +1,5 @@
-/* The spool alone: records appended, read and settled, CPU and wall time; start with 1 M records. */
+/* The spool alone: records appended, read and settled, CPU and wall time; start with 1 M records.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,13 @@ static void append(struct fm_spool *spool, const char *value)
     struct fm_chunk *chunk = NULL;
     must(fm_chunk_new(&chunk, "t", &err), &err);
     for (int i = 0; i < PER_CHUNK; i++) {
-        struct fm_record rec = {.time_ms = 1, .partition = -1, .key = "web-1", .key_len = 5,
-                                .value = value, .value_len = VALUE, .id_at = 1};
+        struct fm_record rec = {.time_ms = 1,
+                                .partition = -1,
+                                .key = "web-1",
+                                .key_len = 5,
+                                .value = value,
+                                .value_len = VALUE,
+                                .id_at = 1};
         must(fm_chunk_add(chunk, &rec, NULL, 0, &err), &err);
     }
     while (fm_spool_append(spool, &chunk, &err) == FM_EFULL)

@@ -27,8 +27,9 @@ static inline void sink_answer(int fd, size_t records, char *out)
     static const char entry[] =
         "{\"partition\":0,\"offset\":123456,\"error_code\":null,\"error\":null}";
     size_t len = 12 + records * sizeof entry + 1;
-    size_t at = (size_t)sprintf(out, "HTTP/1.1 200 OK\r\nContent-Type: application/"
-                                     "vnd.kafka.v2+json\r\nContent-Length: %zu\r\n\r\n{\"offsets\":[",
+    size_t at = (size_t)sprintf(out,
+                                "HTTP/1.1 200 OK\r\nContent-Type: application/"
+                                "vnd.kafka.v2+json\r\nContent-Length: %zu\r\n\r\n{\"offsets\":[",
                                 len);
     for (size_t i = 0; i < records; i++) {
         if (i > 0)
@@ -64,12 +65,15 @@ static inline void sink_serve(int fd, char *in, char *out)
         if (have < whole)
             continue;
         const char *stop = in + whole;
-        for (const char *p = end; (p = memmem(p, (size_t)(stop - p), "\"value\":", 8)) != NULL; p += 8)
+        for (const char *p = end; (p = memmem(p, (size_t)(stop - p), "\"value\":", 8)) != NULL;
+             p += 8)
             records++;
         if (in[0] == 'P')
             sink_answer(fd, records, out);
-        else if (write(fd, "HTTP/1.1 200 OK\r\nContent-Length: 54\r\n\r\n"
-                           "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"}}", 93) < 0)
+        else if (write(fd,
+                       "HTTP/1.1 200 OK\r\nContent-Length: 54\r\n\r\n"
+                       "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"}}",
+                       93) < 0)
             return;
         have = 0;
     }

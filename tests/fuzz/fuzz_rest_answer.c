@@ -19,11 +19,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < len; i++)
         body[i] = (char)data[2 + i];
     body[len] = '\0';
-    struct fm_http_answer http = {.status = statuses[data[1] % 9], .body = body, .body_len = len,
+    struct fm_http_answer http = {.status = statuses[data[1] % 9],
+                                  .body = body,
+                                  .body_len = len,
                                   .failure = data[1] >= 250 ? FM_HTTP_BROKEN : FM_HTTP_OK,
                                   .body_sent = true};
-    struct fm_sent sent = {.dialect = (enum fm_rest_dialect)(data[0] % 5), .n_records = n,
-                           .all_partitions = data[1] % 2 == 0, .partitions = partitions};
+    struct fm_sent sent = {.dialect = (enum fm_rest_dialect)(data[0] % 5),
+                           .n_records = n,
+                           .all_partitions = data[1] % 2 == 0,
+                           .partitions = partitions};
     struct fm_verdict verdicts[8];
     struct fm_judgement j;
     char text[100];

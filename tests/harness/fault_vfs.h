@@ -1,4 +1,5 @@
-/* fault_vfs.h - a file system for SQLite that fails, or ends the process, at the n-th changing call.
+/* fault_vfs.h - a file system for SQLite that fails, or ends the process, at the n-th changing
+ * call.
  *
  * Changing calls are write, truncate, sync and delete. Installed as SQLite's default, so that the
  * code under test needs no hook. One plan for the whole process. */
@@ -12,7 +13,7 @@ enum fault_kind {
     FAULT_EXIT_BEFORE, /* _exit(9) instead of the call */
     FAULT_EXIT_AFTER,
     FAULT_EXIT_HALF, /* after half of a write */
-    FAULT_FULL,      /* no space left: writes and truncations, not syncs */
+    FAULT_FULL, /* no space left: writes and truncations, not syncs */
     FAULT_EIO
 };
 

@@ -25,8 +25,8 @@ static struct fm_chunk *make_chunk(void)
     if (fm_chunk_new(&chunk, "t", NULL) != FM_OK)
         abort();
     for (int i = 0; i < RECORDS; i++) {
-        struct fm_record rec = {.time_ms = 1, .partition = -1, .value = "{}", .value_len = 2,
-                                .id_at = 1};
+        struct fm_record rec = {
+            .time_ms = 1, .partition = -1, .value = "{}", .value_len = 2, .id_at = 1};
         if (fm_chunk_add(chunk, &rec, NULL, 0, NULL) != FM_OK)
             abort();
     }
@@ -82,11 +82,10 @@ static size_t send_once(struct stress *st)
         abort();
     size_t n = batch->n;
     for (size_t i = 0; i < n; i++)
-        list[i] = (struct fm_settlement){.id = batch->items[i].id,
-                                         .how = batch->items[i].id.seq % 97 == 5
-                                                    ? FM_SETTLE_DEAD
-                                                    : FM_SETTLE_DELIVERED,
-                                         .reason = "422"};
+        list[i] = (struct fm_settlement){
+            .id = batch->items[i].id,
+            .how = batch->items[i].id.seq % 97 == 5 ? FM_SETTLE_DEAD : FM_SETTLE_DELIVERED,
+            .reason = "422"};
     if (fm_spool_settle(st->spool, list, n, NULL) != FM_OK)
         abort();
     fm_spool_batch_free(st->spool, batch);
@@ -96,8 +95,12 @@ static size_t send_once(struct stress *st)
 static int run(const char *path, const char *name)
 {
     struct stress st = {.producing = PRODUCERS};
-    struct fm_spool_opts opts = {.path = path, .agent = "a", .max_size = 4000000, .commit_ms = 5,
-                                 .on_commit = wake, .on_commit_arg = &st};
+    struct fm_spool_opts opts = {.path = path,
+                                 .agent = "a",
+                                 .max_size = 4000000,
+                                 .commit_ms = 5,
+                                 .on_commit = wake,
+                                 .on_commit_arg = &st};
     struct fm_err err = {0};
     if (fm_spool_open(&st.spool, &opts, &err) != FM_OK) {
         (void)fprintf(stderr, "stress_spool: %s\n", fm_err_text(&err));

@@ -26,10 +26,10 @@ struct mock;
 
 struct mock_request {
     bool post;
-    unsigned nth;      /* of its method, from 1 */
-    unsigned conn;     /* connection, from 1 */
+    unsigned nth; /* of its method, from 1 */
+    unsigned conn; /* connection, from 1 */
     char topic[256];
-    size_t n;          /* records */
+    size_t n; /* records */
     const uint64_t *seq;
     size_t body_len;
     const char *head;
@@ -40,15 +40,15 @@ enum mock_how { MOCK_ANSWER, MOCK_RESET, MOCK_CLOSE, MOCK_HANG };
 /* What the proxy does. Before the script runs, it is set up to accept everything. */
 struct mock_reply {
     unsigned status;
-    char *body;           /* replaced by mock_body(); freed by the mock */
-    const char *headers;  /* further lines, each ended by CRLF */
+    char *body; /* replaced by mock_body(); freed by the mock */
+    const char *headers; /* further lines, each ended by CRLF */
     int delay_ms;
     enum mock_how how;
-    size_t cut;           /* send only so many bytes of the answer, then close; 0: all */
-    bool no_length;       /* no Content-Length; close at the end */
-    bool *stored;         /* [n]: Kafka has it */
-    const char **error;   /* [n]: entry instead of a success, e.g. "50003,text"; NULL: accepted */
-    bool raw;             /* body was set: error[] does not make it */
+    size_t cut; /* send only so many bytes of the answer, then close; 0: all */
+    bool no_length; /* no Content-Length; close at the end */
+    bool *stored; /* [n]: Kafka has it */
+    const char **error; /* [n]: entry instead of a success, e.g. "50003,text"; NULL: accepted */
+    bool raw; /* body was set: error[] does not make it */
 };
 
 typedef void mock_fn(struct mock *mock, const struct mock_request *req, struct mock_reply *reply,
@@ -62,12 +62,12 @@ void mock_body(struct mock_reply *reply, unsigned status, const char *body);
 void mock_refuse(const struct mock_request *req, struct mock_reply *reply, const char *error);
 unsigned mock_posts(struct mock *mock);
 unsigned mock_gets(struct mock *mock);
-size_t mock_stored(struct mock *mock);     /* distinct records in the topic */
-size_t mock_repeats(struct mock *mock);    /* records stored more than once, counted each time */
-size_t mock_max_post(struct mock *mock);   /* most records in one request since the last call */
+size_t mock_stored(struct mock *mock); /* distinct records in the topic */
+size_t mock_repeats(struct mock *mock); /* records stored more than once, counted each time */
+size_t mock_max_post(struct mock *mock); /* most records in one request since the last call */
 bool mock_accepted(struct mock *mock, uint64_t seq); /* a verdict "accepted" was sent */
-bool mock_in_order(struct mock *mock);     /* first stores ascend */
-int64_t mock_last_ms(struct mock *mock);   /* fm_clock_ms() of the last request */
+bool mock_in_order(struct mock *mock); /* first stores ascend */
+int64_t mock_last_ms(struct mock *mock); /* fm_clock_ms() of the last request */
 
 /* ---- both ---- */
 

@@ -59,11 +59,13 @@ static void make_body(const struct mock_request *req, struct mock_reply *reply)
     for (size_t i = 0; i < req->n; i++) {
         fm_buf_puts(&b, i > 0 ? "," : "");
         if (reply->error[i] == NULL) {
-            fm_buf_printf(&b, "{\"partition\":0,\"offset\":%zu,\"error_code\":null,\"error\":null}", i);
+            fm_buf_printf(&b, "{\"partition\":0,\"offset\":%zu,\"error_code\":null,\"error\":null}",
+                          i);
             continue;
         }
         const char *comma = strchr(reply->error[i], ',');
-        fm_buf_printf(&b, "{\"partition\":null,\"offset\":null,\"error_code\":%.*s,\"error\":\"%s\"}",
+        fm_buf_printf(&b,
+                      "{\"partition\":null,\"offset\":null,\"error_code\":%.*s,\"error\":\"%s\"}",
                       (int)(comma - reply->error[i]), reply->error[i], comma + 1);
     }
     fm_buf_puts(&b, "],\"key_schema_id\":null,\"value_schema_id\":null}");
@@ -89,8 +91,8 @@ static void write_ledger(struct mock *m, const struct mock_request *req,
             else
                 m->order[m->n_order++] = seq;
         }
-        if (!reply->raw && reply->error[i] == NULL && reply->how == MOCK_ANSWER && reply->cut == 0 &&
-            (reply->status == 200 || reply->status / 100 == 4))
+        if (!reply->raw && reply->error[i] == NULL && reply->how == MOCK_ANSWER &&
+            reply->cut == 0 && (reply->status == 200 || reply->status / 100 == 4))
             m->accepted[seq] = true;
     }
     pthread_mutex_unlock(&m->lock);
@@ -122,17 +124,21 @@ static bool send_reply(struct peer_conn *conn, const struct mock_reply *r)
 
 static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct peer_request *in)
 {
-    static const char topic_json[] = "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"},"
-                                     "\"partitions\":[]}";
-    struct mock_request req = {.post = strncmp(in->head, "POST", 4) == 0, .conn = nth,
-                               .body_len = in->body_len, .head = in->head};
+    static const char topic_json[] =
+        "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"},"
+        "\"partitions\":[]}";
+    struct mock_request req = {.post = strncmp(in->head, "POST", 4) == 0,
+                               .conn = nth,
+                               .body_len = in->body_len,
+                               .head = in->head};
     uint64_t *seq = calloc(in->body_len / 8 + 1, sizeof *seq);
     const char *at = strstr(in->head, "/topics/");
     if (at != NULL)
         sscanf(at + 8, "%255[^/ ]", req.topic);
     req.n = req.post && in->body != NULL ? find_seqs(in->body, seq) : 0;
     req.seq = seq;
-    struct mock_reply reply = {.status = 200, .stored = calloc(req.n + 1, sizeof(bool)),
+    struct mock_reply reply = {.status = 200,
+                               .stored = calloc(req.n + 1, sizeof(bool)),
                                .error = calloc(req.n + 1, sizeof(char *))};
     for (size_t i = 0; i < req.n; i++)
         reply.stored[i] = true;
@@ -243,12 +249,22 @@ bool mock_in_order(struct mock *m)
 
 struct fm_rest_opts rig_opts(struct fm_spool *spool, const char *const *urls, size_t n)
 {
-    return (struct fm_rest_opts){
-        .spool = spool, .urls = urls, .n_urls = n, .batch_records = 50, .backoff_ms = 20,
-        .max_backoff_ms = 100, .isolate_backoff_ms = 40, .isolate_max_backoff_ms = 200,
-        .suspect_interval_ms = 40, .max_suspects = 20, .hold_interval_ms = 40,
-        .stuck_interval_ms = 60, .connect_timeout_ms = 1000, .timeout_ms = 400,
-        .timeout_single_ms = 500, .probe_timeout_ms = 300};
+    return (struct fm_rest_opts){.spool = spool,
+                                 .urls = urls,
+                                 .n_urls = n,
+                                 .batch_records = 50,
+                                 .backoff_ms = 20,
+                                 .max_backoff_ms = 100,
+                                 .isolate_backoff_ms = 40,
+                                 .isolate_max_backoff_ms = 200,
+                                 .suspect_interval_ms = 40,
+                                 .max_suspects = 20,
+                                 .hold_interval_ms = 40,
+                                 .stuck_interval_ms = 60,
+                                 .connect_timeout_ms = 1000,
+                                 .timeout_ms = 400,
+                                 .timeout_single_ms = 500,
+                                 .probe_timeout_ms = 300};
 }
 
 struct fm_rest *rig_start(const struct fm_rest_opts *opts)

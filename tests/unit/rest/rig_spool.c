@@ -9,7 +9,8 @@ struct fm_spool *spool_new(void)
 {
     struct fm_spool *s;
     struct fm_err err = {0};
-    struct fm_spool_opts o = {.agent = "edge-7", .machine_id = "m", .on_full = FM_SPOOL_DROP_OLDEST};
+    struct fm_spool_opts o = {
+        .agent = "edge-7", .machine_id = "m", .on_full = FM_SPOOL_DROP_OLDEST};
     cr_assert_eq(fm_spool_open(&s, &o, &err), FM_OK, "%s", err.text);
     return s;
 }
@@ -31,12 +32,18 @@ void spool_add(struct fm_spool *s, const char *topic, size_t n, size_t bytes,
         cr_assert_eq(fm_chunk_new(&chunk, topic, &err), FM_OK);
         for (size_t k = 0; k < 100 && i < n; k++, i++) {
             snprintf(value, bytes + 40, "{\"n\":%zu,\"x\":\"%s\"}", i, fill);
-            struct fm_record rec = {.kind = kind, .time_ms = 1, .partition = FM_NO_PARTITION,
-                                    .key = "host-1", .key_len = 6, .value = value,
-                                    .value_len = strlen(value), .id_at = 1};
+            struct fm_record rec = {.kind = kind,
+                                    .time_ms = 1,
+                                    .partition = FM_NO_PARTITION,
+                                    .key = "host-1",
+                                    .key_len = 6,
+                                    .value = value,
+                                    .value_len = strlen(value),
+                                    .id_at = 1};
             cr_assert_eq(fm_chunk_add(chunk, &rec, NULL, 0, &err), FM_OK);
         }
-        cr_assert_eq(fm_spool_store(s, &chunk, 2000, NULL, NULL, NULL, &err), FM_OK, "%s", err.text);
+        cr_assert_eq(fm_spool_store(s, &chunk, 2000, NULL, NULL, NULL, &err), FM_OK, "%s",
+                     err.text);
     }
     cr_assert_eq(fm_spool_flush(s, 2000, &err), FM_OK); /* fm_spool_topics() knows them now */
     free(value);

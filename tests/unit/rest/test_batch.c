@@ -7,9 +7,12 @@
 static struct fm_spool_item item(uint64_t seq, const char *key, const char *value)
 {
     struct fm_spool_item it = {.id = {.stream = "3f9c2a71d04be811", .seq = seq}};
-    it.rec = (struct fm_record){.partition = FM_NO_PARTITION, .key = key,
-                                .key_len = key != NULL ? strlen(key) : 0, .value = value,
-                                .value_len = strlen(value), .id_at = FM_NO_ID};
+    it.rec = (struct fm_record){.partition = FM_NO_PARTITION,
+                                .key = key,
+                                .key_len = key != NULL ? strlen(key) : 0,
+                                .value = value,
+                                .value_len = strlen(value),
+                                .id_at = FM_NO_ID};
     return it;
 }
 
@@ -22,9 +25,11 @@ static size_t build(struct fm_buf *body, const struct fm_batch_limits *limits,
     return used;
 }
 
-static const struct fm_batch_limits plain = {
-    .dialect = FM_DIALECT_CONFLUENT_V2, .format = FM_REST_JSON, .max_records = 500,
-    .max_body = 350 * 1024, .size_limit = 1048576};
+static const struct fm_batch_limits plain = {.dialect = FM_DIALECT_CONFLUENT_V2,
+                                             .format = FM_REST_JSON,
+                                             .max_records = 500,
+                                             .max_body = 350 * 1024,
+                                             .size_limit = 1048576};
 
 Test(batch, json_puts_identity_key_and_partition)
 {
@@ -48,8 +53,9 @@ Test(batch, binary_puts_base64)
     limits.format = FM_REST_BINARY;
     struct fm_spool_item items[] = {item(1, "k", "hello"), item(2, NULL, "\xff")};
     cr_assert_eq(build(&body, &limits, items, 2), 2);
-    cr_assert_str_eq(fm_buf_str(&body),
-                     "{\"records\":[{\"key\":\"aw==\",\"value\":\"aGVsbG8=\"},{\"value\":\"/w==\"}]}");
+    cr_assert_str_eq(
+        fm_buf_str(&body),
+        "{\"records\":[{\"key\":\"aw==\",\"value\":\"aGVsbG8=\"},{\"value\":\"/w==\"}]}");
     fm_buf_clear(&body);
 }
 
@@ -128,8 +134,8 @@ Test(batch, karapace_keeps_the_sum_below_the_limit_and_the_body_below_1_mib)
 
 Test(conf, refuses_what_cannot_be_a_base_url)
 {
-    static const char *const bad[] = {"ftp://x", "http://", "http:///x", "https://u:p@host",
-                                      "http://x?q", "x", "http://a b"};
+    static const char *const bad[] = {"ftp://x",    "http://", "http:///x", "https://u:p@host",
+                                      "http://x?q", "x",       "http://a b"};
     struct fm_rest_conf *conf;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct fm_rest_opts o = {.urls = &bad[i], .n_urls = 1};

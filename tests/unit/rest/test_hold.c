@@ -194,13 +194,15 @@ static void tell(void *arg, const struct fm_rest_step *step)
     snprintf(told->text + at, sizeof told->text - at, "%s=%d;", step->step, (int)step->verdict);
 }
 
-static void no_topic(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void no_topic(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                     void *arg)
 {
     (void)m, (void)req, (void)arg;
     mock_body(reply, 404, "{\"error_code\":40403,\"message\":\"no\"}");
 }
 
-static void deny(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void deny(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                 void *arg)
 {
     (void)m, (void)req, (void)arg;
     mock_body(reply, 401, "");

@@ -91,7 +91,8 @@ Test(sender, refused_connection_loses_and_repeats_nothing)
 }
 
 /* D06 */
-static void slow(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void slow(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                 void *arg)
 {
     (void)m, (void)arg;
     if (req->post)
@@ -302,7 +303,8 @@ Test(sender, a_gateway_timeout_is_unknown_and_retried)
 }
 
 /* D24, D25: verdicts differ within one answer. */
-static void mixed(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void mixed(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                  void *arg)
 {
     (void)m, (void)arg;
     if (!req->post || req->nth != 2)
@@ -355,7 +357,8 @@ Test(sender, successes_inside_a_401_403_422_are_kept)
 }
 
 /* D26: one record makes the whole request fail. */
-static void poison(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void poison(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                   void *arg)
 {
     (void)m;
     struct rig *r = arg;
@@ -436,7 +439,12 @@ Test(sender, when_everything_is_refused_nothing_is_buried_and_the_topic_held)
 
 /* D29, D31, D77 */
 static const char *const worthless[] = {
-    "<html><script>login()</script></html>", "", "{}", "{\"offsets\":[]}", "[]", "\"ok\"",
+    "<html><script>login()</script></html>",
+    "",
+    "{}",
+    "{\"offsets\":[]}",
+    "[]",
+    "\"ok\"",
     "\xef\xbb\xbf{\"offsets\":[{\"partition\":0,\"offset\":1}]}",
     "{\"offsets\":[{\"partition\":0,\"offset\":\"1\"}]}",
     "{\"offsets\":[{\"partition\":0,\"offset\":1e0}]}",
@@ -444,7 +452,8 @@ static const char *const worthless[] = {
     "{\"offsets\":[{\"partition\":0,\"offset\":1e300}]}",
     "{\"offsets\":[{\"partition\":0,\"offset\":1,\"error_code\":\"50003\"}]}",
     "{\"offsets\":[{\"partition\":0,\"offset\":1,\"error_code\":0}]}",
-    "{\"offsets\":[{\"partition\":0,\"offset\":-2}]}", "{\"offsets\":[[0,1]]}",
+    "{\"offsets\":[{\"partition\":0,\"offset\":-2}]}",
+    "{\"offsets\":[[0,1]]}",
     "{\"offsets\":[{\"partition\":0,\"offset\":1},{\"partition\":0,\"offset\":1}]}",
     "{\"offsets\":[{\"partition\":0,\"offset\":1}"};
 
@@ -535,8 +544,9 @@ static void small_topic(struct mock *m, const struct mock_request *req, struct m
     for (size_t i = 0; i < req->n; i++)
         if (req->seq[i] == 7) {
             cr_assert_eq(req->n, 1, "an oversize record in company");
-            mock_refuse(req, reply, "50002,The request included a message larger than the max "
-                                    "message size the server will accept.");
+            mock_refuse(req, reply,
+                        "50002,The request included a message larger than the max "
+                        "message size the server will accept.");
         }
 }
 
@@ -555,7 +565,8 @@ Test(sender, an_oversize_record_never_shares_a_request)
 }
 
 /* D36, D71 */
-static void missing(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void missing(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                    void *arg)
 {
     (void)m;
     struct rig *r = arg;
@@ -596,7 +607,8 @@ static void config_status(struct mock *m, const struct mock_request *req, struct
 /* D36, D76 */
 Test(sender, configuration_faults_hold_and_drop_nothing)
 {
-    static const unsigned statuses[] = {400, 404, 405, 406, 411, 414, 415, 421, 426, 431, 501, 505, 403};
+    static const unsigned statuses[] = {400, 404, 405, 406, 411, 414, 415,
+                                        421, 426, 431, 501, 505, 403};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         struct rig r;
         setup(&r, config_status);
@@ -623,7 +635,8 @@ static void kafka_dead(struct mock *m, const struct mock_request *req, struct mo
     if (req->post)
         mock_refuse(req, reply, "50003,Topic t not present in metadata after 60000 ms.");
     else
-        mock_body(reply, 500, "{\"error_code\":50003,\"message\":\"Timed out waiting for a node\"}");
+        mock_body(reply, 500,
+                  "{\"error_code\":50003,\"message\":\"Timed out waiting for a node\"}");
 }
 
 Test(sender, a_dead_kafka_is_an_outage_not_a_missing_topic)
@@ -652,7 +665,8 @@ Test(sender, a_dead_kafka_is_an_outage_not_a_missing_topic)
 }
 
 /* D73: collective blame. */
-static void blame(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void blame(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                  void *arg)
 {
     (void)m;
     struct rig *r = arg;
@@ -698,7 +712,8 @@ Test(sender, only_the_culprit_of_a_collective_blame_is_buried)
 }
 
 /* D74: the proxy answers probes but produces nothing. */
-static void wedge(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void wedge(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                  void *arg)
 {
     (void)m;
     struct rig *r = arg;
@@ -725,13 +740,15 @@ Test(sender, a_wedged_proxy_is_named_and_recovers)
 }
 
 /* D75 */
-static void stalled(struct mock *m, const struct mock_request *req, struct mock_reply *reply, void *arg)
+static void stalled(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                    void *arg)
 {
     (void)m, (void)arg;
     if (!req->post || req->nth != 2)
         return;
     mock_refuse(req, reply, "0,");
-    mock_body(reply, 400, "{\"error_code\":400,\"message\":\"Idle timeout expired: 30001/30000 ms\"}");
+    mock_body(reply, 400,
+              "{\"error_code\":400,\"message\":\"Idle timeout expired: 30001/30000 ms\"}");
 }
 
 Test(sender, a_stalled_body_is_retried_whole)

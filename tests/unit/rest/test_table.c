@@ -187,8 +187,10 @@ Test(table, a_record_code_has_its_class)
 {
     for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
         const struct cell *c = &records[i];
-        struct fm_report r = {.has_code = c->code != NONE, .code = c->code != NONE ? c->code : 0,
-                              .text = c->text, .text_len = strlen(c->text)};
+        struct fm_report r = {.has_code = c->code != NONE,
+                              .code = c->code != NONE ? c->code : 0,
+                              .text = c->text,
+                              .text_len = strlen(c->text)};
         char got[100];
         name_of(fm_table_record(c->dialect, &r), got, sizeof got);
         cr_assert_str_eq(got, c->want, "%d %s: %s, not %s", c->code, c->text, got, c->want);
@@ -249,8 +251,11 @@ Test(table, a_transport_failure_has_its_class)
 static void judge(char *out, enum fm_rest_dialect d, size_t n, long status, const char *body,
                   struct fm_judgement *j)
 {
-    struct fm_http_answer http = {.failure = FM_HTTP_OK, .status = status, .body = body,
-                                  .body_len = strlen(body), .body_sent = true};
+    struct fm_http_answer http = {.failure = FM_HTTP_OK,
+                                  .status = status,
+                                  .body = body,
+                                  .body_len = strlen(body),
+                                  .body_sent = true};
     struct fm_sent sent = {.dialect = d, .n_records = n};
     struct fm_verdict v[16];
     cr_assert_eq(fm_judge(j, v, &sent, &http, NULL), FM_OK);
@@ -273,7 +278,8 @@ Test(judge, reads_each_shape_of_answer)
         {C2, 1, 200, "{\"offsets\":[{\"offset\":-1}]}", "RETRY/unknown-code", 1},
         {KP, 1, 200, "{\"offsets\":[{\"offset\":-1,\"partition\":0}]}", "OK", 0},
         {C2, 1, 200, "{\"offsets\":[{\"offset\":1,\"error_code\":200}]}", "RETRY/unknown-code", 1},
-        {C2, 2, 200, "{\"offsets\":[{\"offset\":1},{\"offset\":2}]", "RETRY/broken RETRY/broken", 2},
+        {C2, 2, 200, "{\"offsets\":[{\"offset\":1},{\"offset\":2}]", "RETRY/broken RETRY/broken",
+         2},
         {C2, 1, 204, "", "RETRY/empty", 1},
         {C2, 1, 200, " \r\n", "RETRY/empty", 1},
         {C2, 1, 200, "<html>", "RETRY/portal", 1},
@@ -283,21 +289,23 @@ Test(judge, reads_each_shape_of_answer)
         {C3, 2, 200, "{\"error_code\":200,\"offset\":1}\r\n{\"offset\":2}", "OK OK", 0},
         {C3, 2, 200, "{\"error_code\":200,\"offset\":1}", "OK RETRY/unreported", 1},
         {C3, 2, 200, "{\"error_code\":200,\"offset\":1}{\"error_co", "OK RETRY/broken", 1},
-        {C3, 1, 200, "{\"error_code\":400,\"message\":\"Unexpected x\"}", "ISOLATE+P/structural", 0},
+        {C3, 1, 200, "{\"error_code\":400,\"message\":\"Unexpected x\"}", "ISOLATE+P/structural",
+         0},
         {C3, 3, 200,
          "{\"offset\":1}{\"error_code\":400,\"message\":\"Unexpected end\"}{\"offset\":2}",
          "OK ISOLATE/structural ISOLATE/structural", 2},
-        {C3, 2, 200,
-         "{\"offset\":1}{\"error_code\":500,\"message\":\"x\"}{\"error_code\":500}",
+        {C3, 2, 200, "{\"offset\":1}{\"error_code\":500,\"message\":\"x\"}{\"error_code\":500}",
          "OK ISOLATE/structural", 1},
-        {C3, 2, 200, "{\"offset\":1}{\"offset\":2}{\"offset\":3}", "RETRY/too-many RETRY/too-many", 2},
+        {C3, 2, 200, "{\"offset\":1}{\"offset\":2}{\"offset\":3}", "RETRY/too-many RETRY/too-many",
+         2},
         {C3, 3, 207,
          "{\"successes\":[{\"id\":\"1\",\"offset\":5},{\"id\":\"3\",\"offset\":6}],"
          "\"failures\":[{\"id\":\"3\",\"error_code\":400,\"message\":\"x\"}]}",
          "OK RETRY/unreported RETRY/unreported", 2},
         {C3, 1, 207, "{\"successes\":[],\"failures\":[{\"id\":\"1\",\"error_code\":400}]}",
          "ISOLATE+P/v3-400", 0},
-        {RP, 3, 200, "{\"offsets\":[{\"partition\":0,\"offset\":7},{\"partition\":1,\"offset\":9}]}",
+        {RP, 3, 200,
+         "{\"offsets\":[{\"partition\":0,\"offset\":7},{\"partition\":1,\"offset\":9}]}",
          "OK OK OK", 0},
         {RP, 2, 200,
          "{\"offsets\":[{\"partition\":0,\"offset\":7},{\"partition\":1,\"error_code\":6,"
@@ -319,10 +327,13 @@ Test(judge, redpanda_entries_stand_for_the_records_of_their_partition)
     static const int32_t partitions[] = {0, 1, 0};
     const char *body = "{\"offsets\":[{\"partition\":1,\"error_code\":10,\"offset\":-1},"
                        "{\"partition\":0,\"offset\":7}]}";
-    struct fm_http_answer http = {.failure = FM_HTTP_OK, .status = 200, .body = body,
-                                  .body_len = strlen(body), .body_sent = true};
-    struct fm_sent sent = {.dialect = RP, .n_records = 3, .all_partitions = true,
-                           .partitions = partitions};
+    struct fm_http_answer http = {.failure = FM_HTTP_OK,
+                                  .status = 200,
+                                  .body = body,
+                                  .body_len = strlen(body),
+                                  .body_sent = true};
+    struct fm_sent sent = {
+        .dialect = RP, .n_records = 3, .all_partitions = true, .partitions = partitions};
     struct fm_verdict v[3];
     struct fm_judgement j;
     char got[600];
@@ -336,9 +347,11 @@ Test(judge, the_strongest_class_decides)
 {
     char got[600];
     struct fm_judgement j;
-    judge(got, C2, 4, 200,
-          "{\"offsets\":[{\"error_code\":777,\"error\":\"x\"},{\"error_code\":50002,\"error\":\"y\"},"
-          "{\"error_code\":50003,\"error\":\"Topic t not present in metadata\"},{\"offset\":1}]}", &j);
+    judge(
+        got, C2, 4, 200,
+        "{\"offsets\":[{\"error_code\":777,\"error\":\"x\"},{\"error_code\":50002,\"error\":\"y\"},"
+        "{\"error_code\":50003,\"error\":\"Topic t not present in metadata\"},{\"offset\":1}]}",
+        &j);
     cr_assert_eq(j.cls, FM_CLS_PROBE);
     cr_assert_eq(j.accepted, 1);
     cr_assert_str_eq(j.top.row->name, "no-metadata");
@@ -350,9 +363,10 @@ Test(judge, obeys_retry_after_only_from_1_to_300)
     static const struct {
         const char *value;
         unsigned want;
-    } rows[] = {{"1", 1}, {"300", 300}, {" 7 ", 7}, {"0", 0}, {"-1", 0}, {"301", 0},
-                {"1000000000", 0}, {"99999999999999999999", 0}, {"soon", 0}, {"1.5", 0}, {"", 0},
-                {"Wed, 21 Oct 2015 07:28:00 GMT", 0}, {"5, 9", 0}};
+    } rows[] = {{"1", 1},    {"300", 300}, {" 7 ", 7},        {"0", 0},
+                {"-1", 0},   {"301", 0},   {"1000000000", 0}, {"99999999999999999999", 0},
+                {"soon", 0}, {"1.5", 0},   {"", 0},           {"Wed, 21 Oct 2015 07:28:00 GMT", 0},
+                {"5, 9", 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         cr_assert_eq(fm_retry_after(rows[i].value), rows[i].want, "%s", rows[i].value);
     cr_assert_eq(fm_retry_after(NULL), 0);

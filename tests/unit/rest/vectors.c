@@ -24,8 +24,8 @@ static size_t unchunk(char *body, size_t len)
 bool vector_read(const char *path, struct fm_http_answer *out, char **body)
 {
     FILE *f = fopen(path, "rb");
-    *out = (struct fm_http_answer){.failure = FM_HTTP_OK, .cert_days = -1, .body_sent = true,
-                                   .content_type = ""};
+    *out = (struct fm_http_answer){
+        .failure = FM_HTTP_OK, .cert_days = -1, .body_sent = true, .content_type = ""};
     if (f == NULL)
         return false;
     char *all = calloc(1, 1 << 20);

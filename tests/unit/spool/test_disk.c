@@ -391,13 +391,13 @@ Test(disk, loses_only_the_record_whose_bytes_were_hit)
     cr_assert_gt(at, 0);
     poke(kit.dir, "spool.db", at + 1, "q", 1);
     kit_open(&kit);
-    cr_assert_str_eq(kit_drain(&kit, "t"),
-                     "1:S 2:r1 3:r2 5:r4 6:r5 7:S 8:G(4-4,1,damage)");
+    cr_assert_str_eq(kit_drain(&kit, "t"), "1:S 2:r1 3:r2 5:r4 6:r5 7:S 8:G(4-4,1,damage)");
     cr_assert_eq(kit_stats(&kit).streams[0].lost, 1);
     kit_done(&kit);
 }
 
-/* Values that this test stored are "r<digits>" of the number given; anything else is a wrong byte. */
+/* Values that this test stored are "r<digits>" of the number given; anything else is a wrong byte.
+ */
 static void check_texts(const char *all)
 {
     for (const char *at = all; *at != '\0'; at++) {

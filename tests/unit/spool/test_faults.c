@@ -16,10 +16,10 @@ enum { CHUNKS = 6, PER_CHUNK = 3, RECORDS = CHUNKS * PER_CHUNK };
 
 /* What the child was told, in memory that survives it. */
 struct ledger {
-    unsigned stored;              /* records acknowledged as durable */
-    unsigned offered;             /* records handed over */
-    bool sent[RECORDS + 1];       /* a settlement was handed over */
-    bool settled[RECORDS + 1];    /* ... and acknowledged */
+    unsigned stored; /* records acknowledged as durable */
+    unsigned offered; /* records handed over */
+    bool sent[RECORDS + 1]; /* a settlement was handed over */
+    bool settled[RECORDS + 1]; /* ... and acknowledged */
 };
 
 static bool settle_batch(struct kit *kit, struct ledger *ledger)
@@ -121,8 +121,8 @@ static bool die_at(struct kit *kit, enum fault_kind kind, unsigned n, struct led
 
 static struct ledger *shared_ledger(void)
 {
-    struct ledger *ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct ledger *ledger =
+        mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(ledger, MAP_FAILED);
     return ledger;
 }

@@ -500,8 +500,8 @@ BOTH(keeps_the_equation_through_a_random_life)
             struct fm_spool_batch *batch = kit_read(kit, rand() % 2 ? "a" : "b", 7);
             for (size_t k = 0; k < batch->n; k++) {
                 struct fm_settlement one = {.id = batch->items[k].id,
-                                            .how = rand() % 5 ? FM_SETTLE_DELIVERED
-                                                              : FM_SETTLE_DEAD};
+                                            .how =
+                                                rand() % 5 ? FM_SETTLE_DELIVERED : FM_SETTLE_DEAD};
                 if (rand() % 3 > 0)
                     cr_assert_eq(fm_spool_settle(kit->spool, &one, 1, NULL), FM_OK);
             }
