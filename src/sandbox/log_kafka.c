@@ -194,7 +194,7 @@ static void refuse(struct fm_tlog_kafka *k, struct fm_tlog_job *job, size_t i,
                        "Expiring 1 record(s) for %s-%d:%lld ms has passed since batch creation. "
                        "The request has not been sent, or no server response has been received "
                        "yet.",
-                       job->topic, (int)partition, (long long)(2 * k->metadata_timeout_ms));
+                       job->topic, (int)partition, 2 * (long long)k->metadata_timeout_ms);
         return;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
         fm_tlog_refuse(v, 40301, "Not authorized to access topics: [%s]", job->topic);
@@ -297,7 +297,7 @@ static void send_record(struct fm_tlog_kafka *k, struct fm_tlog_work *work, size
         fm_tlog_kafka_pause(k, 10);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         refuse(k, job, i, code, partition);
-        one_less(k, work);
+        (void)atomic_fetch_sub(&work->left, 1); /* not the last: the worker holds one itself */
     }
 }
 
@@ -471,7 +471,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 static enum fm_code new_producer(struct fm_tlog_kafka *k, struct fm_err *err)
 {
     char delivery[32], text[200];
-    (void)snprintf(delivery, sizeof delivery, "%lld", (long long)(2 * k->metadata_timeout_ms));
+    (void)snprintf(delivery, sizeof delivery, "%lld", 2 * (long long)k->metadata_timeout_ms);
     /* One request in flight keeps the order; the rest is as the Java producer has it. */
     const char *const settings[][2] = {{"bootstrap.servers", k->bootstrap},
                                        {"client.id", "firstmile-sandbox"},

@@ -139,8 +139,8 @@ static bool insert(struct store *s, sqlite3_stmt *stmt, int64_t topic,
 
 static bool insert_all(struct store *s, struct fm_tlog_job *job)
 {
-    int64_t id;
-    struct fm_tlog_topic topic;
+    int64_t id = 0;
+    struct fm_tlog_topic topic = {.partitions = 0};
     int rc = find_or_create(s, job->topic, &id, &topic);
     if (rc == SQLITE_DONE) {
         fm_tlog_refuse_all(job, s->metadata_timeout_ms);
@@ -174,8 +174,8 @@ static void produce(struct store *s, struct fm_tlog_job *job)
 
 static void describe(struct store *s, struct fm_tlog_job *job)
 {
-    int64_t id;
-    struct fm_tlog_topic topic;
+    int64_t id = 0;
+    struct fm_tlog_topic topic = {.partitions = 0};
     int rc = find_or_create(s, job->topic, &id, &topic);
     if (rc == SQLITE_ROW) {
         job->partitions = topic.partitions;
@@ -204,8 +204,8 @@ static void emit_rows(struct fm_tlog_job *job, sqlite3_stmt *stmt)
 
 static void read_back(struct store *s, struct fm_tlog_job *job)
 {
-    int64_t id;
-    struct fm_tlog_topic topic;
+    int64_t id = 0;
+    struct fm_tlog_topic topic = {.partitions = 0};
     int rc = find_topic(s, job->topic, &id, &topic);
     if (rc == SQLITE_DONE) {
         job->result = FM_TLOG_NO_TOPIC;

@@ -127,7 +127,7 @@ static bool parse_partition(const char *text, int32_t *out)
     size_t len = strlen(text);
     if (len == 0 || len > 9 || strspn(text, "0123456789") != len)
         return false;
-    *out = (int32_t)atol(text);
+    *out = (int32_t)strtol(text, NULL, 10);
     return true;
 }
 
@@ -281,7 +281,7 @@ static bool parse_number(const char *text, long long fallback, long long max, lo
     size_t len = strlen(text);
     if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
         return false;
-    *out = atoll(text);
+    *out = strtoll(text, NULL, 10);
     if (*out > max)
         *out = max;
     return true;
