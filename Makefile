@@ -45,6 +45,7 @@ CLI_OBJ  := $(call obj,$(CLI_SRC))
 TESTS    := $(foreach m,$(MODULES),$(B)/tests/test_$(m))
 FUZZERS  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS  := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(FUZZERS))
+BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/%,$(sort $(wildcard tests/bench/bench_*.c)))
 STRESS   := $(patsubst tests/stress/%.c,$(B)/tests/%,$(sort $(wildcard tests/stress/*.c)))
 
 .DEFAULT_GOAL := all
@@ -162,8 +163,15 @@ e2e: ## the whole way with a real Kafka behind the sandbox (or a REST proxy: E2E
 .PHONY: bench
 bench: ## benchmarks: one line of numbers each
 	@tests/setup.sh build test
-	@$(PMAKE) build/firstmile
-	@tests/bench/run.sh
+	@$(PMAKE) run-bench
+
+.PHONY: run-bench
+run-bench: $(B)/firstmile $(BENCHES)
+	@B=$(B) tests/bench/run.sh $(BENCHES)
+
+$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(B)/libfirstmile.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 .PHONY: fuzz
 fuzz: ## fuzz one target with libFuzzer (make fuzz T=ser SECONDS=60)
