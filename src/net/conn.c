@@ -324,6 +324,19 @@ static enum fm_code explain_loss(struct fm_conn *conn, CURLcode result, struct f
                       detail);
 }
 
+/* The connection ended with this result of a receive. */
+static enum fm_code explain_end(struct fm_conn *conn, CURLcode result, struct fm_err *err)
+{
+    if (result != CURLE_OK)
+        return explain_loss(conn, result, err);
+    /* With TLS 1.3 the peer checks our certificate after the handshake has ended for us. */
+    return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection%s", conn->target.host,
+                      conn->target.port,
+                      conn->target.use_tls && !conn->received && !conn->target.has_client_cert
+                          ? " before any answer; client certificate missing?"
+                          : "");
+}
+
 enum fm_code fm_conn_send(struct fm_conn *conn, const void *data, size_t len, size_t *sent,
                           struct fm_err *err)
 {
@@ -332,6 +345,8 @@ enum fm_code fm_conn_send(struct fm_conn *conn, const void *data, size_t len, si
         return fm_err_set(err, FM_EBUG, "send on a connection that is not open");
     if (len == 0)
         return FM_OK;
+    if (conn->first_end) /* a send would fail too, but without the peer's reason */
+        return explain_end(conn, conn->first_result, err);
     conn->detail[0] = '\0';
     CURLcode result = curl_easy_send(conn->easy, data, len, sent);
     if (result == CURLE_OK || result == CURLE_AGAIN)
@@ -364,12 +379,5 @@ enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t len, size_t *
         conn->received = true;
         return FM_OK;
     }
-    /* With TLS 1.3 the peer checks our certificate after the handshake has ended for us. */
-    if (result == CURLE_OK)
-        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection%s", conn->target.host,
-                          conn->target.port,
-                          conn->target.use_tls && !conn->received && !conn->target.has_client_cert
-                              ? " before any answer; client certificate missing?"
-                              : "");
-    return explain_loss(conn, result, err);
+    return explain_end(conn, result, err);
 }

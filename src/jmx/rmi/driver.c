@@ -265,6 +265,11 @@ static enum fm_code open_failed(struct fm_rmi *d, const struct fm_err *why, stru
 {
     *err = *why;
     (void)fm_err_context(err, "%s", place(d));
+    if (d->step == FM_RMI_LOOKUP && d->tls_registry && why->code == FM_ECLOSED)
+        return fm_err_set(err, FM_ETLS,
+                          "RMI registry %s:%u closed the connection in the TLS handshake; if it "
+                          "speaks no TLS, set tls = on (the connector alone)",
+                          d->link.host, (unsigned)d->link.port);
     if (d->step != FM_RMI_LOOKUP && !d->fresh && d->address.stub.len == 0)
         return fm_rmi_relogin(d, err);
     return why->code;
