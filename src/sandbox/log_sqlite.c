@@ -95,10 +95,12 @@ static int find_or_create(struct store *s, const char *name, int64_t *id, struct
 static int bounds(struct store *s, int64_t topic, int32_t partition, int64_t *first, int64_t *end)
 {
     AUTO_STMT stmt = NULL;
-    int rc = sqlite3_prepare_v2(s->db,
-                                "SELECT coalesce(min(offset), 0), coalesce(max(offset) + 1, 0)"
-                                " FROM record WHERE topic=? AND partition=?",
-                                -1, &stmt, NULL);
+    /* Two subqueries: SQLite answers min or max alone from the key, both together by a scan. */
+    int rc = sqlite3_prepare_v2(
+        s->db,
+        "SELECT coalesce((SELECT min(offset) FROM record WHERE topic=?1 AND partition=?2), 0),"
+        " coalesce((SELECT max(offset) + 1 FROM record WHERE topic=?1 AND partition=?2), 0)",
+        -1, &stmt, NULL);
     if (rc != SQLITE_OK)
         return rc;
     (void)sqlite3_bind_int64(stmt, 1, topic);
