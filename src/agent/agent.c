@@ -45,6 +45,7 @@ enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *
         fm_plan_rest(out, config, agent->sandbox != NULL ? agent->sandbox_url : NULL, arena, err));
     out->spool = agent->spool;
     out->log = agent->log;
+    out->agent = agent->name;
     out->secret = fresh_secret;
     out->secret_arg = agent;
     return FM_OK;

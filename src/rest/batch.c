@@ -1,4 +1,5 @@
-/* The v2 request body, written straight from the spool's records into one reused buffer. */
+/* The request's body (v3: see v3.c), written straight from the spool's records into one reused
+ * buffer. */
 #include <string.h>
 
 #include "base/base64.h"
@@ -38,6 +39,11 @@ size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_it
     return size;
 }
 
+enum fm_rest_format fm_batch_format(enum fm_rest_format format, const struct fm_spool_item *item)
+{
+    return item->rec.kind == FM_RECORD_RAW ? FM_REST_BINARY : format;
+}
+
 /* The same, but without looking at each byte when that cannot matter. */
 static bool over_limit(const struct fm_batch_limits *limits, const struct fm_spool_item *item,
                        size_t *size)
@@ -47,7 +53,9 @@ static bool over_limit(const struct fm_batch_limits *limits, const struct fm_spo
                  *size * 3 >= limits->size_limit;
     if (!exact)
         return false;
-    *size = fm_batch_stored_size(limits->format, item);
+    *size = fm_batch_stored_size(fm_batch_format(limits->format, item), item);
+    if (limits->agent != NULL)
+        *size += FM_IDENTITY_EXTRA + strlen(limits->agent);
     return limits->size_limit > 0 && *size > limits->size_limit;
 }
 
@@ -99,6 +107,15 @@ static void put_record(struct fm_buf *body, enum fm_rest_format format,
     fm_buf_putc(body, '}');
 }
 
+/* Whether the record fits behind the first one of the request. */
+static bool same_format(const struct fm_batch_limits *limits, const struct fm_spool_batch *batch,
+                        size_t n)
+{
+    return limits->dialect == FM_DIALECT_CONFLUENT_V3 ||
+           fm_batch_format(limits->format, &batch->items[n]) ==
+               fm_batch_format(limits->format, &batch->items[0]);
+}
+
 enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *limits,
                             const struct fm_spool_batch *batch, size_t *used, struct fm_err *err)
 {
@@ -106,7 +123,8 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
     if (limits->dialect == FM_DIALECT_KARAPACE && max_body >= FM_KAFKA_MAX)
         max_body = FM_KAFKA_MAX - 1;
     fm_buf_reset(body);
-    fm_buf_puts(body, "{\"records\":[");
+    bool v3 = limits->dialect == FM_DIALECT_CONFLUENT_V3;
+    fm_buf_puts(body, v3 ? "" : "{\"records\":[");
     while (n < batch->n && n < limits->max_records) {
         const struct fm_spool_item *item = &batch->items[n];
         size_t size, before = body->len;
@@ -114,11 +132,14 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         /* Karapace's producer batches a request: the limit holds for the sum. */
         bool sum_over = limits->dialect == FM_DIALECT_KARAPACE && limits->size_limit > 0 &&
                         sum + size >= limits->size_limit;
-        if (n > 0 && (over || sum_over))
+        if (n > 0 && (over || sum_over || !same_format(limits, batch, n)))
             break;
         if (n > 0)
-            fm_buf_putc(body, ',');
-        put_record(body, limits->format, item);
+            fm_buf_putc(body, v3 ? '\n' : ',');
+        if (v3)
+            fm_v3_put_record(body, limits, item);
+        else
+            put_record(body, fm_batch_format(limits->format, item), item);
         if (n > 0 && body->len + 2 > max_body && !body->failed) {
             fm_buf_truncate(body, before);
             break;
@@ -128,7 +149,7 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         if (over)
             break;
     }
-    fm_buf_puts(body, "]}");
+    fm_buf_puts(body, v3 ? "" : "]}");
     *used = n;
     return fm_buf_code(body, err);
 }

@@ -57,8 +57,11 @@ static bool say_way(struct check *c, const struct fm_http_answer *http)
 static void say_limit(struct check *c, const struct fm_http_answer *http)
 {
     char text[160];
-    uint64_t n =
-        c->o->size_limit != 0 ? c->o->size_limit : fm_probe_limit(http->body, http->body_len);
+    bool v3 = c->o->dialect == FM_DIALECT_CONFLUENT_V3;
+    uint64_t n = c->o->size_limit != 0 ? c->o->size_limit
+                 : http == NULL        ? 0
+                 : v3                  ? fm_v3_limit(http->body, http->body_len)
+                                       : fm_probe_limit(http->body, http->body_len);
     if (n == 0) {
         snprintf(text, sizeof text,
                  "max.message.bytes cannot be read; %d is assumed: set [rest] "
@@ -71,7 +74,8 @@ static void say_limit(struct check *c, const struct fm_http_answer *http)
     say(c, "size limit", FM_REST_CHECK_OK, text);
 }
 
-static void say_answer(struct check *c, const struct fm_http_answer *http)
+/* @return whether the topic is there; its size limit is then still to be told */
+static bool say_answer(struct check *c, const struct fm_http_answer *http)
 {
     char text[FM_REST_TEXT], detail[240];
     const struct fm_row *row = fm_probe_row(c->o->dialect, http);
@@ -86,13 +90,13 @@ static void say_answer(struct check *c, const struct fm_http_answer *http)
              row->remedy != NULL ? row->remedy : "");
     if (http->status == 401) {
         say(c, "auth", FM_REST_CHECK_FAIL, text);
-        return;
+        return false;
     }
     if (http->status == 403) {
         say(c, "auth", FM_REST_CHECK_WARN,
             "the topic may not be asked for its configuration; "
             "producing may be allowed all the same");
-        return;
+        return false;
     }
     say(c, "auth", FM_REST_CHECK_OK, c->o->auth == FM_REST_AUTH_NONE ? "none wanted" : "accepted");
     if (result == FM_PROBE_MISSING) {
@@ -104,25 +108,26 @@ static void say_answer(struct check *c, const struct fm_http_answer *http)
         say(c, "topic", FM_REST_CHECK_FAIL, text);
     } else if (c->topic != NULL) {
         say(c, "topic", FM_REST_CHECK_OK, "exists");
-        say_limit(c, http);
+        return true;
     }
+    return false;
 }
 
-static enum fm_code check_one(struct check *c, struct fm_rest *rest, size_t i, struct fm_err *err)
+/* GET url + path. The body is the caller's to free, also when http says that it failed. */
+static enum fm_code ask(const struct check *c, struct fm_rest *rest, const char *path,
+                        struct fm_http_answer *http, char **body, struct fm_err *err)
 {
-    struct fm_http_answer http = {0};
-    char *body = NULL;
-    char path[300];
     const struct fm_rest_opts *o = c->o;
-    if (c->topic != NULL)
-        fm_probe_path(o->dialect, c->topic, path, sizeof path);
-    else
-        snprintf(path, sizeof path, "/topics");
-    char url[600], bearer[8192];
-    snprintf(url, sizeof url, "%s%s", rest->conf->o.urls[i], path);
-    const char *headers[2] = {"Accept: application/vnd.kafka.v2+json, application/json;q=0.5"};
+    struct fm_buf url, bearer;
+    fm_buf_init(&url, 0);
+    fm_buf_init(&bearer, 0);
+    fm_buf_printf(&url, "%s%s", c->endpoint, path);
+    const char *headers[2] = {
+        o->dialect == FM_DIALECT_CONFLUENT_V3
+            ? "Accept: application/json"
+            : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5"};
     struct fm_http_request req = {.method = "GET",
-                                  .url = url,
+                                  .url = fm_buf_str(&url),
                                   .headers = headers,
                                   .n_headers = 1,
                                   .tls = &o->tls,
@@ -134,21 +139,105 @@ static enum fm_code check_one(struct check *c, struct fm_rest *rest, size_t i, s
         req.username = o->username;
         req.password = o->password;
     } else if (o->auth == FM_REST_AUTH_BEARER) {
-        snprintf(bearer, sizeof bearer, "Authorization: Bearer %s",
-                 o->token != NULL ? o->token : "");
-        headers[req.n_headers++] = bearer;
+        fm_buf_printf(&bearer, "Authorization: Bearer %s", o->token != NULL ? o->token : "");
+        headers[req.n_headers++] = fm_buf_str(&bearer);
     }
-    enum fm_code code = fm_client_call(rest->client, &req, &http, &body, err);
-    explicit_bzero(bearer, sizeof bearer);
-    if (code != FM_OK)
-        return code;
-    http.body = body != NULL ? body : "";
-    if (body == NULL)
-        http.body_len = 0;
-    if (say_way(c, &http))
-        say_answer(c, &http);
+    *body = NULL;
+    *http = (struct fm_http_answer){0};
+    enum fm_code code = fm_buf_code(&url, err);
+    if (code == FM_OK)
+        code = fm_buf_code(&bearer, err);
+    if (code == FM_OK)
+        code = fm_client_call(rest->client, &req, http, body, err);
+    if (bearer.data != NULL)
+        explicit_bzero(bearer.data, bearer.cap);
+    fm_buf_clear(&bearer);
+    fm_buf_clear(&url);
+    http->body = *body != NULL ? *body : "";
+    if (*body == NULL)
+        http->body_len = 0;
+    return code;
+}
+
+/* v3: the cluster's id, configured or asked for. @return whether it is known now */
+static enum fm_code check_cluster(struct check *c, struct fm_rest *rest, char id[FM_CLUSTER_ID],
+                                  bool *way_told, struct fm_err *err)
+{
+    if (c->o->cluster_id != NULL) {
+        snprintf(id, FM_CLUSTER_ID, "%s", c->o->cluster_id);
+        return FM_OK;
+    }
+    struct fm_http_answer http;
+    char *body;
+    FM_TRY(ask(c, rest, "/clusters", &http, &body, err));
+    *way_told = true;
+    if (!say_way(c, &http)) {
+        free(body);
+        return FM_OK;
+    }
+    char text[FM_REST_TEXT], detail[240];
+    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http.body, .text_len = http.body_len};
+    fm_verdict_text(&v, http.status, detail, sizeof detail);
+    const struct fm_row *row = fm_probe_row(c->o->dialect, &http);
+    if (http.status == 200 && fm_v3_cluster(http.body, http.body_len, id)) {
+        snprintf(text, sizeof text, "found: %s", id);
+        say(c, "cluster", FM_REST_CHECK_OK, text);
+    } else {
+        snprintf(text, sizeof text,
+                 "the cluster's id cannot be looked up: %s (%s); %s, or set [rest] "
+                 "cluster_id",
+                 row->what, detail, row->remedy != NULL ? row->remedy : "check [rest] url and api");
+        say(c, http.status == 401 || http.status == 403 ? "auth" : "cluster", FM_REST_CHECK_FAIL,
+            text);
+    }
     free(body);
     return FM_OK;
+}
+
+/* v3: the size limit has an address of its own. */
+static enum fm_code check_limit(struct check *c, struct fm_rest *rest, const char *cluster,
+                                struct fm_err *err)
+{
+    char path[FM_V3_PATH];
+    struct fm_http_answer http;
+    char *body = NULL;
+    fm_v3_path(cluster, c->topic, "/configs/max.message.bytes", path, sizeof path);
+    enum fm_code code = ask(c, rest, path, &http, &body, err);
+    if (code == FM_OK)
+        say_limit(c, http.failure == FM_HTTP_OK && http.status == 200 ? &http : NULL);
+    free(body);
+    return code;
+}
+
+static enum fm_code check_one(struct check *c, struct fm_rest *rest, struct fm_err *err)
+{
+    bool v3 = c->o->dialect == FM_DIALECT_CONFLUENT_V3, way_told = false;
+    char path[FM_V3_PATH], cluster[FM_CLUSTER_ID] = "";
+    if (v3) {
+        FM_TRY(check_cluster(c, rest, cluster, &way_told, err));
+        if (cluster[0] == '\0' || (way_told && c->topic == NULL))
+            return FM_OK; /* all is told */
+    }
+    if (c->topic != NULL)
+        fm_probe_path(c->o->dialect, cluster, c->topic, path, sizeof path);
+    else if (v3)
+        snprintf(path, sizeof path, "/clusters/%s", cluster);
+    else
+        snprintf(path, sizeof path, "/topics");
+    struct fm_http_answer http;
+    char *body = NULL;
+    bool topic = false;
+    enum fm_code code = ask(c, rest, path, &http, &body, err);
+    if (code == FM_OK && way_told && http.failure != FM_HTTP_OK)
+        say(c, "answer", FM_REST_CHECK_FAIL, fm_err_text(&http.err));
+    else if (code == FM_OK && (way_told || say_way(c, &http)))
+        topic = say_answer(c, &http);
+    if (topic && v3 && c->o->size_limit == 0)
+        code = check_limit(c, rest, cluster, err);
+    else if (topic)
+        say_limit(c, &http);
+    free(body);
+    return code;
 }
 
 enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
@@ -161,7 +250,7 @@ enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
     struct check c = {.o = &rest.conf->o, .topic = topic, .report = report, .arg = arg};
     for (size_t i = 0; code == FM_OK && i < rest.conf->o.n_urls; i++) {
         c.endpoint = rest.conf->o.urls[i];
-        code = check_one(&c, &rest, i, err);
+        code = check_one(&c, &rest, err);
     }
     fm_client_free(rest.client);
     fm_rest_conf_free(rest.conf);

@@ -9,9 +9,22 @@ void fm_endpoints_init(struct fm_rest *rest)
 {
     rest->n_endpoints = rest->conf->o.n_urls;
     rest->cur = 0;
-    for (size_t i = 0; i < rest->n_endpoints; i++)
-        rest->endpoints[i] = (struct fm_endpoint){
+    for (size_t i = 0; i < rest->n_endpoints; i++) {
+        struct fm_endpoint *e = &rest->endpoints[i];
+        *e = (struct fm_endpoint){
             .url = rest->conf->o.urls[i], .cert_days = -1, .since_wall = fm_wall_ms()};
+        if (rest->conf->o.cluster_id != NULL)
+            snprintf(e->cluster, sizeof e->cluster, "%s", rest->conf->o.cluster_id);
+    }
+}
+
+bool fm_endpoint_forget_cluster(struct fm_rest *rest, size_t i)
+{
+    const struct fm_rest_opts *o = &rest->conf->o;
+    if (o->dialect != FM_DIALECT_CONFLUENT_V3 || o->cluster_id != NULL)
+        return false;
+    rest->endpoints[i].cluster[0] = '\0';
+    return true;
 }
 
 static void change_to(struct fm_rest *rest, size_t i, int64_t at)
@@ -85,6 +98,8 @@ static void on_checked(const struct fm_http_answer *http, void *arg)
         return;
     bool back = rest->n_topics > 0 &&
                 fm_probe_judge(rest->conf->o.dialect, rest->topics[0]->name, http) == FM_PROBE_GOOD;
+    if (!back && http->failure == FM_HTTP_OK && http->status == 404)
+        (void)fm_endpoint_forget_cluster(rest, i);
     if (!back || i >= rest->cur) {
         e->retry_at = fm_clock_ms() + fm_rest_backoff(rest, e->step++);
         return;
@@ -110,12 +125,12 @@ void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due)
             *due = e->retry_at < *due ? e->retry_at : *due;
             continue;
         }
-        char path[300];
+        char path[FM_V3_PATH];
         struct fm_err err;
-        fm_probe_path(rest->conf->o.dialect, rest->topics[0]->name, path, sizeof path);
+        fm_probe_path(rest->conf->o.dialect, e->cluster, rest->topics[0]->name, path, sizeof path);
         struct fm_http_request req = {.method = "GET",
                                       .timeout_ms = rest->conf->o.probe_timeout_ms};
-        if (fm_send_request(rest, &req, path, i, false, on_checked, rest, &e->check, &err) != FM_OK)
+        if (fm_send_request(rest, &req, path, i, NULL, on_checked, rest, &e->check, &err) != FM_OK)
             e->retry_at = now + fm_rest_backoff(rest, e->step++);
         return;
     }

@@ -7,9 +7,14 @@
 #include "base/jscan.h"
 #include "rest/rest_priv.h"
 
-void fm_probe_path(enum fm_rest_dialect dialect, const char *topic, char *out, size_t size)
+void fm_probe_path(enum fm_rest_dialect dialect, const char *cluster, const char *topic, char *out,
+                   size_t size)
 {
-    if (dialect == FM_DIALECT_REDPANDA)
+    if (dialect == FM_DIALECT_CONFLUENT_V3 && cluster[0] == '\0')
+        snprintf(out, size, "/clusters");
+    else if (dialect == FM_DIALECT_CONFLUENT_V3)
+        fm_v3_path(cluster, topic, "", out, size);
+    else if (dialect == FM_DIALECT_REDPANDA)
         snprintf(out, size, "/topics");
     else
         snprintf(out, size, "/topics/%s", topic);
@@ -113,7 +118,10 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
         t->size_limit = o->size_limit;
         return;
     }
-    uint64_t n = http != NULL ? fm_probe_limit(http->body, http->body_len) : 0;
+    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    uint64_t n = http == NULL ? 0
+                 : v3         ? fm_v3_limit(http->body, http->body_len)
+                              : fm_probe_limit(http->body, http->body_len);
     if (n == 0 && !t->limit_warned) {
         fm_log(t->rest->log, FM_LOG_WARN,
                "topic %s: its max.message.bytes cannot be read; records "
@@ -229,6 +237,7 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
                 rest->topics[i]->next_at = t->next_at;
 }
 
+static void start_get(struct fm_topic *t, const char *path, enum fm_flight flight);
 static void start_partitions(struct fm_topic *t);
 
 /* A probe beside the work: only its limit counts. */
@@ -241,7 +250,9 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
         read_limit(t, http);
         return true;
     }
-    if (http->failure == FM_HTTP_OK && (http->status == 401 || http->status == 403)) {
+    bool v3 = t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3; /* asks for nothing else */
+    if (http->failure == FM_HTTP_OK &&
+        (http->status == 401 || http->status == 403 || (v3 && http->status < 500))) {
         read_limit(t, NULL);
         return true;
     }
@@ -249,16 +260,76 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
     return false;
 }
 
+/* v3: one more question before the topic can be asked for. */
+static void cluster_done(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
+{
+    struct fm_endpoint *e = &t->rest->endpoints[t->endpoint];
+    bool ok = http->failure == FM_HTTP_OK && http->status == 200;
+    if (!ok || !fm_v3_cluster(http->body, http->body_len, e->cluster)) {
+        probe_bad(t, http, now);
+        return;
+    }
+    t->cluster_fresh = true;
+    fm_probe_start(t, false);
+}
+
+/* v3: a cluster's id that was looked up some time ago may be of a cluster that is gone.
+ * @return whether it is being looked up again */
+static bool cluster_again(struct fm_topic *t, const struct fm_http_answer *http)
+{
+    if (http->failure != FM_HTTP_OK || http->status != 404 ||
+        !fm_endpoint_forget_cluster(t->rest, t->endpoint))
+        return false;
+    bool again = !t->cluster_fresh;
+    t->cluster_fresh = false;
+    if (again)
+        fm_probe_start(t, false);
+    return again;
+}
+
+static void start_limit(struct fm_topic *t)
+{
+    char path[FM_V3_PATH];
+    fm_v3_path(t->rest->endpoints[t->rest->cur].cluster, t->name, "/configs/max.message.bytes",
+               path, sizeof path);
+    start_get(t, path, FM_FLIGHT_LIMIT);
+}
+
+/* v3: the topic's answer is here; its size limit stands elsewhere. */
+static void v3_done(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
+{
+    enum fm_probe_result result = fm_probe_judge(FM_DIALECT_CONFLUENT_V3, t->name, http);
+    if (result != FM_PROBE_DENIED && cluster_again(t, http))
+        return;
+    if (result == FM_PROBE_GOOD && t->rest->conf->o.size_limit == 0) {
+        start_limit(t);
+    } else if (result == FM_PROBE_GOOD || result == FM_PROBE_DENIED) {
+        if (result == FM_PROBE_DENIED) /* write-only rights are legal */
+            fm_log(t->rest->log, FM_LOG_WARN,
+                   "topic %s: the topic may not be asked for (HTTP %ld); "
+                   "its size limit is taken as %d",
+                   t->name, http->status, FM_LIMIT_UNREADABLE);
+        read_limit(t, NULL);
+        probe_good(t, now);
+    } else if (result == FM_PROBE_MISSING) {
+        probe_missing(t, now);
+    } else {
+        probe_bad(t, http, now);
+    }
+}
+
 static void on_probed(const struct fm_http_answer *http, void *arg)
 {
     struct fm_topic *t = arg;
     struct fm_rest *rest = t->rest;
     int64_t now = fm_clock_ms();
-    bool partitions = t->flight == FM_FLIGHT_PARTITIONS;
+    enum fm_flight flight = t->flight;
+    bool partitions = flight == FM_FLIGHT_PARTITIONS;
     t->flight = FM_FLIGHT_NONE;
     t->call = NULL;
     if (http->cert_days >= 0)
         rest->endpoints[t->endpoint].cert_days = http->cert_days;
+    bool limit_only = t->limit_only;
     if (http->failure == FM_HTTP_CANCELLED || limit_probe_done(t, http))
         return;
     if (t->endpoint != rest->cur) { /* another endpoint by now */
@@ -267,6 +338,22 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
         return;
     }
     t->probing_since = 0;
+    if (flight == FM_FLIGHT_CLUSTER) {
+        cluster_done(t, http, now);
+        return;
+    }
+    if (flight == FM_FLIGHT_LIMIT && !limit_only) { /* whatever it is: the topic is there */
+        read_limit(t, http->failure == FM_HTTP_OK && http->status == 200 ? http : NULL);
+        probe_good(t, now);
+        return;
+    }
+    if (rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3) {
+        if (limit_only)
+            probe_bad(t, http, now);
+        else
+            v3_done(t, http, now);
+        return;
+    }
     enum fm_probe_result result = fm_probe_judge(rest->conf->o.dialect, t->name, http);
     if (partitions) { /* write-only rights are legal */
         fm_log(rest->log, FM_LOG_WARN,
@@ -296,8 +383,7 @@ static void start_get(struct fm_topic *t, const char *path, enum fm_flight fligh
     t->flight = flight;
     t->endpoint = rest->cur;
     t->sent_at = fm_clock_ms();
-    if (fm_send_request(rest, &req, path, rest->cur, false, on_probed, t, &t->call, &err) !=
-        FM_OK) {
+    if (fm_send_request(rest, &req, path, rest->cur, NULL, on_probed, t, &t->call, &err) != FM_OK) {
         t->flight = FM_FLIGHT_NONE;
         t->next_at = fm_clock_ms() + fm_rest_backoff(rest, t->step++);
         fm_topic_reason(t, FM_REST_HOP_NONE, "the probe cannot be made", fm_err_text(&err), NULL);
@@ -315,8 +401,14 @@ static void start_partitions(struct fm_topic *t)
 
 void fm_probe_start(struct fm_topic *t, bool limit_only)
 {
-    char path[300];
-    fm_probe_path(t->rest->conf->o.dialect, t->name, path, sizeof path);
-    t->limit_only = limit_only;
-    start_get(t, path, FM_FLIGHT_PROBE);
+    char path[FM_V3_PATH];
+    const struct fm_endpoint *e = &t->rest->endpoints[t->rest->cur];
+    bool v3 = t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3;
+    t->limit_only = limit_only && !(v3 && e->cluster[0] == '\0');
+    if (v3 && t->limit_only) {
+        start_limit(t);
+        return;
+    }
+    fm_probe_path(t->rest->conf->o.dialect, e->cluster, t->name, path, sizeof path);
+    start_get(t, path, v3 && e->cluster[0] == '\0' ? FM_FLIGHT_CLUSTER : FM_FLIGHT_PROBE);
 }

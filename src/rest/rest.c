@@ -49,20 +49,11 @@ static enum fm_code new_client(const struct fm_rest_conf *conf, struct fm_log *l
     return fm_client_new(out, &opts, err);
 }
 
-static enum fm_code check_dialect(const struct fm_rest_opts *opts, struct fm_err *err)
-{
-    if (opts->dialect == FM_DIALECT_CONFLUENT_V3)
-        return fm_err_set(err, FM_ECONF,
-                          "[rest] api = v3 is not available in this version: use v2");
-    return FM_OK;
-}
-
 enum fm_code fm_rest_new(struct fm_rest **out, const struct fm_rest_opts *opts, struct fm_err *err)
 {
     *out = NULL;
     if (opts->spool == NULL)
         return fm_err_set(err, FM_EBUG, "the sender needs a spool");
-    FM_TRY(check_dialect(opts, err));
     struct fm_rest *rest = calloc(1, sizeof *rest);
     if (rest == NULL)
         return fm_err_nomem(err);
@@ -405,7 +396,6 @@ enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts
                                  struct fm_err *err)
 {
     struct fm_rest_conf *next;
-    FM_TRY(check_dialect(opts, err));
     FM_TRY(fm_rest_conf_new(&next, opts, err));
     pthread_mutex_lock(&rest->lock);
     struct fm_rest_conf *unused = rest->next_conf;

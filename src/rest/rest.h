@@ -48,6 +48,7 @@ struct fm_rest_opts {
     struct fm_http_proxy proxy;
     const char *connect_to; /* see struct fm_http_request; NULL */
     const char *cluster_id; /* v3; NULL: ask the proxy */
+    const char *agent; /* v3: the header firstmile-agent; NULL: no identity headers */
     unsigned batch_records; /* [500] */
     size_t batch_bytes; /* of the encoded body [350 KiB] */
     unsigned linger_ms; /* 0: none */

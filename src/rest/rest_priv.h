@@ -22,11 +22,17 @@ void fm_rest_conf_free(struct fm_rest_conf *conf);
 
 /* ---- batch.c: the request's body ---- */
 
-enum { FM_KAFKA_MAX = 1048576, FM_LIMIT_UNREADABLE = 1000000, FM_RECORD_EXTRA = 100 };
+enum {
+    FM_KAFKA_MAX = 1048576,
+    FM_LIMIT_UNREADABLE = 1000000,
+    FM_RECORD_EXTRA = 100,
+    FM_IDENTITY_EXTRA = 100 /* v3's three headers but for the agent's name */
+};
 
 struct fm_batch_limits {
     enum fm_rest_dialect dialect;
     enum fm_rest_format format;
+    const char *agent; /* v3: for the identity headers; NULL: none */
     size_t max_records;
     size_t max_body; /* encoded; one record alone may be longer */
     uint64_t size_limit; /* of one stored record; 0: unknown */
@@ -35,11 +41,29 @@ struct fm_batch_limits {
 /** Bytes that Kafka will count for a record (7.6); 12 for each character above U+FFFF in json. */
 size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_item *item);
 
-/** Write the v2 body of the first records of a batch, as many as the limits allow, at least one.
- * A record over size_limit goes alone. @param used  how many */
+/** The format in which this record travels: exact bytes (RAW) never as JSON. */
+enum fm_rest_format fm_batch_format(enum fm_rest_format format, const struct fm_spool_item *item);
+
+/** Write the body of the first records of a batch, as many as the limits allow, at least one.
+ * A record over size_limit goes alone; v2 has one format for a request, so a record of the other
+ * one ends it. @param used  how many */
 FM_MUST_USE enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *limits,
                                         const struct fm_spool_batch *batch, size_t *used,
                                         struct fm_err *err);
+
+/* ---- v3.c ---- */
+
+enum { FM_CLUSTER_ID = 128, FM_V3_PATH = 600 };
+
+/** "/clusters/ID/topics/TOPIC" and tail. */
+void fm_v3_path(const char *cluster, const char *topic, const char *tail, char *out, size_t size);
+bool fm_v3_cluster_valid(const char *id, size_t len);
+/** The first cluster's id in the answer to GET /clusters. @return false: none there */
+bool fm_v3_cluster(const char *body, size_t len, char out[FM_CLUSTER_ID]);
+/** The value of a config's answer; 0: not there. */
+uint64_t fm_v3_limit(const char *body, size_t len);
+void fm_v3_put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
+                      const struct fm_spool_item *item);
 
 /* ---- the line of records to isolate, and suspects: isolate.c ---- */
 
@@ -61,7 +85,14 @@ struct fm_suspect {
     char answers[2][240]; /* of the first and the latest P answer */
 };
 
-enum fm_flight { FM_FLIGHT_NONE, FM_FLIGHT_PRODUCE, FM_FLIGHT_PROBE, FM_FLIGHT_PARTITIONS };
+enum fm_flight {
+    FM_FLIGHT_NONE,
+    FM_FLIGHT_PRODUCE,
+    FM_FLIGHT_PROBE,
+    FM_FLIGHT_PARTITIONS,
+    FM_FLIGHT_CLUSTER, /* v3: asking for the cluster's id */
+    FM_FLIGHT_LIMIT /* v3: asking for the topic's size limit */
+};
 enum fm_mode { FM_MODE_LINE, FM_MODE_PART, FM_MODE_SUSPECT };
 
 enum { FM_HOLD_REFUSED = 64, FM_STRIKES = 1024 };
@@ -105,6 +136,7 @@ struct fm_topic {
     size_t verdicts_cap;
     struct fm_settlement *settle;
     bool limit_only; /* the probe reads the size limit; the state does not change */
+    bool cluster_fresh; /* v3: this probe looked the cluster's id up itself */
 
     /* after a PROBE answer: what a 200 of the probe leads to */
     bool after_isolate, after_p, after_from_one;
@@ -160,6 +192,7 @@ struct fm_endpoint {
     char reason[FM_REST_TEXT];
     struct fm_call *check; /* asking whether it is back */
     int64_t hold_next; /* one topic at a time tries in an endpoint's HOLD */
+    char cluster[FM_CLUSTER_ID]; /* v3; "": not known (again) */
 };
 
 struct fm_rest {
@@ -210,9 +243,10 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http);
 
 /* send.c */
 void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due);
+/** @param format  of the records for a POST; NULL: no POST */
 enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,
-                             size_t endpoint, bool produce, fm_http_done *done, void *arg,
-                             struct fm_call **out, struct fm_err *err);
+                             size_t endpoint, const enum fm_rest_format *format, fm_http_done *done,
+                             void *arg, struct fm_call **out, struct fm_err *err);
 
 /* probe.c */
 void fm_probe_start(struct fm_topic *t, bool limit_only);
@@ -224,7 +258,9 @@ enum fm_probe_result { FM_PROBE_GOOD, FM_PROBE_MISSING, FM_PROBE_DENIED, FM_PROB
 enum fm_probe_result fm_probe_judge(enum fm_rest_dialect dialect, const char *topic,
                                     const struct fm_http_answer *http);
 const struct fm_row *fm_probe_row(enum fm_rest_dialect dialect, const struct fm_http_answer *http);
-void fm_probe_path(enum fm_rest_dialect dialect, const char *topic, char *out, size_t size);
+/** @param cluster  v3: "" asks for the clusters instead of the topic; else not looked at */
+void fm_probe_path(enum fm_rest_dialect dialect, const char *cluster, const char *topic, char *out,
+                   size_t size);
 
 /* isolate.c */
 bool fm_isolate_any(const struct fm_topic *t);
@@ -252,6 +288,8 @@ void fm_endpoints_init(struct fm_rest *rest);
 /** This endpoint failed: leave it for another one if there is. @return true if changed */
 bool fm_endpoint_failed(struct fm_rest *rest, size_t i, const char *reason);
 void fm_endpoint_good(struct fm_rest *rest, size_t i);
+/** v3: forget a cluster's id that was looked up, after a 404. @return false: it is configured */
+bool fm_endpoint_forget_cluster(struct fm_rest *rest, size_t i);
 void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due);
 bool fm_rest_secret_again(struct fm_rest *rest);
 

@@ -14,20 +14,19 @@ static void on_produced(const struct fm_http_answer *http, void *arg)
 }
 
 enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,
-                             size_t endpoint, bool produce, fm_http_done *done, void *arg,
-                             struct fm_call **out, struct fm_err *err)
+                             size_t endpoint, const enum fm_rest_format *format, fm_http_done *done,
+                             void *arg, struct fm_call **out, struct fm_err *err)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
     const char *headers[5];
     size_t n = 0;
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
-    headers[n++] = v3        ? "Accept: application/json"
-                   : produce ? "Accept: application/vnd.kafka.v2+json, application/json;q=0.5"
-                             : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5";
+    headers[n++] = v3 ? "Accept: application/json"
+                      : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5";
     headers[n++] = "User-Agent: firstmile/" FM_VERSION;
-    if (produce)
+    if (format != NULL)
         headers[n++] = v3 ? "Content-Type: application/json"
-                       : o->format == FM_REST_JSON
+                       : *format == FM_REST_JSON
                            ? "Content-Type: application/vnd.kafka.json.v2+json"
                            : "Content-Type: application/vnd.kafka.binary.v2+json";
     struct fm_buf url, bearer;
@@ -101,6 +100,8 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
                                      .max_records = max_records,
                                      .max_body = max_body,
                                      .size_limit = t->size_limit};
+    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    limits.agent = v3 ? o->agent : NULL;
     FM_TRY(fm_batch_build(&t->body, &limits, t->batch, &t->n, err));
     if (!room_for(t, t->n))
         return fm_err_nomem(err);
@@ -109,13 +110,17 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
                                   .body_len = t->body.len,
                                   .timeout_ms = total_ms(t),
                                   .fresh = t->fresh};
-    char path[300];
-    snprintf(path, sizeof path, "/topics/%s", t->name);
+    char path[FM_V3_PATH];
+    if (v3)
+        fm_v3_path(rest->endpoints[rest->cur].cluster, t->name, "/records", path, sizeof path);
+    else
+        snprintf(path, sizeof path, "/topics/%s", t->name);
+    enum fm_rest_format format = fm_batch_format(o->format, &t->batch->items[0]);
     t->endpoint = rest->cur;
     t->sent_at = now;
     t->flight = FM_FLIGHT_PRODUCE;
     enum fm_code code =
-        fm_send_request(rest, &req, path, rest->cur, true, on_produced, t, &t->call, err);
+        fm_send_request(rest, &req, path, rest->cur, &format, on_produced, t, &t->call, err);
     if (code != FM_OK)
         t->flight = FM_FLIGHT_NONE;
     else

@@ -109,7 +109,7 @@ static const struct fm_row status_rows[] = {
      .remedy = "check [record] partition"},
     {"404-other", FM_D_ALL, 404, NULL, .cls = FM_CLS_ALERT,
      .flags = FM_V_ENDS | FM_V_ENDPOINT | FM_V_CLUSTER, .hop = FM_REST_HOP_REST_PROXY,
-     .what = "the base URL leads nowhere", .remedy = "check [rest] url and api"},
+     .what = "the base URL leads nowhere", .remedy = "check [rest] url, api and cluster_id"},
     {"405", FM_D_ALL, 405, NULL, .cls = FM_CLS_ALERT, .flags = FM_V_ENDS,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the method is not allowed there",
      .remedy = "check [rest] url and api"},

@@ -116,7 +116,8 @@ static bool other_is_probing(const struct fm_topic *t)
 {
     for (size_t i = 0; i < t->rest->n_topics; i++) {
         const struct fm_topic *o = t->rest->topics[i];
-        if (o != t && o->flight == FM_FLIGHT_PROBE && o->health == FM_REST_OUTAGE)
+        bool probes = o->flight == FM_FLIGHT_PROBE || o->flight == FM_FLIGHT_CLUSTER;
+        if (o != t && probes && o->health == FM_REST_OUTAGE)
             return true;
     }
     return false;
@@ -155,6 +156,13 @@ static bool limit_due(const struct fm_topic *t, int64_t now)
     return t->limit_at == 0 || now - t->limit_at > (int64_t)o->limit_age_ms;
 }
 
+/* v3: without the cluster's id there is no path to produce to. */
+static bool cluster_wanted(const struct fm_topic *t)
+{
+    return t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3 &&
+           t->rest->endpoints[t->rest->cur].cluster[0] == '\0';
+}
+
 void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
 {
     if (t->flight != FM_FLIGHT_NONE || t->rest->leaving)
@@ -172,13 +180,19 @@ void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
             step_probe(t, now, due);
         break;
     case FM_REST_HOLD:
-        if (t->pending > 0 && endpoint_gate(t, now, due))
-            fm_send_due(t, now, due);
+        if (t->pending > 0 && endpoint_gate(t, now, due)) {
+            if (cluster_wanted(t))
+                fm_probe_start(t, false);
+            else
+                fm_send_due(t, now, due);
+        }
         break;
     case FM_REST_ONE:
     case FM_REST_STUCK:
     case FM_REST_RUN:
-        if (t->pending > 0 && limit_due(t, now))
+        if (t->pending > 0 && cluster_wanted(t))
+            fm_probe_start(t, false);
+        else if (t->pending > 0 && limit_due(t, now))
             fm_probe_start(t, true);
         else
             fm_send_due(t, now, due);

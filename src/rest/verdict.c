@@ -215,6 +215,13 @@ static void on_auth(struct fm_topic *t, const struct fm_http_answer *http,
     hold(t, http, j, left, now);
 }
 
+static size_t stored_size(const struct fm_rest_opts *o, const struct fm_spool_item *item)
+{
+    bool identity = o->dialect == FM_DIALECT_CONFLUENT_V3 && o->agent != NULL;
+    return fm_batch_stored_size(fm_batch_format(o->format, item), item) +
+           (identity ? FM_IDENTITY_EXTRA + strlen(o->agent) : 0);
+}
+
 /* The verdict about one record that was sent alone. */
 static void refused_alone(struct fm_topic *t, const struct fm_http_answer *http,
                           const struct fm_judgement *j, const struct rest_of *left, int64_t now)
@@ -223,7 +230,7 @@ static void refused_alone(struct fm_topic *t, const struct fm_http_answer *http,
     const struct fm_spool_item *item = &t->batch->items[left->first];
     char answer[240];
     fm_verdict_text(&j->top, http->status, answer, sizeof answer);
-    size_t stored = fm_batch_stored_size(o->format, item);
+    size_t stored = stored_size(o, item);
     bool fits = fm_suspect_add(t, &item->id, item->rec.kind == FM_RECORD_CONTROL, stored,
                                left->p[0], j->flags, answer, now);
     if (!fits) {
@@ -316,7 +323,7 @@ static void on_probe(struct fm_topic *t, const struct fm_http_answer *http,
         const struct fm_spool_item *item = &t->batch->items[left->first];
         t->after_id = item->id;
         t->after_control = item->rec.kind == FM_RECORD_CONTROL;
-        t->after_stored = fm_batch_stored_size(o->format, item);
+        t->after_stored = stored_size(o, item);
         fm_verdict_text(&j->top, http->status, t->after_text, sizeof t->after_text);
     } else if (isolate) {
         split(t, j, left);
@@ -482,6 +489,19 @@ static void judge(struct fm_topic *t, const struct fm_http_answer *http, struct 
     free(partitions);
 }
 
+/* v3, a 404: the cluster that was found once may be gone; look it up again, but only once before
+ * the answer counts. @return whether that is what happens next */
+static bool lost_cluster(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
+{
+    if (http->failure != FM_HTTP_OK || http->status != 404 ||
+        !fm_endpoint_forget_cluster(t->rest, t->endpoint) || t->cluster_fresh)
+        return false;
+    fm_isolate_clear(t);
+    fm_topic_state(t, FM_REST_PROBING);
+    t->next_at = now;
+    return true;
+}
+
 void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
 {
     struct fm_rest *rest = t->rest;
@@ -525,7 +545,9 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
     }
     if (t->mode == FM_MODE_SUSPECT && j.cls != FM_CLS_OK && j.cls != FM_CLS_ISOLATE)
         suspect_undecided(t, now);
-    if (!rest->leaving)
+    if (j.accepted > 0)
+        t->cluster_fresh = false;
+    if (!rest->leaving && !lost_cluster(t, http, now))
         act(t, http, &j, &left, now);
     free(left.ids);
     free(left.p);

@@ -379,7 +379,6 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\nauth = bearer\n", "bearer needs token"},
         {"[rest]\nauth = oauth2\n", "oauth2: not yet, it waits for sign-on with OAuth2"},
         {"[rest]\nauth = oauth3\n", "did you mean oauth2?"},
-        {"[rest]\napi = v3\n", "v3: not yet, it waits for the v3 producer"},
         {"[rest]\nformat = avro\n", "avro: not yet"},
         {"[rest]\ncompression = gzip\n", "gzip: not yet"},
         {"[rest]\nmax_in_flight = 2\n", "2: not yet"},

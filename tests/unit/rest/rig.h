@@ -33,6 +33,7 @@ struct mock_request {
     const uint64_t *seq;
     size_t body_len;
     const char *head;
+    const char *body;
 };
 
 enum mock_how { MOCK_ANSWER, MOCK_RESET, MOCK_CLOSE, MOCK_HANG };

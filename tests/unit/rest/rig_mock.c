@@ -51,8 +51,33 @@ void mock_refuse(const struct mock_request *req, struct mock_reply *reply, const
     }
 }
 
+/* v3: one report after the other. */
+static void make_reports(const struct mock_request *req, struct mock_reply *reply)
+{
+    struct fm_buf b;
+    fm_buf_init(&b, 0);
+    for (size_t i = 0; i < req->n; i++) {
+        const char *error = reply->error[i], *comma = error != NULL ? strchr(error, ',') : NULL;
+        if (error == NULL)
+            fm_buf_printf(&b,
+                          "{\"error_code\":200,\"cluster_id\":\"C\",\"topic_name\":\"t\","
+                          "\"partition_id\":0,\"offset\":%zu}\r\n",
+                          i);
+        else
+            fm_buf_printf(&b, "{\"error_code\":%.*s,\"message\":\"%s\"}\r\n", (int)(comma - error),
+                          error, comma + 1);
+    }
+    fm_buf_puts(&b, "");
+    free(reply->body);
+    reply->body = req->n > 0 ? fm_buf_take(&b) : strdup("");
+}
+
 static void make_body(const struct mock_request *req, struct mock_reply *reply)
 {
+    if (strstr(req->head, "/clusters") != NULL) {
+        make_reports(req, reply);
+        return;
+    }
     struct fm_buf b;
     fm_buf_init(&b, 0);
     fm_buf_puts(&b, "{\"offsets\":[");
@@ -130,7 +155,8 @@ static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct p
     struct mock_request req = {.post = strncmp(in->head, "POST", 4) == 0,
                                .conn = nth,
                                .body_len = in->body_len,
-                               .head = in->head};
+                               .head = in->head,
+                               .body = in->body};
     uint64_t *seq = calloc(in->body_len / 8 + 1, sizeof *seq);
     const char *at = strstr(in->head, "/topics/");
     if (at != NULL)
@@ -146,7 +172,17 @@ static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct p
     req.nth = req.post ? ++m->posts : ++m->gets;
     pthread_mutex_unlock(&m->lock);
     if (!req.post) {
-        reply.body = strdup(topic_json);
+        char path[256] = "";
+        sscanf(in->head, "GET %255s", path);
+        size_t len = strlen(path);
+        bool v3 = strstr(path, "/clusters") != NULL;
+        bool list = len >= 9 && strcmp(path + len - 9, "/clusters") == 0;
+        bool limit = strstr(path, "/configs/max.message.bytes") != NULL;
+        reply.body = strdup(list    ? "{\"kind\":\"KafkaClusterList\",\"data\":[{\"kind\":"
+                                      "\"KafkaCluster\",\"cluster_id\":\"C\"}]}"
+                            : limit ? "{\"name\":\"max.message.bytes\",\"value\":\"70000\"}"
+                            : v3    ? "{\"kind\":\"KafkaTopic\",\"topic_name\":\"t\"}"
+                                    : topic_json);
         reply.raw = true;
     }
     if (m->fn != NULL)

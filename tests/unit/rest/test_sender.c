@@ -808,7 +808,7 @@ Test(sender, at_the_end_of_input_one_permanent_answer_is_enough)
     struct rig r;
     setup(&r, poison);
     r.bad = 1;
-    spool_add(r.spool, "t", 1, 100, FM_RECORD_RAW);
+    spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     fm_rest_end_of_input(r.rest);
     rig_drain(r.rest, 3000);
