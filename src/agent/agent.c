@@ -14,11 +14,13 @@
 #include "agent/service.h"
 #include "agent/signals.h"
 #include "base/clock.h"
+#include "base/trim.h"
 
 enum {
     STOP_MS = 5000, /* the whole stop */
     GRACE_MS = 3000, /* of that, for the request in flight */
     PUBLISH_MS = 1000, /* documents are rendered at most so often */
+    SETTLED_MS = 5000, /* after that the start has left nothing behind that is still in use */
     SECRETS_MS = 10000, /* secret files of targets are looked at so often */
     STALE_MS = 30000, /* documents this old: /livez says that the main thread hangs */
     SANDBOX_BYTES = 64 << 20
@@ -296,12 +298,17 @@ static bool handle_signal(struct fm_agent *agent)
 static void serve(struct fm_agent *agent)
 {
     int64_t next = fm_clock_ms(), secrets = next + SECRETS_MS;
+    int64_t trim = next + SETTLED_MS;
     for (;;) {
         int64_t now = fm_clock_ms();
         if (now >= next) {
             fm_agent_publish(agent);
             fm_notify_alive(&agent->notify);
             next = now + PUBLISH_MS;
+            if (now >= trim) {
+                fm_trim();
+                trim = INT64_MAX;
+            }
         }
         if (now >= secrets) {
             fm_agent_refresh_secrets(agent);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SIZE = 16 * 1024 };
+/* Blocks double from the first to the largest: many arenas hold only a few words for long. */
+enum { FIRST_BLOCK = 1024, BLOCK_SIZE = 16 * 1024 };
 
 struct fm_arena_block {
     struct fm_arena_block *next;
@@ -35,7 +36,7 @@ void fm_arena_reset(struct fm_arena *arena)
     while (arena->blocks != NULL) {
         struct fm_arena_block *block = arena->blocks;
         arena->blocks = block->next;
-        if (keep == NULL && block->size == BLOCK_SIZE)
+        if (keep == NULL && block->size <= BLOCK_SIZE) /* the newest is the largest */
             keep = block;
         else
             free(block);
@@ -51,7 +52,11 @@ void fm_arena_reset(struct fm_arena *arena)
 
 static bool add_block(struct fm_arena *arena, size_t size)
 {
-    size_t data = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+    size_t data = FIRST_BLOCK;
+    if (arena->blocks != NULL)
+        data = arena->blocks->size < BLOCK_SIZE / 2 ? 2 * arena->blocks->size : BLOCK_SIZE;
+    if (data < size)
+        data = size;
     struct fm_arena_block *block = malloc(sizeof *block + data);
     if (block == NULL)
         return false;
