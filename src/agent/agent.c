@@ -19,6 +19,7 @@
 enum {
     STOP_MS = 5000, /* the whole stop */
     GRACE_MS = 3000, /* of that, for the request in flight */
+    FLUSH_MS = 1000, /* for the last commit when a thread hangs */
     PUBLISH_MS = 1000, /* documents are rendered at most so often */
     SETTLED_MS = 5000, /* after that the start has left nothing behind that is still in use */
     SECRETS_MS = 10000, /* secret files of targets are looked at so often */
@@ -58,9 +59,17 @@ enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *
 static void on_commit(void *arg)
 {
     struct fm_agent *agent = arg;
-    struct fm_rest *rest = agent->sender;
-    if (rest != NULL)
-        fm_rest_wakeup(rest);
+    (void)pthread_mutex_lock(&agent->sender_lock);
+    if (agent->sender != NULL)
+        fm_rest_wakeup(agent->sender);
+    (void)pthread_mutex_unlock(&agent->sender_lock);
+}
+
+static void set_sender(struct fm_agent *agent, struct fm_rest *rest)
+{
+    (void)pthread_mutex_lock(&agent->sender_lock);
+    agent->sender = rest;
+    (void)pthread_mutex_unlock(&agent->sender_lock);
 }
 
 static void control_path(const struct fm_agent *agent, char *out, size_t size)
@@ -146,10 +155,10 @@ static void stop_control(void *self)
     agent->control = NULL;
 }
 
-static enum fm_code start_http(void *self, struct fm_err *err)
+enum fm_code fm_agent_start_http(struct fm_agent *agent, const struct fm_config *config,
+                                 struct fm_err *err)
 {
-    struct fm_agent *agent = self;
-    const struct fm_cfg_http *cfg = &agent->config->http;
+    const struct fm_cfg_http *cfg = &config->http;
     if (cfg->listen == NULL)
         return FM_OK;
     struct fm_buf password;
@@ -172,6 +181,12 @@ static enum fm_code start_http(void *self, struct fm_err *err)
     if (code != FM_OK)
         (void)fm_err_context(err, "[http]");
     return code;
+}
+
+static enum fm_code start_http(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    return fm_agent_start_http(agent, agent->config, err);
 }
 
 static void join_http(void *self, int64_t timeout_ms)
@@ -210,11 +225,10 @@ static void join_sandbox(void *self, int64_t timeout_ms)
 static enum fm_code start_rest(void *self, struct fm_err *err)
 {
     struct fm_agent *agent = self;
-    struct fm_rest_opts opts;
-    FM_TRY(fm_agent_rest_opts(agent, agent->config, &agent->rest_arena, &opts, err));
-    FM_TRY(fm_rest_new(&agent->rest, &opts, err));
+    FM_TRY(fm_agent_rest_opts(agent, agent->config, &agent->rest_arena, &agent->rest_opts, err));
+    FM_TRY(fm_rest_new(&agent->rest, &agent->rest_opts, err));
     FM_TRY(fm_rest_start(agent->rest, err));
-    agent->sender = agent->rest;
+    set_sender(agent, agent->rest);
     return FM_OK;
 }
 
@@ -228,8 +242,11 @@ static void stop_rest(void *self)
 static void join_rest(void *self, int64_t timeout_ms)
 {
     struct fm_agent *agent = self;
-    if (agent->rest != NULL && !fm_rest_join(agent->rest, (unsigned)timeout_ms))
+    set_sender(agent, NULL);
+    if (agent->rest != NULL && !fm_rest_join(agent->rest, (unsigned)timeout_ms)) {
         fm_log(agent->log, FM_LOG_WARN, "the sender did not end in time");
+        agent->hung = true;
+    }
 }
 
 static enum fm_code start_poll(void *self, struct fm_err *err)
@@ -260,12 +277,14 @@ static void stop_poll(void *self)
 static void join_poll(void *self, int64_t timeout_ms)
 {
     struct fm_agent *agent = self;
-    if (agent->poll != NULL && !fm_poll_join(agent->poll, (unsigned)timeout_ms))
+    if (agent->poll != NULL && !fm_poll_join(agent->poll, (unsigned)timeout_ms)) {
         fm_log(agent->log, FM_LOG_WARN, "the poll thread did not end in time");
+        agent->hung = true;
+    }
 }
 
-/* Order of start; stopped in reverse: poll, then the sender (the spool refuses new records by then,
- * since nobody makes any), then the local server, which says "stopping" to the last. */
+/* Order of start; stopped in reverse: poll (from then on nobody makes records), the sender, then
+ * the local server, which says "stopping" to the last. */
 static const struct fm_service services[] = {
     {"spool", start_spool, stop_spool, NULL},
     {"control socket", start_control, stop_control, NULL},
@@ -341,6 +360,7 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
     *agent = (struct fm_agent){.opts = opts, .signal_fd = -1, .started_ms = fm_wall_ms()};
     agent->notify.fd = -1;
     (void)pthread_mutex_init(&agent->secret_lock, NULL);
+    (void)pthread_mutex_init(&agent->sender_lock, NULL);
     fm_arena_init(&agent->rest_arena, 0);
     fm_buf_init(&agent->health, 0);
     fm_buf_init(&agent->stats, 0);
@@ -376,7 +396,6 @@ enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err)
 
 void fm_agent_release(struct fm_agent *agent)
 {
-    agent->sender = NULL;
     fm_poll_free(agent->poll);
     fm_plan_free(agent->plan);
     fm_rest_free(agent->rest);
@@ -396,6 +415,7 @@ void fm_agent_release(struct fm_agent *agent)
     free(agent->name);
     fm_log_free(agent->log);
     (void)pthread_mutex_destroy(&agent->secret_lock);
+    (void)pthread_mutex_destroy(&agent->sender_lock);
 }
 
 /* From now on a second signal ends the process at once: nobody waits for a stop that hangs. */
@@ -423,6 +443,16 @@ static void run_until_signal(struct fm_agent *agent)
     arm_second_signal(agent);
 }
 
+/* A thread hangs in the kernel or a library: what is queued is committed, and the process ends
+ * without freeing what that thread may still touch. */
+static void leave_at_once(struct fm_agent *agent)
+{
+    struct fm_err err = {0};
+    if (fm_spool_flush(agent->spool, FLUSH_MS, &err) != FM_OK)
+        fm_log(agent->log, FM_LOG_ERROR, "the last records may be lost: %s", fm_err_text(&err));
+    _exit(0);
+}
+
 enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
 {
     struct fm_agent agent;
@@ -442,6 +472,8 @@ enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
         run_until_signal(&agent);
         fm_services_stop(services, N_SERVICES, &agent, STOP_MS, agent.log);
         fm_log(agent.log, FM_LOG_INFO, "stopped");
+        if (agent.hung)
+            leave_at_once(&agent);
     }
     fm_agent_release(&agent);
     return code;

@@ -3,7 +3,6 @@
 #define FM_AGENT_AGENT_PRIV_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "agent/agent.h"
 #include "agent/control.h"
@@ -24,7 +23,9 @@ struct fm_agent {
     char sandbox_url[64];
     struct fm_http *http;
     struct fm_rest *rest;
-    _Atomic(struct fm_rest *) sender; /* rest, once the spool's thread may wake it */
+    struct fm_rest *sender; /* rest, while the spool's thread may wake it; under sender_lock */
+    pthread_mutex_t sender_lock; /* leaf: sender, between the spool's thread and the end */
+    struct fm_rest_opts rest_opts; /* what rest was made with, in rest_arena */
     struct fm_arena rest_arena; /* what rest was made with */
     pthread_mutex_t secret_lock; /* config, between a reload and the sender's re-reading of its
                                     secret; the one lock under which a (small) file is read */
@@ -34,6 +35,7 @@ struct fm_agent {
     int signal_fd;
     int64_t started_ms;
     bool stopping;
+    bool hung; /* a thread did not end in time: nothing that it uses may be freed */
     char reload_error[240];
     /* documents: reused from second to second */
     struct fm_spool_stats *spool_stats;
@@ -52,6 +54,10 @@ FM_MUST_USE enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *er
 /** Whether a configuration is enough to send: [rest] url must be there. @return FM_OK or FM_ECONF
  */
 FM_MUST_USE enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err);
+
+/** Start the local server with the settings of config (which may not be the agent's yet). */
+FM_MUST_USE enum fm_code fm_agent_start_http(struct fm_agent *agent, const struct fm_config *config,
+                                             struct fm_err *err);
 
 /** Targets whose password file changed get a new session. Reads files; call it seldom. */
 void fm_agent_refresh_secrets(struct fm_agent *agent);

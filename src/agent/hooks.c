@@ -11,10 +11,21 @@ bool fm_agent_ready(void *arg)
     return fm_spool_ready(agent->spool);
 }
 
+/* A poll that fits the queue only in part: what does not fit is declared, chunk by chunk. */
 static enum fm_code append(void *arg, struct fm_chunk **chunk, struct fm_err *err)
 {
     struct fm_agent *agent = arg;
-    return fm_spool_append(agent->spool, chunk, err);
+    enum fm_code code = fm_spool_append(agent->spool, chunk, err);
+    if (code != FM_EFULL)
+        return code;
+    fm_log_limited(agent->log, FM_LOG_WARN, "queue full",
+                   "the spool's queue is full: %zu records of this poll are declared as lost",
+                   fm_chunk_count(*chunk));
+    code = fm_spool_declare(agent->spool, fm_chunk_topic(*chunk), fm_chunk_count(*chunk),
+                            FM_GAP_FULL, fm_wall_ms(), err);
+    fm_chunk_free(*chunk);
+    *chunk = NULL;
+    return code;
 }
 
 static void lost(void *arg, const char *topic, uint64_t n, int64_t time_ms)

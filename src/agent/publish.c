@@ -27,9 +27,14 @@ static void log_health(struct fm_agent *agent, enum fm_health health)
 {
     if (agent->health_known && health == agent->last_health)
         return;
-    if (agent->health_known || health != FM_HEALTH_OK)
-        fm_log(agent->log, health == FM_HEALTH_OK ? FM_LOG_INFO : FM_LOG_WARN, "health is %s: %s",
-               fm_health_name(health), fm_buf_str(&agent->health));
+    const char *text = fm_buf_str(&agent->health);
+    const char *reasons = strstr(text, "\"reasons\":[");
+    const char *end = reasons != NULL ? strstr(reasons, "],\"notes\"") : NULL;
+    if (end == NULL || health == FM_HEALTH_OK)
+        fm_log(agent->log, FM_LOG_INFO, "health is %s", fm_health_name(health));
+    else
+        fm_log(agent->log, FM_LOG_WARN, "health is %s: %.*s", fm_health_name(health),
+               (int)(end - reasons - 11), reasons + 11);
     agent->health_known = true;
     agent->last_health = health;
 }
@@ -51,7 +56,7 @@ void fm_agent_publish(struct fm_agent *agent)
         .wall_ms = fm_wall_ms(),
         .clock_ms = fm_clock_ms(),
         .rss_bytes = rss_bytes(),
-        .sandbox = agent->sandbox != NULL,
+        .sandbox = agent->config->rest.sandbox,
         .stopping = agent->stopping,
         .rest = agent->rest_stats,
         .latency = fm_rest_latency(agent->rest),

@@ -1,4 +1,5 @@
 /* SIGHUP: a second configuration is loaded beside the first and taken over where it differs. */
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/agent_priv.h"
@@ -13,45 +14,65 @@ static void warn_restart(struct fm_agent *agent, const struct fm_config *fresh)
     fm_buf_clear(&keys);
 }
 
-static bool same_way_out(const struct fm_config *a, const struct fm_config *b)
+static bool same_text(const char *a, const char *b)
 {
-    return fm_config_same_section(&a->rest.section, &b->rest.section) &&
-           fm_config_same_section(&a->batch.section, &b->batch.section) &&
-           fm_config_same_section(&a->retry.section, &b->retry.section);
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
 }
 
-static enum fm_code take_way_out(struct fm_agent *agent, const struct fm_config *fresh,
-                                 struct fm_err *err)
+/* Secrets are compared by value: their files may say something else under the same name. */
+static bool same_way_out(const struct fm_agent *agent, const struct fm_config *fresh,
+                         const struct fm_rest_opts *opts)
 {
-    if (same_way_out(agent->config, fresh))
-        return FM_OK;
-    if (fresh->rest.sandbox && agent->sandbox == NULL)
-        return fm_err_set(err, FM_ECONF, "[rest] url = sandbox needs a restart");
+    const struct fm_config *now = agent->config;
+    const struct fm_rest_opts *old = &agent->rest_opts;
+    return fm_config_same_section(&now->rest.section, &fresh->rest.section) &&
+           fm_config_same_section(&now->batch.section, &fresh->batch.section) &&
+           fm_config_same_section(&now->retry.section, &fresh->retry.section) &&
+           same_text(old->password, opts->password) && same_text(old->token, opts->token) &&
+           same_text(old->proxy.password, opts->proxy.password) &&
+           same_text(old->tls.key_password, opts->tls.key_password);
+}
+
+/* What a reload is about to take over; built whole before anything changes. */
+struct change {
+    struct fm_config *config;
+    struct fm_plan *plan;
     struct fm_arena arena;
-    fm_arena_init(&arena, 0);
-    struct fm_rest_opts opts;
-    enum fm_code code = fm_agent_rest_opts(agent, fresh, &arena, &opts, err);
-    if (code == FM_OK)
-        code = fm_rest_reconfigure(agent->rest, &opts, err);
-    fm_arena_clear(&arena);
-    return code;
+    struct fm_rest_opts rest;
+    bool rest_changed;
+};
+
+static enum fm_code prepare(struct fm_agent *agent, struct change *c, struct fm_err *err)
+{
+    FM_TRY(fm_agent_needs(c->config, err));
+    if (c->config->rest.sandbox && agent->sandbox == NULL)
+        return fm_err_set(err, FM_ECONF, "[rest] url = sandbox needs a restart");
+    FM_TRY(fm_plan_new(&c->plan, c->config, agent->plan, err));
+    FM_TRY(fm_agent_rest_opts(agent, c->config, &c->arena, &c->rest, err));
+    c->rest_changed = !same_way_out(agent, c->config, &c->rest);
+    struct fm_rest *trial = NULL; /* starts nothing; refuses what the sender would refuse */
+    FM_TRY(fm_rest_new(&trial, &c->rest, err));
+    fm_rest_free(trial);
+    return FM_OK;
 }
 
-/* The local server asks for other credentials from now on. */
-static enum fm_code take_http(struct fm_agent *agent, const struct fm_config *fresh,
-                              struct fm_err *err)
+/* The local server begins anew under other settings; if it cannot, it goes on under the old ones.
+ */
+static void take_http(struct fm_agent *agent, const struct fm_config *fresh)
 {
-    if (agent->http == NULL ||
-        fm_config_same_section(&agent->config->http.section, &fresh->http.section))
-        return FM_OK;
-    struct fm_buf password;
-    fm_buf_init(&password, FM_SECRET_MAX);
-    enum fm_code code = fm_secret_get(fresh->http.password, &password, err);
-    if (code == FM_OK)
-        code = fm_http_set_auth(agent->http, fresh->http.username,
-                                fresh->http.password != NULL ? fm_buf_str(&password) : NULL, err);
-    fm_secret_wipe(&password);
-    return code;
+    if (fm_config_same_section(&agent->config->http.section, &fresh->http.section) ||
+        !same_text(agent->config->http.listen, fresh->http.listen))
+        return;
+    struct fm_err err = {0};
+    fm_http_stop(agent->http);
+    agent->http = NULL;
+    if (fm_agent_start_http(agent, fresh, &err) == FM_OK)
+        return;
+    fm_log(agent->log, FM_LOG_ERROR, "reload: the local server keeps its settings: %s",
+           fm_err_text(&err));
+    (void)snprintf(agent->reload_error, sizeof agent->reload_error, "%s", fm_err_text(&err));
+    if (fm_agent_start_http(agent, agent->config, &err) != FM_OK)
+        fm_log(agent->log, FM_LOG_ERROR, "reload: no local server: %s", fm_err_text(&err));
 }
 
 void fm_agent_refresh_secrets(struct fm_agent *agent)
@@ -74,51 +95,62 @@ void fm_agent_refresh_secrets(struct fm_agent *agent)
     fm_log(agent->log, FM_LOG_INFO, "secrets of targets changed and were taken over");
 }
 
-static enum fm_code take_over(struct fm_agent *agent, struct fm_config *fresh, struct fm_err *err)
+/* Targets first: only they can still refuse. */
+static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct fm_err *err)
 {
-    struct fm_plan *plan = NULL;
-    FM_TRY(fm_plan_new(&plan, fresh, agent->plan, err));
-    enum fm_code code = fm_agent_needs(fresh, err);
-    if (code == FM_OK)
-        code = take_way_out(agent, fresh, err);
-    if (code == FM_OK)
-        code = take_http(agent, fresh, err);
-    if (code == FM_OK)
-        code = fm_poll_replace(agent->poll, plan->targets, plan->n_targets, err);
-    if (code != FM_OK) {
-        fm_plan_free(plan);
-        return code;
-    }
-    warn_restart(agent, fresh);
+    FM_TRY(fm_poll_replace(agent->poll, c->plan->targets, c->plan->n_targets, err));
     fm_plan_free(agent->plan);
-    agent->plan = plan;
+    agent->plan = c->plan;
+    c->plan = NULL;
+    if (c->rest_changed) {
+        struct fm_err rest_err = {0};
+        if (fm_rest_reconfigure(agent->rest, &c->rest, &rest_err) != FM_OK) {
+            fm_log(agent->log, FM_LOG_ERROR, "reload: the way out stays as it was: %s",
+                   fm_err_text(&rest_err));
+            (void)snprintf(agent->reload_error, sizeof agent->reload_error, "%s",
+                           fm_err_text(&rest_err));
+        }
+    }
+    fm_arena_clear(&agent->rest_arena);
+    agent->rest_arena = c->arena;
+    agent->rest_opts = c->rest;
+    fm_arena_init(&c->arena, 0);
+    take_http(agent, c->config);
+    warn_restart(agent, c->config);
+    if (agent->opts->log_level < 0)
+        fm_log_set(agent->log, c->config->log.level, c->config->log.format);
+    struct fm_config *old = agent->config;
+    (void)pthread_mutex_lock(&agent->secret_lock);
+    agent->config = c->config;
+    (void)pthread_mutex_unlock(&agent->secret_lock);
+    c->config = NULL;
+    fm_config_free(old);
     return FM_OK;
 }
 
 void fm_agent_reload(struct fm_agent *agent)
 {
-    struct fm_config *fresh = NULL;
     const struct fm_config_opts opts = {
         .overrides = agent->opts->overrides,
         .n_overrides = agent->opts->n_overrides,
     };
+    struct change change = {.config = NULL};
+    fm_arena_init(&change.arena, 0);
     struct fm_err err = {0};
-    enum fm_code code = fm_config_load(&fresh, agent->opts->config_path, &opts, &err);
-    if (code == FM_OK)
-        code = take_over(agent, fresh, &err);
-    if (code != FM_OK) {
-        fm_log(agent->log, FM_LOG_ERROR, "reload: nothing changed: %s", fm_err_text(&err));
-        memcpy(agent->reload_error, err.text, sizeof agent->reload_error);
-        fm_config_free(fresh);
-        return;
-    }
     agent->reload_error[0] = '\0';
-    if (agent->opts->log_level < 0)
-        fm_log_set(agent->log, fresh->log.level, fresh->log.format);
-    struct fm_config *old = agent->config;
-    (void)pthread_mutex_lock(&agent->secret_lock);
-    agent->config = fresh;
-    (void)pthread_mutex_unlock(&agent->secret_lock);
-    fm_config_free(old);
-    fm_log(agent->log, FM_LOG_INFO, "reload: done, %zu target sections", agent->plan->n_targets);
+    enum fm_code code = fm_config_load(&change.config, agent->opts->config_path, &opts, &err);
+    if (code == FM_OK)
+        code = prepare(agent, &change, &err);
+    if (code == FM_OK)
+        code = take_over(agent, &change, &err);
+    if (code == FM_OK) {
+        fm_log(agent->log, FM_LOG_INFO, "reload: done, %zu target sections",
+               agent->plan->n_targets);
+    } else {
+        fm_log(agent->log, FM_LOG_ERROR, "reload: nothing changed: %s", fm_err_text(&err));
+        (void)snprintf(agent->reload_error, sizeof agent->reload_error, "%s", fm_err_text(&err));
+    }
+    fm_plan_free(change.plan);
+    fm_arena_clear(&change.arena);
+    fm_config_free(change.config);
 }

@@ -148,6 +148,14 @@ static void *helper_main(void *arg)
     return NULL;
 }
 
+static unsigned queued(const struct fm_helpers *h)
+{
+    unsigned n = 0;
+    for (const struct fm_job *job = h->first; job != NULL; job = job->next)
+        n++;
+    return n;
+}
+
 enum fm_code fm_helpers_submit(struct fm_helpers *h, struct fm_job **job, struct fm_err *err)
 {
     enum fm_code code = FM_OK;
@@ -155,7 +163,8 @@ enum fm_code fm_helpers_submit(struct fm_helpers *h, struct fm_job **job, struct
     if (h->stop) {
         code = fm_err_set(err, FM_ESTOP, "stopping");
     } else {
-        if (h->idle == 0 && h->threads < FM_HELPERS) {
+        /* An idle thread that was signalled counts as idle until it wakes. */
+        if (queued(h) >= h->idle && h->threads < FM_HELPERS) {
             pthread_t thread;
             code = fm_thread_start(&thread, "fm-helper", helper_main, h, err);
             h->threads += code == FM_OK;

@@ -123,13 +123,19 @@ static enum fm_code take_next(struct fm_poll *poll, const struct fm_poll_target_
     poll->have_local = false;
     poll->next_scan_ms = 0;
     poll->timer_ms = 0;
-    return fm_sections_expand(poll, err);
+    /* The new sections are in force; what could not be expanded now is tried again at the next
+     * look. */
+    struct fm_err expand_err = {0};
+    if (fm_sections_expand(poll, &expand_err) != FM_OK)
+        fm_log(poll->log, FM_LOG_ERROR, "targets: %s", fm_err_text(&expand_err));
+    return FM_OK;
 }
 
 static void handle_requests(struct fm_poll *poll)
 {
     (void)pthread_mutex_lock(&poll->lock);
     bool has_next = poll->has_next;
+    poll->taking = has_next;
     const struct fm_poll_target_opts *next = poll->next;
     size_t n_next = poll->n_next;
     char now_name[sizeof poll->now_name];
@@ -143,6 +149,7 @@ static void handle_requests(struct fm_poll *poll)
             fm_log(poll->log, FM_LOG_ERROR, "targets: %s", fm_err_text(&err));
         (void)pthread_mutex_lock(&poll->lock);
         poll->has_next = false;
+        poll->taking = false;
         poll->next_code = code;
         (void)pthread_cond_broadcast(&poll->taken);
         (void)pthread_mutex_unlock(&poll->lock);
@@ -327,8 +334,9 @@ enum fm_code fm_poll_replace(struct fm_poll *poll, const struct fm_poll_target_o
     (void)pthread_mutex_unlock(&poll->lock);
     fm_client_wakeup(poll->client);
     (void)pthread_mutex_lock(&poll->lock);
-    while (poll->has_next && !atomic_load(&poll->stop) && fm_clock_ms() < until)
-        (void)fm_cond_wait(&poll->taken, &poll->lock, until);
+    /* Once the thread has picked the targets up it must be waited for: it does not block there. */
+    while (poll->has_next && (poll->taking || (!atomic_load(&poll->stop) && fm_clock_ms() < until)))
+        (void)fm_cond_wait(&poll->taken, &poll->lock, poll->taking ? 0 : until);
     bool taken = !poll->has_next;
     poll->has_next = false;
     enum fm_code code = taken ? poll->next_code : FM_ETIMEOUT;

@@ -283,6 +283,7 @@ struct fm_poll {
     const struct fm_poll_target_opts *next; /* handed over by fm_poll_replace() */
     size_t n_next;
     bool has_next;
+    bool taking; /* the thread has picked next up and is at it */
     enum fm_code next_code;
     char now_name[320]; /* fm_poll_now(); "*": all */
 };

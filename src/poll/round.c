@@ -89,8 +89,13 @@ static bool add_names(struct fm_target *t)
             bool there = false; /* several queries may ask for the same */
             for (size_t k = first; !there && k < t->n_calls; k++)
                 there = strcmp(t->calls[k].name, patterns[i]) == 0;
-            struct fm_jmx_call call = {.op = FM_JMX_NAMES, .name = patterns[i]};
-            if (!there && !add_call(t, &call, &(struct fm_asked_what){FM_ASKED_NAMES, 0, NULL}))
+            if (there)
+                continue;
+            /* A copy: the query may be replaced (reload) while the answer is on its way. */
+            const char *pattern = fm_arena_strndup(&t->scratch, patterns[i], strlen(patterns[i]));
+            struct fm_jmx_call call = {.op = FM_JMX_NAMES, .name = pattern};
+            if (pattern == NULL ||
+                !add_call(t, &call, &(struct fm_asked_what){FM_ASKED_NAMES, 0, NULL}))
                 return false;
         }
     }
