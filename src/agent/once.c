@@ -146,7 +146,7 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
         return fm_err_context(err,
                               "%llu of %llu records are not acknowledged, their fate is unknown",
                               (unsigned long long)spool->records,
-                              (unsigned long long)(spool->records + agent->rest_stats->records));
+                              (unsigned long long)spool->records + agent->rest_stats->records);
     if (spool->dead_records > 0)
         return fm_err_set(err, FM_EREMOTE, "%llu records were refused for good: %s",
                           (unsigned long long)spool->dead_records,

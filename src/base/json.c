@@ -108,7 +108,7 @@ static void put_real(struct fm_buf *buf, const char *text)
 
 void fm_json_double(struct fm_buf *buf, double v, enum fm_json_nonfinite nonfinite)
 {
-    char text[32];
+    char text[40];
     if (!isfinite(v)) {
         put_nonfinite(buf, v, nonfinite);
         return;

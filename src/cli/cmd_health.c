@@ -200,7 +200,9 @@ static void print_full(const struct fm_cli *cli, const char *body)
         const json_t *reason;
         (void)printf("%s%s%s\n", cli->colour ? fm_colour_code(colour_of(status)) : "", status,
                      cli->colour ? fm_colour_code(FM_PLAIN) : "");
-        json_array_foreach(json_object_get(json, "reasons"), i, reason) print_reason(cli, reason);
+        json_array_foreach (json_object_get(json, "reasons"), i, reason) {
+            print_reason(cli, reason);
+        }
     }
     json_decref(json);
 }

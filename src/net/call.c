@@ -68,6 +68,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
 
 /* A connection stands and the request is about to be sent; also before libcurl's own repeat over
  * a fresh connection, which it does only while no body byte was sent: so begin the body anew. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl wrote the signature */
 static int on_ready(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
     (void)remote;

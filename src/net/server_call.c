@@ -276,8 +276,7 @@ void *fm_server_on_line(void *cls, const char *uri, struct MHD_Connection *conn)
 
 static enum MHD_Result refuse(struct MHD_Connection *conn, struct fm_slot *slot, unsigned status)
 {
-    static char nothing[1];
-    struct MHD_Response *r = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (r == NULL)
         return MHD_NO;
     (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");

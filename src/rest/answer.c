@@ -107,7 +107,7 @@ static bool take_digits(const char **p, const char *end, int64_t *out)
     return *p > start && (*start != '0' || *p == start + 1);
 }
 
-#define TAKE(p, end, text) take_text(p, end, text, sizeof text - 1)
+#define TAKE(p, end, text) take_text(p, end, text, sizeof(text) - 1)
 
 /* The common case, many times faster than the scanner: an array of nothing but plain successes, in
  * the spelling of Confluent or Strimzi. Anything else is left to the scanner, from the array's

@@ -52,6 +52,8 @@ static void finalize(sqlite3_stmt **stmt)
 static int find_topic(struct store *s, const char *name, int64_t *id, struct fm_tlog_topic *out)
 {
     AUTO_STMT stmt = NULL;
+    *id = 0;
+    *out = (struct fm_tlog_topic){0};
     int rc = sqlite3_prepare_v2(
         s->db, "SELECT id, partitions, max_message_bytes FROM topic WHERE name=?", -1, &stmt, NULL);
     if (rc != SQLITE_OK)

@@ -113,7 +113,7 @@ static enum fm_code take_lock(struct fm_spool *sp, struct fm_err *err)
 enum fm_code fm_spool_holder(const char *path, char *out, size_t size, int *pid, struct fm_err *err)
 {
     char name[PATH_MAX];
-    int ignored;
+    int ignored = 0;
     pid = pid != NULL ? pid : &ignored;
     *pid = 0;
     if (size > 0)

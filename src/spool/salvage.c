@@ -56,7 +56,7 @@ static bool wal_is_damaged(struct fm_spool *sp)
         return true;
     FM_AUTO(fm_auto_free) unsigned char *frame = malloc(FRAME_HEAD + page);
     for (off_t at = HEAD; frame != NULL; at += FRAME_HEAD + (off_t)page) {
-        if (pread(fd, frame, FRAME_HEAD + page, at) != (ssize_t)(FRAME_HEAD + page))
+        if (pread(fd, frame, FRAME_HEAD + page, at) != FRAME_HEAD + (ssize_t)page)
             return false;
         if (memcmp(frame + 8, head + 16, 8) != 0)
             return true; /* we truncate at each checkpoint: no older generation lies behind */

@@ -30,9 +30,9 @@ static const char *const sql[ST_COUNT] = {
     [ST_DROP_ROW] = "DELETE FROM row WHERE id=?",
     [ST_DROP_BODY] = "DELETE FROM body WHERE id=?",
     [ST_PUT_STREAM] =
-        "INSERT OR REPLACE INTO stream(id,name,topic,agent,machine,assigned,delivered,"
-        "lost,dead,ended,unknown,prev,prev_last,line,crc)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        ("INSERT OR REPLACE INTO stream(id,name,topic,agent,machine,assigned,delivered,"
+         "lost,dead,ended,unknown,prev,prev_last,line,crc)"
+         " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
     [ST_PUT_DEAD] = "INSERT OR REPLACE INTO dead(id,stream,seq,time,bytes,crc)"
                     " VALUES(?,?,?,?,?,?)",
     [ST_PUT_DEAD_BODY] = "INSERT OR REPLACE INTO dead_body(id,reason,data) VALUES(?,?,?)",

@@ -92,6 +92,7 @@ struct fm_ser_value fm_ser_element(const struct fm_ser_node *array, size_t i)
     else if (v.type == 'F')
         memcpy(&v.f, &half, sizeof v.f);
     else if (v.type == 'B')
+        /* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): a Java byte is signed */
         v.i = (int8_t)bits;
     else if (v.type == 'S')
         v.i = (int16_t)bits;

@@ -46,8 +46,7 @@ size_t vectors_walk(const char *folder, vector_fn *fn, void *arg)
     cr_assert_not_null(index, "%s", path);
     size_t i;
     json_t *entry;
-    json_array_foreach(index, i, entry)
-    {
+    json_array_foreach (index, i, entry) {
         struct vector v = {.file = text_of(entry, "file"),
                            .kind = text_of(entry, *folder == '\0' ? "kind" : "expect"),
                            .what = text_of(entry, "what"),

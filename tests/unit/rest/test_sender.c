@@ -42,13 +42,6 @@ static void teardown(struct rig *r)
     spool_free(r->spool);
 }
 
-static bool failing_once(void *arg)
-{
-    struct rig *r = arg;
-    struct fm_rest_stats s = rig_stats(r->rest);
-    return s.n_topics > 0 && s.topics[0].reason[0] != '\0';
-}
-
 Test(sender, delivers_everything_in_order_after_a_probe_and_one_record)
 {
     struct rig r;
@@ -760,45 +753,6 @@ Test(sender, a_stalled_body_is_retried_whole)
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_posts(r.mock), 3);
     cr_assert_eq(rig_stats(r.rest).dead, 0);
-    teardown(&r);
-}
-
-/* D17: fail-over and the way back. */
-Test(sender, fails_over_and_returns_to_the_preferred_endpoint)
-{
-    struct rig r;
-    setup(&r, NULL);
-    char dead[64];
-    snprintf(dead, sizeof dead, "http://127.0.0.1:%u", peer_closed_port());
-    r.urls[1] = r.urls[0];
-    r.urls[0] = dead;
-    r.opts.n_urls = 2;
-    spool_add(r.spool, "t", 31, 100, FM_RECORD_DATA);
-    r.rest = rig_start(&r.opts);
-    rig_drain(r.rest, 3000);
-    struct fm_rest_stats s = rig_stats(r.rest);
-    cr_assert(s.endpoints[1].current);
-    cr_assert_eq(s.endpoints[0].state, FM_REST_OUTAGE);
-    cr_assert_eq(s.possible_duplicates, 0);
-    teardown(&r);
-}
-
-/* Reload */
-Test(sender, new_options_are_taken_over_while_held)
-{
-    struct rig r;
-    setup(&r, NULL);
-    char dead[64];
-    snprintf(dead, sizeof dead, "http://127.0.0.1:%u", peer_closed_port());
-    const char *urls[] = {dead};
-    struct fm_rest_opts bad = rig_opts(r.spool, urls, 1);
-    spool_add(r.spool, "t", 31, 100, FM_RECORD_DATA);
-    r.rest = rig_start(&bad);
-    rig_wait(failing_once, &r, 3000, "a reason");
-    struct fm_err err;
-    cr_assert_eq(fm_rest_reconfigure(r.rest, &r.opts, &err), FM_OK);
-    rig_drain(r.rest, 3000);
-    cr_assert_eq(mock_stored(r.mock), 31);
     teardown(&r);
 }
 

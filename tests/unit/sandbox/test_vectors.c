@@ -163,8 +163,7 @@ static void expect_same_json(const char *name, const json_t *wanted, const json_
     }
     const char *key;
     const json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)wanted, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)wanted, key, value) {
         const json_t *mine = json_object_get(got, key);
         cr_assert_not_null(mine, "%s: %s is missing", name, key);
         if (strcmp(key, "message") == 0)
