@@ -29,6 +29,8 @@ CFLAGS_debug   := -O0 -g
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=undefined
 CFLAGS_tsan    := -O1 -g -fsanitize=thread
+CFLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+                  -fno-sanitize-recover=undefined
 CFLAGS_cover   := -O0 -g --coverage
 # Assertions stay on in release: a programming error must not run on.
 FM_CFLAGS := -std=c17 $(WARN) $(HARD) $(if $(filter 1,$(DEV)),-Werror) $(CFLAGS_$(VARIANT)) $(CFLAGS)
@@ -97,10 +99,12 @@ $(B)/tests/test_%: $$(call obj,$$(sort $$(wildcard tests/unit/%/*.c))) $(call ob
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(call pkg,--libs,$(TEST_PKG))
 
-# A fuzz target becomes an ordinary program that replays its corpus.
-$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/obj/tests/fuzz/replay.o $(B)/libfirstmile.a
+# A fuzz target becomes an ordinary program that replays its corpus; in the variant fuzz, which
+# wants clang, libFuzzer drives it.
+FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(B)/obj/tests/fuzz/replay.o)
+$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(filter %.o,$(FUZZ_MAIN)) $(B)/libfirstmile.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) $(filter -%,$(FUZZ_MAIN)) -o $@ $^ $(LIBS)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Install what is missing, through the system's package manager. Quick when nothing is.
-# usage: tests/setup.sh GROUP...   groups: build test lint demo e2e
+# usage: tests/setup.sh GROUP...   groups: build test lint fuzz demo e2e
 set -eu
 declare -A groups=(
     [build]="gcc make pkg-config libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev
              libini-config-dev librdkafka-dev"
     [test]="libcriterion-dev openssl python3 JDK"
     [lint]="clang-format clang-tidy cppcheck"
+    [fuzz]="clang libclang-rt-14-dev"
     [demo]="openssl curl JDK"
     [e2e]="maven kcat openssl curl python3 jq JDK"
 )
