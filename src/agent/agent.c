@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -366,6 +367,8 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
     fm_buf_init(&agent->stats, 0);
     fm_buf_init(&agent->metrics, 0);
     forbid_cores();
+    /* Its few allocations need no heap for each thread; one is 0.1 MB smaller than seven. */
+    (void)mallopt(M_ARENA_MAX, 1);
 }
 
 enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err)
