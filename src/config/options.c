@@ -22,7 +22,6 @@
 #define SHAPES "- bean metric snapshot"
 #define OAUTH2 "sign-on with OAuth2"
 #define SCHEMAS "formats with a schema registry"
-#define PROXY_MODE "Jolokia's proxy mode"
 
 const struct fm_option fm_options[] = {
     {ROW(agent, name), STR, .flags = FM_OPT_RESTART,
@@ -208,10 +207,10 @@ const struct fm_option fm_options[] = {
      .help = "on: JVMs of this host that opened no port are asked to open one on loopback."},
     {ROW(target, http_proxy), STR, .def = "none", .flags = FM_OPT_URL,
      .help = "HTTP proxy on the way to a Jolokia agent."},
-    {ROW(target, jolokia_target), STR, .flags = FM_OPT_URL, .later = PROXY_MODE,
+    {ROW(target, jolokia_target), STR, .flags = FM_OPT_URL,
      .help = "JMX service URL that the Jolokia agent shall ask."},
-    {ROW(target, jolokia_username), STR, .later = PROXY_MODE, .help = "User there."},
-    {ROW(target, jolokia_password), SECRET, .later = PROXY_MODE, .help = "Password there."},
+    {ROW(target, jolokia_username), STR, .help = "User there."},
+    {ROW(target, jolokia_password), SECRET, .help = "Password there."},
     {ROW(target, max_beans), COUNT(1, 1000000), .def = "20000", .help = "Most MBeans in a poll."},
     {ROW(target, max_bytes), SIZE(1 * KIB, 1 * GIB), .def = "8MiB",
      .help = "Most bytes of a poll."},

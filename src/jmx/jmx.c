@@ -20,7 +20,7 @@ struct fm_jmx {
     struct fm_jmx_cost before; /* the driver's counters when the list began */
 };
 
-static const struct fm_jmx_driver *const drivers[] = {&fm_jmx_rmi};
+static const struct fm_jmx_driver *const drivers[] = {&fm_jmx_jolokia, &fm_jmx_rmi};
 
 static const struct fm_jmx_driver *find_driver(const char *url)
 {
@@ -36,10 +36,7 @@ enum fm_code fm_jmx_new(struct fm_jmx **out, const struct fm_jmx_opts *opts, str
         return fm_err_set(err, FM_ECONF, "the url of the target is missing");
     const struct fm_jmx_driver *driver = find_driver(opts->url);
     if (driver == NULL)
-        return fm_err_set(err, FM_ECONF,
-                          "url \"%.90s\": Jolokia is not supported yet: use the RMI connector "
-                          "(service:jmx:rmi:///jndi/rmi://HOST:PORT/jmxrmi)",
-                          opts->url);
+        return fm_err_set(err, FM_ECONF, "url \"%.90s\" is of no known form", opts->url);
     struct fm_jmx *jmx = calloc(1, sizeof *jmx);
     if (jmx == NULL)
         return fm_err_nomem(err);

@@ -30,6 +30,7 @@ struct fm_jmx_driver {
 };
 
 extern const struct fm_jmx_driver fm_jmx_rmi;
+extern const struct fm_jmx_driver fm_jmx_jolokia;
 
 /** The list has ended. Calls without an outcome get code and err. Runs done, which may free the
  * session: the driver must return at once afterwards and touch nothing. */

@@ -402,7 +402,6 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[target:a]\nurl = a:1\npreset = ../x\n", "there is no preset ../x"},
         {"[target:a]\nurl = a:1\nqueries = x\n", "there is no [query:x]"},
         {"[target:a]\nurl = a:1\ntargets_file = x\n", "not yet"},
-        {"[target:a]\nurl = a:1\njolokia_target = service:x\n", "not yet"},
         {"[query:q]\n", "config.ini:1: [query:q] bean: a pattern is needed"},
         {"[query:q]\nbean = abc\n", "config.ini:2: [query:q] bean: "},
         {"[query:q]\nbean = a:b=c\nexclude = x\n", "config.ini:3: [query:q] exclude: "},
