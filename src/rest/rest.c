@@ -9,7 +9,7 @@
 #include "base/thread.h"
 #include "rest/rest_priv.h"
 
-enum { TOPICS_ASKED = 64, LONGEST_WAIT_MS = 5000 };
+enum { TOPICS_ASKED_MAX = 10000, LONGEST_WAIT_MS = 5000 };
 
 static const char *const state_names[] = {
     [FM_REST_PROBING] = "probing", [FM_REST_OUTAGE] = "outage", [FM_REST_MISSING] = "missing",
@@ -89,6 +89,8 @@ static void copy_topic(struct fm_rest_topic *out, const struct fm_topic *t)
     out->hop = t->hop;
     memcpy(out->reason, t->reason, sizeof out->reason);
     out->suspects = t->n_suspects;
+    snprintf(out->suspect_reason, sizeof out->suspect_reason, "%s",
+             t->n_suspects > 0 ? t->suspects[0].answers[0] : "");
     out->size_limit = t->size_limit;
 }
 
@@ -99,6 +101,41 @@ static int badness(enum fm_rest_state state)
         [FM_REST_RUN] = 0,     [FM_REST_ONE] = 1,   [FM_REST_PROBING] = 2, [FM_REST_OUTAGE] = 3,
         [FM_REST_MISSING] = 4, [FM_REST_STUCK] = 5, [FM_REST_HOLD] = 6};
     return rank[state];
+}
+
+static unsigned rank(const struct fm_topic *t)
+{
+    int state = badness(t->state), health = badness(t->health);
+    return (unsigned)(state > health ? state : health) * 4 + 2 * t->failed + (t->n_suspects > 0);
+}
+
+/* With more topics than the array holds, the worst are told; equal ones in the order met. */
+static void publish_topics(struct fm_rest_stats *s, const struct fm_rest *rest)
+{
+    const struct fm_topic *best[FM_REST_TOPICS];
+    s->n_topics = 0;
+    s->n_topics_total = rest->n_topics;
+    s->n_topics_failing = 0;
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        const struct fm_topic *t = rest->topics[i];
+        s->n_topics_failing += t->failed || fm_topic_bad(t->state) || fm_topic_bad(t->health);
+        size_t at = s->n_topics;
+        while (at > 0 && rank(t) > rank(best[at - 1]))
+            at--;
+        if (at == FM_REST_TOPICS)
+            continue;
+        if (s->n_topics < FM_REST_TOPICS)
+            s->n_topics++;
+        memmove(best + at + 1, best + at, (s->n_topics - 1 - at) * sizeof(*best));
+        best[at] = t;
+    }
+    for (size_t i = 0; i < s->n_topics; i++)
+        copy_topic(&s->topics[i], best[i]);
+}
+
+static bool asks_nothing(const struct fm_topic *t)
+{
+    return t->pending == 0 && t->state == FM_REST_PROBING && t->flight == FM_FLIGHT_NONE;
 }
 
 static void copy_endpoints(struct fm_rest_stats *out, const struct fm_rest *rest)
@@ -115,7 +152,8 @@ static void copy_endpoints(struct fm_rest_stats *out, const struct fm_rest *rest
         snprintf(o->reason, sizeof o->reason, "%s", e->reason);
         for (size_t k = 0; i == rest->cur && k < rest->n_topics; k++) {
             const struct fm_topic *t = rest->topics[k];
-            if (badness(t->state) <= badness(o->state) && (k > 0 || o->state != FM_REST_RUN))
+            if (asks_nothing(t) ||
+                (badness(t->state) <= badness(o->state) && (k > 0 || o->state != FM_REST_RUN)))
                 continue;
             o->state = t->state;
             o->since_ms = t->since_wall;
@@ -137,13 +175,11 @@ static void publish(struct fm_rest *rest, bool ended)
     s->possible_duplicates = n->possible_duplicates;
     s->dead = n->dead;
     s->last_send = n->last_send;
-    s->n_topics = rest->n_topics < FM_REST_TOPICS ? rest->n_topics : FM_REST_TOPICS;
+    publish_topics(s, rest);
     s->suspects = s->in_flight_records = 0;
     s->in_flight_since = 0;
     for (size_t i = 0; i < rest->n_topics; i++) {
         const struct fm_topic *t = rest->topics[i];
-        if (i < FM_REST_TOPICS)
-            copy_topic(&s->topics[i], t);
         s->suspects += t->n_suspects;
         if (t->flight == FM_FLIGHT_PRODUCE)
             s->in_flight_records += t->n;
@@ -184,18 +220,54 @@ static size_t flights(const struct fm_rest *rest, bool produce_only)
     return n;
 }
 
-static void ask_spool(struct fm_rest *rest)
+/* Into an array that grows to as many as there are. */
+static void ask_topics(struct fm_spool *spool, struct fm_topics_asked *asked)
 {
-    struct fm_spool_topic list[TOPICS_ASKED];
+    for (;;) {
+        size_t n = 0;
+        fm_spool_topics(spool, asked->list, asked->cap, &n);
+        asked->n = n < asked->cap ? n : asked->cap;
+        asked->all = asked->n == n;
+        size_t cap = n < TOPICS_ASKED_MAX ? n + n / 4 + 8 : TOPICS_ASKED_MAX;
+        struct fm_spool_topic *more =
+            cap > asked->cap && !asked->all ? realloc(asked->list, cap * sizeof *more) : NULL;
+        if (more == NULL)
+            return;
+        asked->list = more;
+        asked->cap = cap;
+    }
+}
+
+static void forget_idle(struct fm_rest *rest, int64_t now)
+{
     size_t n = 0;
-    fm_spool_topics(rest->spool, list, TOPICS_ASKED, &n);
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        struct fm_topic *t = rest->topics[i];
+        if (t->pending > 0)
+            t->idle_since = 0;
+        else if (fm_topic_idle(t, now)) {
+            fm_topic_free(t);
+            continue;
+        }
+        rest->topics[n++] = t;
+    }
+    rest->n_topics = n;
+}
+
+static void ask_spool(struct fm_rest *rest, int64_t now)
+{
+    struct fm_topics_asked *asked = &rest->asked;
+    ask_topics(rest->spool, asked);
     for (size_t i = 0; i < rest->n_topics; i++)
         rest->topics[i]->pending = 0;
-    for (size_t i = 0; i < n && i < TOPICS_ASKED; i++) {
-        struct fm_topic *t = list[i].pending > 0 ? fm_topic_get(rest, list[i].topic) : NULL;
+    for (size_t i = 0; i < asked->n; i++) {
+        const struct fm_spool_topic *said = &asked->list[i];
+        struct fm_topic *t = said->pending > 0 ? fm_topic_get(rest, said->topic) : NULL;
         if (t != NULL)
-            t->pending = list[i].pending;
+            t->pending = said->pending;
     }
+    if (asked->all)
+        forget_idle(rest, now);
 }
 
 static void cancel_flights(struct fm_rest *rest)
@@ -277,7 +349,7 @@ static int64_t work(struct fm_rest *rest, int64_t now, bool new_conf)
 {
     int64_t due = now + LONGEST_WAIT_MS;
     atomic_store(&rest->woken, false);
-    ask_spool(rest);
+    ask_spool(rest, now);
     look_at_secret(rest, now, &due);
     for (size_t i = 0; i < rest->n_topics && !new_conf; i++)
         fm_topic_step(rest->topics[i], now, &due);
@@ -381,6 +453,7 @@ void fm_rest_free(struct fm_rest *rest)
     for (size_t i = 0; i < rest->n_topics; i++)
         fm_topic_free(rest->topics[i]);
     free(rest->topics);
+    free(rest->asked.list);
     fm_client_free(rest->client);
     fm_rest_conf_free(rest->next_conf);
     fm_rest_conf_free(rest->conf);
@@ -412,34 +485,42 @@ void fm_rest_end_of_input(struct fm_rest *rest)
     wake(rest);
 }
 
-static uint64_t pending(struct fm_spool *spool)
+static uint64_t pending(struct fm_spool *spool, struct fm_topics_asked *asked)
 {
-    struct fm_spool_topic list[TOPICS_ASKED];
-    size_t n = 0;
     uint64_t sum = 0;
-    fm_spool_topics(spool, list, TOPICS_ASKED, &n);
-    for (size_t i = 0; i < n && i < TOPICS_ASKED; i++)
-        sum += list[i].pending;
+    ask_topics(spool, asked);
+    for (size_t i = 0; i < asked->n; i++)
+        sum += asked->list[i].pending;
     return sum;
 }
 
-enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_err *err)
+/* A sentence of those published: why records may still wait. */
+static void why_waiting(const struct fm_rest_stats *stats, char reason[FM_REST_TEXT])
+{
+    reason[0] = '\0';
+    for (size_t i = 0; i < stats->n_topics && reason[0] == '\0'; i++) {
+        const struct fm_rest_topic *t = &stats->topics[i];
+        snprintf(reason, FM_REST_TEXT, "%s",
+                 t->reason[0] != '\0' ? t->reason : t->suspect_reason);
+    }
+}
+
+static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_topics_asked *asked,
+                          struct fm_err *err)
 {
     enum { LOOK_MS = 20 };
     uint64_t seen = 0;
     int64_t limit = fm_clock_ms() + timeout_ms;
     (void)!fm_spool_flush(rest->spool, timeout_ms, NULL); /* so that its numbers are of now */
     for (;;) {
-        uint64_t left = pending(rest->spool);
+        uint64_t left = pending(rest->spool, asked);
         pthread_mutex_lock(&rest->lock);
         if (left > 0 && !rest->ended)
             fm_cond_wait(&rest->changed, &rest->lock, fm_clock_ms() + LOOK_MS);
         bool idle = rest->stats.in_flight_records == 0, ended = rest->ended;
         uint64_t settled = rest->stats.records + rest->stats.dead;
-        char reason[FM_REST_TEXT] = "";
-        for (size_t i = 0; i < rest->stats.n_topics; i++)
-            if (rest->stats.topics[i].reason[0] != '\0')
-                memcpy(reason, rest->stats.topics[i].reason, sizeof reason);
+        char reason[FM_REST_TEXT];
+        why_waiting(&rest->stats, reason);
         pthread_mutex_unlock(&rest->lock);
         if (left == 0 && idle)
             return FM_OK;
@@ -454,4 +535,12 @@ enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_
         if (left == 0)
             usleep(1000);
     }
+}
+
+enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_err *err)
+{
+    struct fm_topics_asked asked = {0};
+    enum fm_code code = drain(rest, timeout_ms, &asked, err);
+    free(asked.list);
+    return code;
 }

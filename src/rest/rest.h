@@ -150,6 +150,7 @@ struct fm_rest_topic {
     enum fm_rest_hop hop;
     char reason[FM_REST_TEXT]; /* sentence: what failed and the remedy; "" while all is well */
     size_t suspects;
+    char suspect_reason[240]; /* what was answered to the oldest of them; "" if there is none */
     uint64_t size_limit; /* 0: not known yet */
 };
 
@@ -183,8 +184,10 @@ struct fm_rest_stats {
     struct fm_rest_last_send last_send;
     size_t n_endpoints;
     struct fm_rest_endpoint endpoints[FM_REST_ENDPOINTS];
-    size_t n_topics;
-    struct fm_rest_topic topics[FM_REST_TOPICS]; /* the first ones met */
+    size_t n_topics; /* in the array */
+    struct fm_rest_topic topics[FM_REST_TOPICS]; /* the worst first */
+    size_t n_topics_total;
+    size_t n_topics_failing; /* of all: in HOLD, STUCK, MISSING or OUTAGE, or failed */
     size_t suspects;
     size_t in_flight_records;
     int64_t in_flight_since; /* fm_clock_ms() of the oldest request unanswered; 0: none */

@@ -177,6 +177,7 @@ struct fm_topic {
 
     /* the line */
     uint64_t pending; /* as the spool last said */
+    int64_t idle_since; /* nothing pending after a failure; 0: not so */
     int64_t waiting_since; /* linger; 0: nothing waits */
     int64_t dry_until;
     double avg_bytes; /* of a record's key and value */
@@ -195,12 +196,21 @@ struct fm_endpoint {
     char cluster[FM_CLUSTER_ID]; /* v3; "": not known (again) */
 };
 
+/* What the spool says about its topics. */
+struct fm_topics_asked {
+    struct fm_spool_topic *list;
+    size_t n, cap;
+    bool all; /* none is left out */
+};
+
 struct fm_rest {
     /* sender's thread */
     struct fm_rest_conf *conf;
     struct fm_client *client; /* replaced under lock */
     struct fm_topic **topics;
     size_t n_topics;
+    size_t found; /* where the last topic was found: the spool tells them in the same order */
+    struct fm_topics_asked asked;
     struct fm_endpoint endpoints[FM_REST_ENDPOINTS];
     size_t n_endpoints, cur;
     struct fm_buf secret; /* token or password now in use */
@@ -229,6 +239,9 @@ struct fm_rest {
 
 /* topic.c */
 struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name);
+bool fm_topic_bad(enum fm_rest_state state); /* HOLD, STUCK, MISSING, OUTAGE */
+/** Nothing is pending: a topic takes no part in health then. @return true: forget it */
+bool fm_topic_idle(struct fm_topic *t, int64_t now);
 void fm_topic_free(struct fm_topic *t);
 void fm_topic_state(struct fm_topic *t, enum fm_rest_state state);
 /** Note a failure: sentence and hop. */

@@ -9,9 +9,13 @@
 
 struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name)
 {
-    for (size_t i = 0; i < rest->n_topics; i++)
-        if (strcmp(rest->topics[i]->name, name) == 0)
-            return rest->topics[i];
+    for (size_t i = 1; i <= rest->n_topics; i++) {
+        size_t at = (rest->found + i) % rest->n_topics;
+        if (strcmp(rest->topics[at]->name, name) == 0) {
+            rest->found = at;
+            return rest->topics[at];
+        }
+    }
     struct fm_topic **more = realloc(rest->topics, (rest->n_topics + 1) * sizeof(*more));
     if (more == NULL)
         return NULL;
@@ -43,7 +47,7 @@ void fm_topic_free(struct fm_topic *t)
     free(t);
 }
 
-static bool is_bad(enum fm_rest_state state)
+bool fm_topic_bad(enum fm_rest_state state)
 {
     return state == FM_REST_HOLD || state == FM_REST_STUCK || state == FM_REST_MISSING ||
            state == FM_REST_OUTAGE;
@@ -51,7 +55,7 @@ static bool is_bad(enum fm_rest_state state)
 
 void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
 {
-    bool keeps = (state == FM_REST_PROBING || state == FM_REST_ONE) && is_bad(t->health);
+    bool keeps = (state == FM_REST_PROBING || state == FM_REST_ONE) && fm_topic_bad(t->health);
     if (!keeps)
         t->health = state;
     t->probing_since = state != FM_REST_PROBING ? 0
@@ -59,19 +63,44 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
                                                 : fm_clock_ms();
     if (t->state == state)
         return;
-    bool loud = is_bad(state) || (state == FM_REST_RUN && is_bad(t->state));
+    bool loud = fm_topic_bad(state) || (state == FM_REST_RUN && fm_topic_bad(t->state));
     fm_log(t->rest->log,
-           is_bad(state) ? FM_LOG_WARN
+           fm_topic_bad(state) ? FM_LOG_WARN
            : loud        ? FM_LOG_INFO
                          : FM_LOG_DEBUG,
-           "topic %s: %s%s%s", t->name, fm_rest_state_name(state), is_bad(state) ? ": " : "",
-           is_bad(state) ? t->reason : "");
+           "topic %s: %s%s%s", t->name, fm_rest_state_name(state), fm_topic_bad(state) ? ": " : "",
+           fm_topic_bad(state) ? t->reason : "");
     t->state = state;
     t->since_wall = fm_wall_ms();
     if (state != FM_REST_HOLD) {
         t->endpoint_hold = false;
         t->n_refused = 0;
     }
+}
+
+bool fm_topic_idle(struct fm_topic *t, int64_t now)
+{
+    enum { FORGET_HOLDS = 20 }; /* 10 minutes by default */
+    if (t->flight != FM_FLIGHT_NONE)
+        return false;
+    bool neutral = t->state == FM_REST_PROBING && t->idle_since != 0;
+    if (neutral)
+        return now - t->idle_since > FORGET_HOLDS * (int64_t)t->rest->conf->o.hold_interval_ms;
+    if (!t->failed && t->n_suspects == 0 && t->state == FM_REST_RUN)
+        return false;
+    fm_isolate_clear(t);
+    t->n_suspects = 0;
+    t->lined.id.seq = 0;
+    t->after_isolate = t->after_from_one = t->failed = false;
+    t->doubt = t->step = 0;
+    t->next_at = 0;
+    t->hop = FM_REST_HOP_NONE;
+    t->reason[0] = '\0';
+    t->health = FM_REST_RUN; /* nothing of the failure stays */
+    fm_topic_state(t, FM_REST_PROBING);
+    t->probing_since = 0;
+    t->idle_since = now;
+    return false;
 }
 
 void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what, const char *detail,
@@ -176,7 +205,7 @@ void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
     case FM_REST_PROBING:
     case FM_REST_OUTAGE:
     case FM_REST_MISSING:
-        if (t->pending > 0 || t->state == FM_REST_PROBING)
+        if (t->pending > 0)
             step_probe(t, now, due);
         break;
     case FM_REST_HOLD:
