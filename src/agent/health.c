@@ -67,7 +67,7 @@ static void judge_topic(struct verdict *v, const struct fm_facts *facts,
     if (t->suspects > 0)
         add(v, FM_HEALTH_DEGRADED,
             "topic %s: %zu record%s refused alone and set aside while others go on: %s", t->topic,
-            t->suspects, t->suspects == 1 ? " was" : "s were", or_unknown(t->reason));
+            t->suspects, t->suspects == 1 ? " was" : "s were", or_unknown(t->suspect_reason));
 }
 
 static void judge_rest(struct verdict *v, const struct fm_facts *facts)
@@ -77,6 +77,9 @@ static void judge_rest(struct verdict *v, const struct fm_facts *facts)
         return;
     for (size_t i = 0; i < rest->n_topics; i++)
         judge_topic(v, facts, &rest->topics[i]);
+    if (rest->n_topics_failing > rest->n_topics)
+        add(v, FM_HEALTH_DEGRADED, "%zu of %zu topics fail; the %zu worst are named above",
+            rest->n_topics_failing, rest->n_topics_total, rest->n_topics);
     for (size_t i = 0; i < rest->n_endpoints; i++) {
         const struct fm_rest_endpoint *e = &rest->endpoints[i];
         /* What a topic already said in its own words is not said twice. */

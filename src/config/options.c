@@ -116,7 +116,7 @@ const struct fm_option fm_options[] = {
      .help = "Longest pause between its tries."},
     {AT(retry, suspect_interval_ms), .key = "suspect_interval", MSEC(1, DAY_MS), .def = "30s",
      .help = "At most one record under suspicion is tried in this time, for each topic."},
-    {ROW(retry, max_suspects), COUNT(1, 100000), .def = "100",
+    {ROW(retry, max_suspects), COUNT(1, 900), .def = "100",
      .help = "Records under suspicion that may wait aside."},
     {AT(retry, hold_interval_ms), .key = "hold_interval", MSEC(1, DAY_MS), .def = "30s",
      .help = "Pause between tries while everything is refused (credentials, rights)."},

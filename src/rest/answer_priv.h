@@ -17,7 +17,6 @@ enum {
     FM_V_ALONE = 1 << 3, /* "Expiring": no halves either */
     FM_V_SLOW = 1 << 4, /* slow the whole sender, floor 1 s */
     FM_V_BODY = 1 << 5, /* lower the body limit below this body */
-    FM_V_PLAIN = 1 << 6, /* resend once without compression */
     FM_V_ENDPOINT = 1 << 7, /* an ALERT that holds the endpoint, not only the topic */
     FM_V_FRESH = 1 << 8, /* next request on a new connection */
     FM_V_NOW = 1 << 9, /* no back-off before the next step */
@@ -28,11 +27,7 @@ enum {
     FM_V_OTHER = 1 << 14, /* try the next endpoint of the list */
     FM_V_HALVE = 1 << 15, /* halve the batch from the second time on */
     FM_V_CLOCK = 1 << 16, /* the clock may be wrong */
-    FM_V_CLUSTER = 1 << 17, /* v3: look the cluster id up again first */
-    FM_V_RECORD = 1 << 18, /* nth counts for each record, not for the request */
-    FM_V_THEN_P = 1 << 19, /* the class of the nth time carries P */
-    FM_V_KEEP = 1 << 20, /* transport: known not to be an outage sign (first time) */
-    FM_V_BOTH = 1 << 21 /* nth time: keep the class, raise the alert too (42207) */
+    FM_V_RECORD = 1 << 18 /* nth counts for each record, not for the request */
 };
 
 enum { FM_CODE_NONE = -1000002 };

@@ -114,7 +114,7 @@ struct fm_suspect *fm_suspect_find(struct fm_topic *t, const struct fm_spool_id 
     return NULL;
 }
 
-static void suspect_remove(struct fm_topic *t, struct fm_suspect *s)
+void fm_suspect_forget(struct fm_topic *t, struct fm_suspect *s)
 {
     size_t i = (size_t)(s - t->suspects);
     memmove(s, s + 1, (t->n_suspects - i - 1) * sizeof *s);
@@ -155,7 +155,7 @@ static bool bury(struct fm_topic *t, struct fm_suspect *s)
                    s->id.stream, (unsigned long long)s->id.seq, t->name, reason);
     if (rest->conf->o.on_dead != NULL)
         rest->conf->o.on_dead(rest->conf->o.on_dead_arg, &s->id, reason);
-    suspect_remove(t, s);
+    fm_suspect_forget(t, s);
     return true;
 }
 
@@ -211,7 +211,7 @@ static bool make_room(struct fm_topic *t)
             if (!oldest.evidence || !fm_isolate_push(t, &oldest.id, 1, true))
                 return false;
             t->lined = oldest; /* back into the line, to be sent alone there */
-            suspect_remove(t, &t->suspects[0]);
+            fm_suspect_forget(t, &t->suspects[0]);
         }
     }
     if (t->n_suspects == t->cap_suspects) {
@@ -250,6 +250,7 @@ bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool contr
         s = &t->suspects[t->n_suspects++];
         *s = fresh;
     }
+    s->control |= control;
     s->failures++;
     s->stored = stored;
     bool doubt = p && (flags & FM_V_SIZE) != 0 && (flags & FM_V_BODY) == 0 && t->size_limit > 0 &&
@@ -262,6 +263,8 @@ bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool contr
     }
     if (p)
         count_p(s, answer, now);
+    else if (s->p_count == 0 && !doubt)
+        snprintf(s->answers[0], sizeof s->answers[0], "%s", answer);
     s->last_p = p;
     unsigned wait = s->wait_ms == 0 ? o->isolate_backoff_ms : s->wait_ms * 2;
     s->wait_ms = wait < o->isolate_max_backoff_ms ? wait : o->isolate_max_backoff_ms;

@@ -220,10 +220,8 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
                     kafka ? "Kafka behind the proxy is down" : row->what, detail,
                     kafka ? "look at the brokers, and at the proxy's log" : row->remedy);
     if (row->cls == FM_CLS_ALERT || row->cls == FM_CLS_AUTH || portal) {
-        t->endpoint_hold = (row->flags & FM_V_ENDPOINT) != 0;
-        bool endpoint = t->endpoint_hold;
         fm_topic_state(t, FM_REST_HOLD);
-        t->endpoint_hold = endpoint;
+        t->endpoint_hold = (row->flags & FM_V_ENDPOINT) != 0;
         t->next_at = now + rest->conf->o.hold_interval_ms;
     } else {
         fm_topic_state(t, FM_REST_OUTAGE);

@@ -270,11 +270,13 @@ static void ask_spool(struct fm_rest *rest, int64_t now)
         forget_idle(rest, now);
 }
 
-static void cancel_flights(struct fm_rest *rest)
+static void cancel_flights(struct fm_rest *rest, bool produce)
 {
-    for (size_t i = 0; i < rest->n_topics; i++)
-        if (rest->topics[i]->flight != FM_FLIGHT_NONE)
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        enum fm_flight flight = rest->topics[i]->flight;
+        if (flight != FM_FLIGHT_NONE && (produce || flight != FM_FLIGHT_PRODUCE))
             fm_client_cancel(rest->client, rest->topics[i]->call);
+    }
     for (size_t i = 0; i < rest->n_endpoints; i++)
         if (rest->endpoints[i].check != NULL)
             fm_client_cancel(rest->client, rest->endpoints[i].check);
@@ -285,9 +287,6 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
 {
     struct fm_client *client = NULL;
     struct fm_err err;
-    for (size_t i = 0; i < rest->n_endpoints; i++)
-        if (rest->endpoints[i].check != NULL)
-            fm_client_cancel(rest->client, rest->endpoints[i].check);
     if (new_client(next, rest->log, &client, &err) != FM_OK) {
         fm_log(rest->log, FM_LOG_ERROR, "the new [rest] settings are not taken over: %s",
                fm_err_text(&err));
@@ -358,6 +357,30 @@ static int64_t work(struct fm_rest *rest, int64_t now, bool new_conf)
     return due;
 }
 
+/* New options: what carries no record is given up for them, what does is waited for.
+ * @return whether they still wait */
+static bool look_at_conf(struct fm_rest *rest)
+{
+    pthread_mutex_lock(&rest->lock);
+    bool wanted = rest->next_conf != NULL;
+    pthread_mutex_unlock(&rest->lock);
+    if (wanted)
+        cancel_flights(rest, false);
+    bool waits = wanted && flights(rest, false) > 0;
+    if (waits && !rest->conf_told)
+        fm_log(rest->log, FM_LOG_INFO,
+               "the new [rest] settings take effect after the request under way");
+    rest->conf_told = waits;
+    if (!wanted || waits)
+        return waits;
+    pthread_mutex_lock(&rest->lock);
+    struct fm_rest_conf *next = rest->next_conf;
+    rest->next_conf = NULL;
+    pthread_mutex_unlock(&rest->lock);
+    take_conf(rest, next);
+    return false;
+}
+
 static void *sender(void *arg)
 {
     struct fm_rest *rest = arg;
@@ -366,15 +389,10 @@ static void *sender(void *arg)
         pthread_mutex_lock(&rest->lock);
         rest->leaving = rest->stopping;
         int64_t stop_at = rest->stop_at;
-        struct fm_rest_conf *next = flights(rest, false) == 0 ? rest->next_conf : NULL;
-        bool waits_conf = rest->next_conf != NULL && next == NULL;
-        if (next != NULL)
-            rest->next_conf = NULL;
         pthread_mutex_unlock(&rest->lock);
         if (rest->leaving && (flights(rest, true) == 0 || now >= stop_at))
             break;
-        if (next != NULL)
-            take_conf(rest, next);
+        bool waits_conf = look_at_conf(rest);
         int64_t due = work(rest, now, waits_conf);
         if (rest->leaving && stop_at < due)
             due = stop_at;
@@ -389,7 +407,7 @@ static void *sender(void *arg)
             usleep(10000);
         }
     }
-    cancel_flights(rest);
+    cancel_flights(rest, true);
     publish(rest, true);
     return NULL;
 }
@@ -439,15 +457,15 @@ bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms)
     return true;
 }
 
-void fm_rest_free(struct fm_rest *rest)
+bool fm_rest_free(struct fm_rest *rest)
 {
     if (rest == NULL)
-        return;
+        return true;
     if (rest->started && !rest->joined) {
         fm_rest_stop(rest, 0);
-        if (!fm_rest_join(rest, 10000)) {
+        if (!fm_rest_join(rest, 2000)) {
             fm_log(rest->log, FM_LOG_ERROR, "the sender does not end; its memory is left behind");
-            return;
+            return false;
         }
     }
     for (size_t i = 0; i < rest->n_topics; i++)
@@ -463,6 +481,7 @@ void fm_rest_free(struct fm_rest *rest)
     pthread_cond_destroy(&rest->changed);
     pthread_mutex_destroy(&rest->lock);
     free(rest);
+    return true;
 }
 
 enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts *opts,

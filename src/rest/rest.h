@@ -90,15 +90,17 @@ void fm_rest_stop(struct fm_rest *rest, unsigned grace_ms);
 /** Wait for the thread's end. @return false if it still runs after timeout_ms */
 bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms);
 
-/** Stop (without grace) and join if need be, and free. NULL is allowed. */
-void fm_rest_free(struct fm_rest *rest);
+/** Free after a successful join; else stop (without grace) and wait 2 s for the thread first. NULL
+ * is allowed. @return false: the thread still runs; nothing is freed, and spool, log and the
+ * callbacks' arguments must stay: leave the process without freeing them */
+bool fm_rest_free(struct fm_rest *rest);
 
 /** There may be something to send: for the spool's on_commit. Any thread, cheap, also before
  * fm_rest_start(). */
 void fm_rest_wakeup(struct fm_rest *rest);
 
-/** Take over new options (reload): requests in flight end under the old ones, then every topic is
- * probed again; suspects become ordinary records. spool and log stay those of fm_rest_new(). */
+/** Take over new options (reload): a produce request in flight ends under the old
+ * ones, all others are given up; then every topic is probed again; suspects become ordinary records. spool and log stay those of fm_rest_new(). */
 FM_MUST_USE enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts *opts,
                                              struct fm_err *err);
 

@@ -82,7 +82,7 @@ struct fm_suspect {
     int64_t first_at, counted_at, next_at;
     unsigned wait_ms;
     size_t stored;
-    char answers[2][240]; /* of the first and the latest P answer */
+    char answers[2][240]; /* of the first and the latest P answer; before one: the latest */
 };
 
 enum fm_flight {
@@ -159,6 +159,7 @@ struct fm_topic {
 
     /* HOLD */
     struct fm_spool_id refused[FM_HOLD_REFUSED];
+    bool refused_control[FM_HOLD_REFUSED];
     size_t n_refused;
     long hold_status;
     int64_t hold_code;
@@ -219,6 +220,7 @@ struct fm_rest {
     unsigned pace_ms, slow_step;
     uint64_t rng;
     bool leaving; /* stop was asked */
+    bool conf_told; /* that new options wait for a request */
     struct fm_rest_stats now; /* totals and last_send */
 
     struct fm_spool *spool;
@@ -284,6 +286,7 @@ bool fm_isolate_push(struct fm_topic *t, const struct fm_spool_id *ids, size_t n
 bool fm_isolate_halves(struct fm_topic *t, const struct fm_spool_id *ids, size_t n);
 /** The ids of the next request (one: only its first record), taken out. @return how many */
 size_t fm_isolate_take(struct fm_topic *t, struct fm_spool_id *ids, size_t max, bool one);
+void fm_suspect_forget(struct fm_topic *t, struct fm_suspect *s);
 struct fm_suspect *fm_suspect_find(struct fm_topic *t, const struct fm_spool_id *id);
 /** A record failed alone. @return false if the topic must be held instead (rule 5) */
 bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool control, size_t stored,

@@ -214,9 +214,8 @@ static bool send_suspect(struct fm_topic *t, const struct fm_suspect *s, int64_t
     enum fm_code code = read_only(t, &id, 1, &err);
     if (code == FM_OK && t->batch != NULL && t->batch->n == 0) { /* dropped meanwhile */
         struct fm_suspect *gone = fm_suspect_find(t, &id);
-        size_t i = (size_t)(gone - t->suspects);
-        memmove(gone, gone + 1, (t->n_suspects - i - 1) * sizeof *gone);
-        t->n_suspects--;
+        if (gone != NULL)
+            fm_suspect_forget(t, gone);
     }
     return send_batch(t, code, 1, now, due, &err);
 }

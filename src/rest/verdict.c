@@ -187,8 +187,11 @@ static void hold(struct fm_topic *t, const struct fm_http_answer *http,
     /* What says nothing about a record leaves it first in line. */
     bool of_record = http->failure == FM_HTTP_OK && http->status != 401 && http->status / 100 != 3;
     if (t->state == FM_REST_HOLD && t->n == 1 && t->mode == FM_MODE_LINE && of_record &&
-        t->n_refused < FM_HOLD_REFUSED)
+        t->n_refused < FM_HOLD_REFUSED) {
+        const struct fm_spool_item *item = &t->batch->items[left->first];
+        t->refused_control[t->n_refused] = item->rec.kind == FM_RECORD_CONTROL;
         t->refused[t->n_refused++] = left->ids[0];
+    }
     fm_topic_state(t, FM_REST_HOLD);
     t->endpoint_hold = endpoint;
     t->next_at = now + o->hold_interval_ms;
@@ -311,6 +314,9 @@ static void on_probe(struct fm_topic *t, const struct fm_http_answer *http,
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
     bool isolate = (j->flags & (FM_V_200_ISOLATE | FM_V_200_ISOLATE_P)) != 0;
+    bool gateway = http->failure == FM_HTTP_OK && http->status >= 502 && http->status <= 504;
+    if (gateway && fm_endpoint_failed(t->rest, t->endpoint, t->reason))
+        return; /* and begins there with a probe */
     if (t->state == FM_REST_STUCK) {
         t->next_at = now + o->stuck_interval_ms;
         return;
@@ -370,7 +376,7 @@ static void hold_accepted(struct fm_topic *t, int64_t now)
     for (size_t i = 0; i < n; i++) {
         char answer[240];
         snprintf(answer, sizeof answer, "HTTP %ld while others are accepted", t->hold_status);
-        (void)!fm_suspect_add(t, &ids[i], false, 0, false, 0, answer, now);
+        (void)!fm_suspect_add(t, &ids[i], t->refused_control[i], 0, false, 0, answer, now);
     }
     t->soft_status = t->hold_status;
     t->soft_code = t->hold_code;
@@ -502,9 +508,67 @@ static bool lost_cluster(struct fm_topic *t, const struct fm_http_answer *http, 
     return true;
 }
 
-void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
+/* What the state shows of this answer. */
+static void tell(struct fm_topic *t, const struct fm_http_answer *http,
+                 const struct fm_judgement *j)
+{
+    bool first_reused = http->failure == FM_HTTP_REUSED_DIED && !t->failed;
+    if (j->accepted > 0) {
+        t->failed = false;
+        t->health = t->state;
+        t->reason[0] = '\0';
+    }
+    if (j->cls == FM_CLS_OK || first_reused)
+        return;
+    sentence(t, http, j);
+    if (j->accepted == 0 && (j->flags & FM_V_SLOW) == 0 && t->mode != FM_MODE_SUSPECT)
+        t->failed = true;
+    if (j->flags & FM_V_CLOCK)
+        fm_log_limited(t->rest->log, FM_LOG_WARN, "rest clock",
+                       "topic %s: Kafka refuses the time of a record: this host's clock may be "
+                       "wrong",
+                       t->name);
+}
+
+/* What is left goes its way. */
+static void go_on(struct fm_topic *t, const struct fm_http_answer *http, struct fm_judgement *j,
+                  int64_t now)
+{
+    struct rest_of left = {0};
+    if (j->cls != FM_CLS_OK) {
+        left.ids = calloc(t->n, sizeof *left.ids);
+        left.p = calloc(t->n, sizeof *left.p);
+        if (left.ids == NULL || left.p == NULL)
+            j->cls = FM_CLS_RETRY;
+        else
+            collect_left(t, &left);
+    }
+    if (t->mode == FM_MODE_SUSPECT && j->cls != FM_CLS_OK && j->cls != FM_CLS_ISOLATE)
+        suspect_undecided(t, now);
+    if (j->accepted > 0)
+        t->cluster_fresh = false;
+    if (!t->rest->leaving && !lost_cluster(t, http, now))
+        act(t, http, j, &left, now);
+    free(left.ids);
+    free(left.p);
+}
+
+static void clean_up(struct fm_topic *t, int64_t now)
 {
     struct fm_rest *rest = t->rest;
+    if (rest->conf->o.drain_rate > 0) {
+        int64_t at = now + (int64_t)(t->n * 1000 / rest->conf->o.drain_rate);
+        rest->not_before = at > rest->not_before ? at : rest->not_before;
+    }
+    fm_spool_batch_free(rest->spool, t->batch);
+    t->batch = NULL;
+    t->n = 0;
+    if (rest->n_topics > 4 || t->body.cap > 2 * rest->conf->o.batch_bytes)
+        fm_buf_clear(&t->body); /* memory stays bounded whatever came */
+}
+
+void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
+{
     int64_t now = fm_clock_ms();
     struct fm_judgement j;
     t->flight = FM_FLIGHT_NONE;
@@ -523,41 +587,7 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
         fm_suspect_release(t);
     if (evidence)
         fm_suspect_evidence(t);
-    bool first_reused = http->failure == FM_HTTP_REUSED_DIED && !t->failed;
-    if (j.accepted > 0) {
-        t->failed = false;
-        t->health = t->state;
-        t->reason[0] = '\0';
-    }
-    if (j.cls != FM_CLS_OK && !first_reused)
-        sentence(t, http, &j);
-    if (j.cls != FM_CLS_OK && j.accepted == 0 && !first_reused && !(j.flags & FM_V_SLOW) &&
-        t->mode != FM_MODE_SUSPECT)
-        t->failed = true;
-    struct rest_of left = {0};
-    if (j.cls != FM_CLS_OK) {
-        left.ids = calloc(t->n, sizeof *left.ids);
-        left.p = calloc(t->n, sizeof *left.p);
-        if (left.ids == NULL || left.p == NULL)
-            j.cls = FM_CLS_RETRY;
-        else
-            collect_left(t, &left);
-    }
-    if (t->mode == FM_MODE_SUSPECT && j.cls != FM_CLS_OK && j.cls != FM_CLS_ISOLATE)
-        suspect_undecided(t, now);
-    if (j.accepted > 0)
-        t->cluster_fresh = false;
-    if (!rest->leaving && !lost_cluster(t, http, now))
-        act(t, http, &j, &left, now);
-    free(left.ids);
-    free(left.p);
-    if (rest->conf->o.drain_rate > 0) {
-        int64_t at = now + (int64_t)(t->n * 1000 / rest->conf->o.drain_rate);
-        rest->not_before = at > rest->not_before ? at : rest->not_before;
-    }
-    fm_spool_batch_free(rest->spool, t->batch);
-    t->batch = NULL;
-    t->n = 0;
-    if (rest->n_topics > 4 || t->body.cap > 2 * rest->conf->o.batch_bytes)
-        fm_buf_clear(&t->body); /* memory stays bounded whatever came */
+    tell(t, http, &j);
+    go_on(t, http, &j, now);
+    clean_up(t, now);
 }
