@@ -227,7 +227,8 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
         fm_topic_state(t, FM_REST_OUTAGE);
         t->next_at = now + fm_rest_backoff(rest, t->step++);
     }
-    if ((row->flags & FM_V_OTHER) || http->failure == FM_HTTP_TIMEOUT)
+    bool gateway = http->failure == FM_HTTP_OK && http->status >= 502 && http->status <= 504;
+    if ((row->flags & FM_V_OTHER) || http->failure == FM_HTTP_TIMEOUT || (gateway && t->step >= 3))
         fm_endpoint_failed(rest, t->endpoint, t->reason);
     if (t->state == FM_REST_OUTAGE)
         for (size_t i = 0; i < rest->n_topics; i++)
