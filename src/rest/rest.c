@@ -519,8 +519,7 @@ static void why_waiting(const struct fm_rest_stats *stats, char reason[FM_REST_T
     reason[0] = '\0';
     for (size_t i = 0; i < stats->n_topics && reason[0] == '\0'; i++) {
         const struct fm_rest_topic *t = &stats->topics[i];
-        snprintf(reason, FM_REST_TEXT, "%s",
-                 t->reason[0] != '\0' ? t->reason : t->suspect_reason);
+        snprintf(reason, FM_REST_TEXT, "%s", t->reason[0] != '\0' ? t->reason : t->suspect_reason);
     }
 }
 

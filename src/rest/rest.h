@@ -100,7 +100,8 @@ bool fm_rest_free(struct fm_rest *rest);
 void fm_rest_wakeup(struct fm_rest *rest);
 
 /** Take over new options (reload): a produce request in flight ends under the old
- * ones, all others are given up; then every topic is probed again; suspects become ordinary records. spool and log stay those of fm_rest_new(). */
+ * ones, all others are given up; then every topic is probed again; suspects become ordinary
+ * records. spool and log stay those of fm_rest_new(). */
 FM_MUST_USE enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts *opts,
                                              struct fm_err *err);
 

@@ -66,8 +66,8 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
     bool loud = fm_topic_bad(state) || (state == FM_REST_RUN && fm_topic_bad(t->state));
     fm_log(t->rest->log,
            fm_topic_bad(state) ? FM_LOG_WARN
-           : loud        ? FM_LOG_INFO
-                         : FM_LOG_DEBUG,
+           : loud              ? FM_LOG_INFO
+                               : FM_LOG_DEBUG,
            "topic %s: %s%s%s", t->name, fm_rest_state_name(state), fm_topic_bad(state) ? ": " : "",
            fm_topic_bad(state) ? t->reason : "");
     t->state = state;
