@@ -451,8 +451,10 @@ bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms)
     pthread_mutex_lock(&rest->lock);
     bool needed = rest->started && !rest->joined;
     pthread_mutex_unlock(&rest->lock);
-    if (needed && !fm_thread_join(rest->thread, timeout_ms))
+    if (needed && !fm_thread_join(rest->thread, timeout_ms)) {
+        rest->overdue = true;
         return false;
+    }
     rest->joined = true;
     return true;
 }
@@ -463,7 +465,7 @@ bool fm_rest_free(struct fm_rest *rest)
         return true;
     if (rest->started && !rest->joined) {
         fm_rest_stop(rest, 0);
-        if (!fm_rest_join(rest, 2000)) {
+        if (!fm_rest_join(rest, rest->overdue ? 0 : 2000)) {
             fm_log(rest->log, FM_LOG_ERROR, "the sender does not end; its memory is left behind");
             return false;
         }

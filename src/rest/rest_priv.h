@@ -236,7 +236,7 @@ struct fm_rest {
     struct fm_rest_conf *next_conf;
     struct fm_rest_stats stats;
     pthread_t thread;
-    bool joined;
+    bool joined, overdue; /* of the thread that joins */
 };
 
 /* topic.c */

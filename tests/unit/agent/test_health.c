@@ -106,7 +106,13 @@ Test(health, names_suspects_dead_letters_and_targets_that_are_down)
     struct world w;
     well(&w);
     w.rest.topics[0].suspects = 2;
+    memcpy(w.rest.topics[0].suspect_reason, "code 50002", 11);
     expect(&w, FM_HEALTH_DEGRADED, "2 records");
+    expect(&w, FM_HEALTH_DEGRADED, "others go on: code 50002");
+    well(&w);
+    w.rest.n_topics_total = 72;
+    w.rest.n_topics_failing = 40;
+    expect(&w, FM_HEALTH_DEGRADED, "40 of 72 topics fail");
     well(&w);
     w.spool.last_dead_ms = w.facts.clock_ms - 3599999;
     expect(&w, FM_HEALTH_DEGRADED, "dead letters");

@@ -351,6 +351,7 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[agent]\ninterval = 0\n", "0 is out of bounds: 1ms to 1d"},
         {"[batch]\nbytes = 350KB\n", "\"350KB\" is no size; write 64KiB"},
         {"[batch]\nrecords = 0\n", "0 is out of bounds: 1 to 100000"},
+        {"[retry]\nmax_suspects = 901\n", "901 is out of bounds: 1 to 900"},
         {"[batch]\nrecords = 99999999999999999999999\n", "out of bounds"},
         {"[batch]\nrecords = -1\n", "\"-1\" is no number"},
         {"[rest]\ntopic_auto_created = yes\n", "\"yes\" is neither on nor off"},

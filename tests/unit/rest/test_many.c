@@ -14,7 +14,7 @@ struct rig {
     struct fm_rest *rest;
     struct fm_rest_opts opts;
     const char *urls[2];
-    atomic_uint phase;
+    atomic_uint phase, inside;
 };
 
 static void setup(struct rig *r, mock_fn *fn)
@@ -291,5 +291,44 @@ Test(many, an_endpoint_whose_probe_fails_with_503_is_left_too)
     rig_drain(r.rest, 4000);
     cr_assert_eq(mock_posts(r.mock), 0);
     cr_assert_eq(mock_stored(r.other), 31);
+    teardown(&r);
+}
+
+/* A sender that is caught in its caller's callback. */
+static void deny(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                 void *arg)
+{
+    (void)m, (void)arg;
+    mock_refuse(req, reply, "0,");
+    mock_body(reply, 401, "");
+}
+
+static bool stuck_secret(void *arg, struct fm_buf *out)
+{
+    struct rig *r = arg;
+    (void)out;
+    r->inside = 1;
+    while (r->phase == 0)
+        usleep(1000);
+    return false;
+}
+
+Test(many, a_sender_that_does_not_end_is_not_freed_and_says_so)
+{
+    struct rig r;
+    setup(&r, deny);
+    r.opts.auth = FM_REST_AUTH_BEARER;
+    r.opts.token = "old";
+    r.opts.secret = stuck_secret;
+    r.opts.secret_arg = &r;
+    spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    WAIT(r.inside == 1);
+    fm_rest_stop(r.rest, 0);
+    cr_assert(!fm_rest_join(r.rest, 20));
+    int64_t at = fm_clock_ms();
+    cr_assert(!fm_rest_free(r.rest));
+    cr_assert_lt(fm_clock_ms() - at, 1000); /* no second wait */
+    r.phase = 1;
     teardown(&r);
 }
