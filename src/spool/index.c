@@ -326,6 +326,15 @@ struct row *row_find(struct stream *s, uint64_t seq, bool after)
     return NULL;
 }
 
+struct row *row_by_id(struct stream *s, uint64_t first, uint64_t id)
+{
+    for (size_t i = slot_at(s, first); i < s->n_slots && s->slots[i].first == first; i++) {
+        if (s->slots[i].row != NULL && s->slots[i].row->id == id)
+            return s->slots[i].row;
+    }
+    return NULL;
+}
+
 enum fm_code row_load(struct fm_spool *sp, struct row *row, struct loaded **out, struct fm_err *err)
 {
     enum { CACHE_MAX = 4 * 1024 * 1024 };

@@ -254,7 +254,6 @@ bool store_vacuum(struct store *st, unsigned n)
 void store_sizes(struct store *st, struct store_sizes *out)
 {
     *out = (struct store_sizes){.pages = (uint64_t)store_ask(st, "PRAGMA page_count"),
-                                .free_pages = (uint64_t)store_ask(st, "PRAGMA freelist_count"),
                                 .page_size = (uint64_t)store_ask(st, "PRAGMA page_size"),
                                 .wal_bytes = (uint64_t)st->wal_pages * 4120};
 }

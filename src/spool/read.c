@@ -44,12 +44,6 @@ void batch_drop(struct fm_spool_batch *batch)
     free(batch);
 }
 
-static struct row *held_row(const struct hold *hold)
-{
-    struct row *row = row_find(hold->stream, hold->first, true);
-    return row != NULL && row->first == hold->first ? row : NULL;
-}
-
 /* Callers hand freed batches in under the lock; what they held may be dropped from now on. */
 void batches_release(struct fm_spool *sp)
 {
@@ -61,7 +55,8 @@ void batches_release(struct fm_spool *sp)
         struct batch_priv *priv = list;
         list = priv->next;
         for (size_t i = 0; i < priv->n_holds; i++) {
-            struct row *row = held_row(&priv->holds[i]);
+            const struct hold *hold = &priv->holds[i];
+            struct row *row = row_by_id(hold->stream, hold->first, hold->row);
             if (row != NULL && row->held > 0)
                 row->held--;
         }
@@ -95,7 +90,8 @@ static bool hold_row(struct gather *g, struct row *row, struct loaded *loaded)
         !more_room(&p->holds, &p->cap_holds, p->n_holds, sizeof *p->holds))
         return false;
     p->loaded[p->n_loaded++] = loaded_ref(loaded);
-    p->holds[p->n_holds++] = (struct hold){.stream = row->stream, .first = row->first};
+    p->holds[p->n_holds++] =
+        (struct hold){.stream = row->stream, .first = row->first, .row = row->id};
     row->held++;
     row->was_read = true;
     return true;

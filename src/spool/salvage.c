@@ -1,103 +1,16 @@
 /* Opening the store whatever the folder holds: damage is set aside into one dated folder, what can
  * still be read is taken over, and the rest is declared. */
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
 #include "spool/spool_priv.h"
-
-static const char *const database_files[] = {"spool.db", "spool.db-wal", "spool.db-shm",
-                                             "spool.db-journal"};
-
-/* ---- the end of the WAL ---- */
-
-static uint32_t word(const unsigned char *p, bool big)
-{
-    return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
-               : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
-}
-
-static void wal_sum(const unsigned char *p, size_t len, bool big, uint32_t sum[2])
-{
-    for (size_t i = 0; i + 8 <= len; i += 8) {
-        sum[0] += word(p + i, big) + sum[1];
-        sum[1] += word(p + i + 4, big) + sum[0];
-    }
-}
-
-/* Whether the WAL holds a whole frame of its own generation that is not valid. SQLite ends the
- * recovery there without a word, and numbers given in what followed would be given again. A frame
- * cut by the end of the file is what a kill leaves (SQLite's file format, "WAL Frame Header"). */
-static bool wal_is_damaged(struct fm_spool *sp)
-{
-    enum { HEAD = 32, FRAME_HEAD = 24, PAGE_MAX = 65536 };
-    FM_AUTO(fm_auto_close)
-    int fd = openat(sp->dir_fd, "spool.db-wal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    unsigned char head[HEAD];
-    if (fd < 0)
-        return false;
-    ssize_t got = pread(fd, head, sizeof head, 0);
-    if (got < HEAD)
-        return false;
-    uint32_t magic = word(head, true), page = word(head + 8, true), sum[2] = {0, 0};
-    bool big = (magic & 1) != 0;
-    if ((magic & ~1u) != 0x377f0682 || page < 512 || page > PAGE_MAX || (page & (page - 1)) != 0)
-        return true;
-    wal_sum(head, 24, big, sum);
-    if (sum[0] != word(head + 24, true) || sum[1] != word(head + 28, true))
-        return true;
-    FM_AUTO(fm_auto_free) unsigned char *frame = malloc(FRAME_HEAD + page);
-    for (off_t at = HEAD; frame != NULL; at += FRAME_HEAD + (off_t)page) {
-        if (pread(fd, frame, FRAME_HEAD + page, at) != FRAME_HEAD + (ssize_t)page)
-            return false;
-        if (memcmp(frame + 8, head + 16, 8) != 0)
-            return true; /* we truncate at each checkpoint: no older generation lies behind */
-        wal_sum(frame, 8, big, sum);
-        wal_sum(frame + FRAME_HEAD, page, big, sum);
-        if (sum[0] != word(frame + 16, true) || sum[1] != word(frame + 20, true))
-            return true;
-    }
-    return false;
-}
-
-/* ---- setting aside ---- */
-
-static enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err)
-{
-    time_t now = (time_t)(fm_wall_ms() / 1000);
-    struct tm tm = {0};
-    char stamp[32] = "", name[64];
-    if (gmtime_r(&now, &tm) != NULL)
-        (void)strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-    int made = -1;
-    for (int i = 0; i < 1000 && made != 0; i++) {
-        (void)snprintf(name, sizeof name, i == 0 ? "damaged-%s" : "damaged-%s-%d", stamp, i);
-        made = mkdirat(sp->dir_fd, name, 0700);
-        if (made != 0 && errno != EEXIST)
-            break;
-    }
-    if (made != 0)
-        return fm_err_sys(err, errno, "cannot set the damaged spool %s aside", sp->dir);
-    (void)!fchmodat(sp->dir_fd, name, 0700, 0);
-    for (size_t i = 0; i < sizeof database_files / sizeof *database_files; i++) {
-        char to[128];
-        (void)snprintf(to, sizeof to, "%s/%s", name, database_files[i]);
-        if (renameat(sp->dir_fd, database_files[i], sp->dir_fd, to) != 0 && errno != ENOENT)
-            return fm_err_sys(err, errno, "cannot set %s/%s aside", sp->dir, database_files[i]);
-    }
-    (void)fsync(sp->dir_fd);
-    if (snprintf(out, size, "%s/%s", sp->dir, name) >= (int)size)
-        return fm_err_set(err, FM_ELIMIT, "the path of the spool is too long");
-    return FM_OK;
-}
 
 /* Records of a row that cannot be read are lost. */
 static enum fm_code sift_row(struct fm_spool *sp, struct row *row, bool exact, struct fm_err *err)
@@ -246,6 +159,9 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
     if (code == FM_OK) {
         identify(sp, machine);
         (void)fsync(sp->dir_fd);
+        /* What a killed transaction left in the log goes, lest frames written over it mingle. */
+        if (!fresh && store_checkpoint(sp->store, true, &why) != FM_OK)
+            fm_log(sp->opts.log, FM_LOG_WARN, "%s", fm_err_text(&why));
         return FM_OK;
     }
     if (code != FM_EDAMAGE) {

@@ -194,7 +194,8 @@ struct page {
 
 struct hold {
     struct stream *stream;
-    uint64_t first;
+    uint64_t first; /* where to look for it */
+    uint64_t row; /* its id: a retried record may have the same first seq */
 };
 
 struct batch_priv {
@@ -208,7 +209,7 @@ struct batch_priv {
 struct store; /* store.c; none in the memory variant */
 
 struct store_sizes {
-    uint64_t pages, free_pages, page_size, wal_bytes;
+    uint64_t pages, page_size, wal_bytes;
 };
 
 struct op_list {
@@ -301,6 +302,8 @@ bool row_is_gone(const struct row *row, uint32_t i);
 void row_take(struct fm_spool *sp, struct row *row, uint32_t i);
 /* The row that holds seq, or the first behind it when after. NULL: none */
 struct row *row_find(struct stream *stream, uint64_t seq, bool after);
+/* The row of this id, which begins at first; NULL: gone */
+struct row *row_by_id(struct stream *stream, uint64_t first, uint64_t id);
 uint64_t row_cost(const struct fm_spool *sp, size_t bytes);
 struct loaded *loaded_new(struct fm_chunk *chunk);
 struct loaded *loaded_ref(struct loaded *loaded);
@@ -415,6 +418,16 @@ size_t gone_bytes(const struct row *row);
 int64_t row_sum(const struct row *row, const unsigned char *gap, size_t gap_len);
 int64_t stream_sum(const struct stream *s, int64_t line_ms);
 int64_t dead_sum(const struct dead *d);
+
+/* ---- wal.c ---- */
+/* Whether the write-ahead log lost what had been committed. */
+bool wal_is_damaged(struct fm_spool *sp);
+
+/* ---- aside.c ---- */
+/* Move the database's files into a new folder, whose path comes back; remove the oldest such
+ * folders, so that at most 3 are kept and together at most max_size bytes. */
+FM_MUST_USE enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size,
+                                   struct fm_err *err);
 
 /* ---- salvage.c ---- */
 /* Open the store; damage is set aside, what can be read is taken over, the rest declared. */

@@ -55,7 +55,7 @@ static const char schema[] =
 
 const char *fm_spool_version(void)
 {
-    return "SQLite/" SQLITE_VERSION;
+    return sqlite3_libversion();
 }
 
 /* Turn SQLite's answer into ours. */
@@ -185,6 +185,9 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
                    "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
                    "PRAGMA cache_size=-1024;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;",
                    err));
+    /* A transaction is bounded by the queue. Spilled, it would leave frames in the log whose sums are
+     * mended only at its end, and write pages twice. */
+    FM_TRY(store_exec(st, "PRAGMA cache_spill=OFF", err));
     /* Where no memory can be shared between processes, WAL works for one process alone. */
     if (!is_wal(st))
         FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA journal_mode=WAL", err));

@@ -518,3 +518,26 @@ BOTH(keeps_the_equation_through_a_random_life)
     (void)kit_drain(kit, "b");
     cr_assert_eq(kit_stats(kit).records, 0);
 }
+
+Test(spool, frees_the_rows_of_a_batch_although_a_retried_record_begins_like_one)
+{
+    struct kit kit;
+    kit_init(&kit, true);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 3); /* numbers 2 to 4 */
+    struct fm_settlement dead = {.id.seq = 2, .how = FM_SETTLE_DEAD, .reason = "x"};
+    struct fm_spool_stats stats = kit_stats(&kit);
+    memcpy(dead.id.stream, stats.streams[0].stream, sizeof dead.id.stream);
+    cr_assert_eq(fm_spool_settle(kit.spool, &dead, 1, NULL), FM_OK);
+    kit_flush(&kit);
+    uint64_t n = 0;
+    cr_assert_eq(fm_spool_dead_retry(kit.spool, NULL, NULL, &n, NULL), FM_OK);
+    cr_assert_eq(n, 1);
+    kit_flush(&kit);
+    struct fm_spool_batch *batch = kit_read(&kit, "t", 100);
+    cr_assert_eq(batch->n, 5);
+    fm_spool_batch_free(kit.spool, batch);
+    cr_assert_eq(fm_spool_drop(kit.spool, NULL, &n, NULL), FM_OK);
+    cr_assert_eq(n, 4, "all but the gap record; %llu", (unsigned long long)n);
+    kit_done(&kit);
+}

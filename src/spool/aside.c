@@ -1,0 +1,118 @@
+/* Damaged databases: set aside into dated folders, of which the newest are kept. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "spool/spool_priv.h"
+
+enum { KEPT = 3, LISTED_MAX = 1024, NAME_SIZE = 64 };
+
+static const char prefix[] = "damaged-";
+static const char *const database_files[] = {"spool.db", "spool.db-wal", "spool.db-shm",
+                                             "spool.db-journal"};
+enum { N_FILES = sizeof database_files / sizeof *database_files };
+
+struct folder {
+    char name[NAME_SIZE];
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    return strverscmp(((const struct folder *)b)->name, ((const struct folder *)a)->name);
+}
+
+/* The folders of damage, newest first. */
+static size_t list_folders(struct fm_spool *sp, struct folder *out, size_t max)
+{
+    int fd = openat(sp->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    size_t n = 0;
+    if (dir == NULL && fd >= 0)
+        (void)close(fd);
+    for (struct dirent *e; dir != NULL && n < max && (e = readdir(dir)) != NULL;) {
+        if (strncmp(e->d_name, prefix, sizeof prefix - 1) == 0 && strlen(e->d_name) < NAME_SIZE)
+            memcpy(out[n++].name, e->d_name, strlen(e->d_name) + 1);
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    qsort(out, n, sizeof *out, newest_first);
+    return n;
+}
+
+static uint64_t folder_bytes(int fd)
+{
+    uint64_t bytes = 0;
+    struct stat info;
+    for (size_t i = 0; i < N_FILES; i++) {
+        if (fstatat(fd, database_files[i], &info, AT_SYMLINK_NOFOLLOW) == 0)
+            bytes += (uint64_t)info.st_size;
+    }
+    return bytes;
+}
+
+/* Only what was put there: what somebody added stays, and the folder with it. */
+static bool remove_folder(struct fm_spool *sp, int fd, const char *name)
+{
+    for (size_t i = 0; i < N_FILES; i++)
+        (void)unlinkat(fd, database_files[i], 0);
+    return unlinkat(sp->dir_fd, name, AT_REMOVEDIR) == 0;
+}
+
+/* The newest stays whatever its size: it is being read. */
+static void prune(struct fm_spool *sp)
+{
+    FM_AUTO(fm_auto_free) struct folder *list = calloc(LISTED_MAX, sizeof *list);
+    size_t n = list != NULL ? list_folders(sp, list, LISTED_MAX) : 0;
+    uint64_t bytes = 0;
+    bool over = false;
+    for (size_t i = 0; i < n; i++) {
+        FM_AUTO(fm_auto_close)
+        int fd =
+            openat(sp->dir_fd, list[i].name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        bytes += folder_bytes(fd);
+        over = over || (i > 0 && (i >= KEPT || bytes > sp->opts.max_size));
+        if (over && remove_folder(sp, fd, list[i].name))
+            fm_log(sp->opts.log, FM_LOG_WARN, "spool: removed %s/%s, the newest %d are kept",
+                   sp->dir, list[i].name, KEPT);
+    }
+}
+
+enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err)
+{
+    time_t now = (time_t)(fm_wall_ms() / 1000);
+    struct tm tm = {0};
+    char stamp[32] = "", name[NAME_SIZE];
+    if (gmtime_r(&now, &tm) != NULL)
+        (void)strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    int made = -1;
+    for (int i = 0; i < 1000 && made != 0; i++) {
+        (void)snprintf(name, sizeof name, i == 0 ? "%s%s" : "%s%s-%d", prefix, stamp, i);
+        made = mkdirat(sp->dir_fd, name, 0700);
+        if (made != 0 && errno != EEXIST)
+            break;
+    }
+    if (made != 0)
+        return fm_err_sys(err, errno, "cannot set the damaged spool %s aside", sp->dir);
+    (void)!fchmodat(sp->dir_fd, name, 0700, 0);
+    for (size_t i = 0; i < N_FILES; i++) {
+        char to[128];
+        (void)snprintf(to, sizeof to, "%s/%s", name, database_files[i]);
+        if (renameat(sp->dir_fd, database_files[i], sp->dir_fd, to) != 0 && errno != ENOENT)
+            return fm_err_sys(err, errno, "cannot set %s/%s aside", sp->dir, database_files[i]);
+    }
+    (void)fsync(sp->dir_fd);
+    prune(sp);
+    if (snprintf(out, size, "%s/%s", sp->dir, name) >= (int)size)
+        return fm_err_set(err, FM_ELIMIT, "the path of the spool is too long");
+    return FM_OK;
+}
