@@ -91,8 +91,9 @@ void fm_rest_stop(struct fm_rest *rest, unsigned grace_ms);
 bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms);
 
 /** Free after a successful join; else stop (without grace) and, unless a join already was in vain,
- * wait 2 s for the thread first. NULL is allowed. @return false: the thread still runs; nothing is freed, and spool, log and the
- * callbacks' arguments must stay: leave the process without freeing them */
+ * wait 2 s for the thread first. NULL is allowed. @return false: the thread still runs; nothing is
+ * freed, and spool, log and the callbacks' arguments must stay: leave the process without freeing
+ * them */
 bool fm_rest_free(struct fm_rest *rest);
 
 /** There may be something to send: for the spool's on_commit. Any thread, cheap, also before
