@@ -113,6 +113,8 @@ static enum fm_code take_ack(struct fm_link *link, struct fm_err *err)
     struct fm_cursor cur;
     uint8_t tag;
     uint16_t len;
+    if (link->in.len == link->at)
+        return FM_EAGAIN; /* the buffer may not exist yet */
     fm_cursor_init(&cur, link->in.data + link->at, link->in.len - link->at);
     if (!fm_cursor_u8(&cur, &tag))
         return FM_EAGAIN;
