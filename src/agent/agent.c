@@ -375,7 +375,9 @@ enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err)
 {
     if (!config->rest.sandbox && config->rest.url.n == 0)
         return fm_err_set(err, FM_ECONF,
-                          "[rest] url is not set: give the base URL of the REST proxy, or sandbox");
+                          "[rest] url is not set: write the base URL of the REST proxy into "
+                          "config.ini or give -o rest.url=https://HOST:PORT (rest.url=sandbox to "
+                          "try it without one)");
     return FM_OK;
 }
 

@@ -5,6 +5,7 @@
 #define FM_AGENT_AGENT_H
 
 #include "base/log.h"
+#include "config/config.h"
 
 struct fm_agent_opts {
     const char *config_path; /* as fm_config_find() gave it; NULL: no file */
@@ -17,6 +18,10 @@ struct fm_agent_opts {
  * once. Blocks.
  * @return FM_OK after an orderly stop; FM_ECONF (exit 2) or what kept it from starting */
 FM_MUST_USE enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err);
+
+/** Whether a configuration is enough to send: [rest] url must be there. @return FM_OK or FM_ECONF
+ */
+FM_MUST_USE enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err);
 
 struct fm_once_opts {
     struct fm_agent_opts agent;

@@ -51,10 +51,6 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts);
 /** Load the configuration, make the log. */
 FM_MUST_USE enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err);
 
-/** Whether a configuration is enough to send: [rest] url must be there. @return FM_OK or FM_ECONF
- */
-FM_MUST_USE enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err);
-
 /** Start the local server with the settings of config (which may not be the agent's yet). */
 FM_MUST_USE enum fm_code fm_agent_start_http(struct fm_agent *agent, const struct fm_config *config,
                                              struct fm_err *err);

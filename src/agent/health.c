@@ -58,8 +58,9 @@ static void judge_topic(struct verdict *v, const struct fm_facts *facts,
         add(v, FM_HEALTH_FAILING, "topic %s: %s: %s", t->topic,
             fm_rest_state_name(holds_back(t->state) ? t->state : t->health), or_unknown(t->reason));
     else if (t->failed || t->health == FM_REST_OUTAGE)
-        add(v, FM_HEALTH_DEGRADED, "topic %s: %s: %s", t->topic, fm_rest_hop_name(t->hop),
-            or_unknown(t->reason));
+        /* The reason names the hop itself; only where there is none yet it has to be said here. */
+        add(v, FM_HEALTH_DEGRADED, "topic %s: %s", t->topic,
+            t->reason[0] != '\0' ? t->reason : fm_rest_hop_name(t->hop));
     else if (t->state == FM_REST_PROBING && t->probing_ms != 0 &&
              facts->clock_ms - t->probing_ms >= PROBING_MS)
         add(v, FM_HEALTH_DEGRADED, "topic %s: the REST proxy has not answered the probe for %lld s",
@@ -105,7 +106,7 @@ static void judge_spool(struct verdict *v, const struct fm_facts *facts)
             (unsigned long long)spool->lost_total,
             spool->error[0] != '\0' ? spool->error : "raise [spool] max_size or mend the way out");
     else if (spool->error[0] != '\0')
-        add(v, FM_HEALTH_DEGRADED, "the spool could not commit: %s", spool->error);
+        add(v, FM_HEALTH_FAILING, "the spool could not commit: %s", spool->error);
     if (!spool->durable)
         add(v, FM_HEALTH_DEGRADED,
             "records are not durable: the spool is in memory, on tmpfs, or [spool] sync is normal");

@@ -1,4 +1,5 @@
 /* The command once: one poll of every target, from memory to the proxy or to stdout. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ struct once {
     struct fm_buf line;
     uint64_t records;
     uint64_t too_large;
+    int stdout_sys; /* why stdout takes no more; 0: it does */
     int64_t end_ms;
 };
 
@@ -34,8 +36,9 @@ static enum fm_code print_chunk(void *arg, struct fm_chunk **chunk, struct fm_er
         fm_record_value(&once->line, &rec, "", 0);
         fm_buf_putc(&once->line, '\n');
         FM_TRY(fm_buf_code(&once->line, err));
-        if (fwrite(once->line.data, 1, once->line.len, stdout) != once->line.len)
-            return fm_err_set(err, FM_ESYS, "cannot write to stdout");
+        if (once->stdout_sys == 0 &&
+            fwrite(once->line.data, 1, once->line.len, stdout) != once->line.len)
+            once->stdout_sys = errno != 0 ? errno : EIO; /* told at the end, no target's fault */
         once->records++;
     }
     fm_chunk_free(*chunk);
@@ -132,6 +135,39 @@ static enum fm_code open_way_out(struct once *once, struct fm_err *err)
     return fm_rest_start(agent->rest, err);
 }
 
+/* Why a topic does not go on, as much as fits, ended at a word. */
+static void why_not(const struct fm_rest_stats *rest, char *out, size_t size)
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < rest->n_topics && out[0] == '\0'; i++)
+        (void)snprintf(out, size, "%s", rest->topics[i].reason);
+    if (strlen(out) + 1 < size)
+        return;
+    char *space = strrchr(out, ' ');
+    if (space != NULL && space + 4 < out + size)
+        memcpy(space, " ...", 5);
+}
+
+/* What is left when the time is over: a record that never left this process has no doubtful fate.
+ */
+static enum fm_code tell_undelivered(const struct once *once, enum fm_code code, struct fm_err *err)
+{
+    const struct fm_rest_stats *rest = once->agent.rest_stats;
+    uint64_t left = once->agent.spool_stats->records;
+    uint64_t unknown = rest->possible_duplicates + rest->in_flight_records;
+    char reason[150];
+    why_not(rest, reason, sizeof reason);
+    if (reason[0] == '\0')
+        (void)snprintf(reason, sizeof reason, "%.140s", fm_err_text(err));
+    if (unknown == 0)
+        return fm_err_set(err, code, "%llu of %llu records were not %s: %s",
+                          (unsigned long long)left, (unsigned long long)(left + rest->records),
+                          rest->batches == 0 ? "sent" : "accepted", reason);
+    return fm_err_set(err, code, "%llu of %llu records not acknowledged, fate of %llu unknown: %s",
+                      (unsigned long long)left, (unsigned long long)(left + rest->records),
+                      (unsigned long long)(unknown < left ? unknown : left), reason);
+}
+
 static enum fm_code send_all(struct once *once, struct fm_err *err)
 {
     struct fm_agent *agent = &once->agent;
@@ -143,10 +179,7 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
     fm_rest_stats_get(agent->rest, agent->rest_stats);
     const struct fm_spool_stats *spool = agent->spool_stats;
     if (code != FM_OK)
-        return fm_err_context(err,
-                              "%llu of %llu records are not acknowledged, their fate is unknown",
-                              (unsigned long long)spool->records,
-                              (unsigned long long)spool->records + agent->rest_stats->records);
+        return tell_undelivered(once, code, err);
     if (spool->dead_records > 0)
         return fm_err_set(err, FM_EREMOTE, "%llu records were refused for good: %s",
                           (unsigned long long)spool->dead_records,
@@ -197,8 +230,12 @@ static enum fm_code round_trip(struct once *once, struct fm_err *err)
     /* What could be read is sent, whatever happened to the other targets. */
     if (!once->opts->to_stdout && once->records > 0)
         FM_TRY(send_all(once, err));
-    if (once->opts->to_stdout && fflush(stdout) != 0)
-        return fm_err_set(err, FM_ESYS, "cannot write to stdout");
+    if (once->opts->to_stdout && once->stdout_sys == 0 && fflush(stdout) != 0)
+        once->stdout_sys = errno;
+    if (once->stdout_sys == EPIPE)
+        return FM_OK; /* who read has enough; main() ends as any filter does */
+    if (once->stdout_sys != 0)
+        return fm_err_sys(err, once->stdout_sys, "cannot write to stdout");
     if (polled != FM_OK) {
         if (err != NULL)
             *err = poll_err;

@@ -38,6 +38,12 @@ static void put_real(struct fm_buf *out, const char *key, double v)
     fm_json_double(out, v, FM_JSON_NONFINITE_NULL);
 }
 
+/* Milliseconds, to the microsecond: more digits only look exact. */
+static void put_ms(struct fm_buf *out, const char *key, double ms)
+{
+    put_real(out, key, (double)(int64_t)(ms * 1000 + 0.5) / 1000);
+}
+
 static const char *or_null(const char *text)
 {
     return text[0] != '\0' ? text : NULL;
@@ -70,7 +76,7 @@ static void put_last_send(struct fm_buf *out, const struct fm_rest_stats *rest)
     put_int(out, "http_status", last->http_status);
     put_uint(out, "records", last->records);
     put_uint(out, "bytes", last->bytes);
-    put_real(out, "duration_ms", last->duration_ms);
+    put_ms(out, "duration_ms", last->duration_ms);
     put_text(out, "error", or_null(last->error));
     fm_buf_putc(out, '}');
 }
@@ -189,7 +195,7 @@ static void put_target(struct fm_buf *out, const struct fm_poll_status *t)
     put_text(out, "state", t->state_name);
     put_int(out, "since_ms", t->state_ms);
     fm_buf_printf(out, ",\"last_poll\":{\"time_ms\":%lld", (long long)t->time_ms);
-    put_real(out, "duration_ms", t->duration_ms);
+    put_ms(out, "duration_ms", t->duration_ms);
     put_uint(out, "bytes", t->bytes);
     put_uint(out, "round_trips", t->round_trips);
     fm_buf_putc(out, '}');

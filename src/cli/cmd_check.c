@@ -1,8 +1,12 @@
 /* cli/cmd_check.c - `check [--offline] [--dump]`: says what is wrong before it matters. */
 #include <string.h>
+#include <errno.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
 #include "cli/session.h"
 #include "spool/spool.h"
 
@@ -21,7 +25,8 @@ struct work {
     struct fm_plan *plan;
     struct fm_table table;
     unsigned failures, warnings;
-    bool bad_config;
+    bool bad_config; /* cannot be used at all */
+    bool incomplete; /* would not start */
 };
 
 static const struct fm_column columns[] = {
@@ -94,18 +99,75 @@ static enum fm_code check_config(struct work *w, struct fm_err *err)
                        w->plan->n_queries,
                        path != NULL ? "" : "; no config.ini was found, the defaults hold");
         add(w, "config", name, "parse", w->config->n_targets > 0 ? OK : WARN, detail);
+        const struct fm_cfg_rest *rest = &w->config->rest;
+        if (rest->auth == FM_CFG_AUTH_NONE && rest->username != NULL && rest->username[0] != '\0')
+            add(w, "config", name, "auth", WARN,
+                "[rest] username is set, but auth = none: it is not sent; set auth = basic");
     }
     return FM_OK;
 }
 
 /* ---- the spool ---- */
 
+/* Whether a folder that is not there could be made: looks at the nearest one that is.
+ * @param why  of a refusal */
+static bool can_be_made(const char *path, char *why, size_t size)
+{
+    char at[4096];
+    struct stat st;
+    struct statfs fs;
+    (void)snprintf(at, sizeof at, "%s", path);
+    while (stat(at, &st) != 0 && errno == ENOENT) {
+        char *slash = strrchr(at, '/');
+        if (slash == NULL)
+            (void)snprintf(at, sizeof at, ".");
+        else if (slash == at)
+            at[1] = '\0';
+        else
+            *slash = '\0';
+    }
+    int sys = 0;
+    if (stat(at, &st) != 0)
+        sys = errno;
+    else if (!S_ISDIR(st.st_mode))
+        sys = ENOTDIR;
+    else if (access(at, W_OK | X_OK) != 0)
+        sys = errno;
+    else if (statfs(at, &fs) == 0 &&
+             (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) /* whatever its mode */
+        sys = EROFS;
+    if (sys != 0)
+        (void)snprintf(why, size,
+                       "cannot be made in %.200s: %s; run as a user who may write there, or set "
+                       "[agent] state_dir or [spool] path",
+                       at, strerrordesc_np(sys));
+    return sys == 0;
+}
+
+/* Only where it matters beside the spool's own place. */
+static void check_state_dir(struct work *w)
+{
+    const char *path = w->config->agent.state_dir;
+    char why[400];
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        if (!can_be_made(path, why, sizeof why))
+            add(w, "agent", path, "state_dir", FAIL, why);
+    } else if (!S_ISDIR(st.st_mode)) {
+        add(w, "agent", path, "state_dir", FAIL, "is not a folder; set [agent] state_dir to one");
+    } else if (access(path, W_OK | X_OK) != 0) {
+        add(w, "agent", path, "state_dir", WARN,
+            "this user may not write there; run as the agent's user, or set [agent] state_dir");
+    }
+}
+
 static void check_spool(struct work *w)
 {
     struct fm_err err = {0};
     char holder[256] = "";
-    char detail[300];
+    char detail[400];
     int pid = 0;
+    check_state_dir(w);
     if (w->config->spool.memory) {
         add(w, "spool", "memory", "place", WARN,
             "records wait in memory only; what is not sent is lost when the agent ends");
@@ -123,7 +185,9 @@ static void check_spool(struct work *w)
                 ? "there, nobody holds it"
                 : "this user may not write there; run as the agent's user, or set [spool] path");
     } else if (code == FM_ENOTFOUND) {
-        add(w, "spool", path, "place", OK, "will be created at the first run");
+        bool possible = can_be_made(path, detail, sizeof detail);
+        add(w, "spool", path, "place", possible ? OK : FAIL,
+            possible ? "will be created at the first run" : detail);
     } else {
         add(w, "spool", path, "place", FAIL, fm_err_text(&err));
     }
@@ -137,9 +201,38 @@ static void ignore_sample(void *arg, const struct fm_sample *sample)
     (void)sample;
 }
 
-static void add_query(struct work *w, const char *target, const struct fm_poll_query_status *q)
+static const struct fm_cfg_query *query_named(const struct work *w, const char *name)
 {
-    char detail[400];
+    for (size_t i = 0; i < w->config->n_queries; i++)
+        if (strcmp(w->config->queries[i].section.name, name) == 0)
+            return &w->config->queries[i];
+    return NULL;
+}
+
+/* What a query of one's own that finds nothing has probably got wrong. */
+static void hint(const struct work *w, const struct fm_poll_status *t,
+                 const struct fm_poll_query_status *q, char *out, size_t size)
+{
+    const struct fm_cfg_query *query = query_named(w, q->name);
+    char words[100] = "";
+    size_t at = 0;
+    if (q->beans == 0) {
+        (void)snprintf(out, size, "no bean matches; firstmile beans %.100s lists them", t->name);
+        return;
+    }
+    for (size_t i = 0; query != NULL && i < query->attributes.n && at < sizeof words; i++)
+        at += (size_t)snprintf(words + at, sizeof words - at, "%s%s", i > 0 ? ", " : "",
+                               query->attributes.items[i]);
+    (void)snprintf(out, size,
+                   "no attribute of these beans is called %s: firstmile beans %.100s '%.150s' -l "
+                   "lists them",
+                   words, t->name, query != NULL ? query->bean : "*:*");
+}
+
+static void add_query(struct work *w, const struct fm_poll_status *t,
+                      const struct fm_poll_query_status *q)
+{
+    char detail[500];
     char step[100];
     int len =
         snprintf(detail, sizeof detail, "beans: %zu, attributes: %zu", q->beans, q->attributes);
@@ -154,13 +247,18 @@ static void add_query(struct work *w, const char *target, const struct fm_poll_q
     (void)snprintf(step, sizeof step, "query %.80s", q->name);
     /* A preset asks for what only some JVMs have; a query of one's own that finds nothing is odd.
      */
-    bool fine = q->beans > 0 && !q->cut && q->error == NULL;
-    bool preset = q->beans == 0 && q->error == NULL && strchr(q->name, '/') != NULL;
-    add(w, "target", target, step,
+    bool nothing = (q->beans == 0 || q->attributes == 0) && q->errors == 0 && q->error == NULL;
+    bool fine = !nothing && !q->cut && q->error == NULL;
+    bool preset = nothing && strchr(q->name, '/') != NULL;
+    if (nothing && !preset)
+        hint(w, t, q, detail, sizeof detail);
+    add(w, "target", t->name, step,
         fine     ? OK
         : preset ? SKIP
                  : WARN,
-        preset ? "this JVM has no such beans" : detail);
+        !preset         ? detail
+        : q->beans == 0 ? "this JVM has no such beans"
+                        : "these beans have none of the attributes");
 }
 
 static void add_target(struct work *w, const struct fm_poll_status *t)
@@ -182,7 +280,7 @@ static void add_target(struct work *w, const struct fm_poll_status *t)
             t->error != NULL ? t->error : fm_code_text(t->code));
     }
     for (size_t i = 0; t->state == FM_POLL_UP && i < t->n_queries; i++)
-        add_query(w, t->name, &t->queries[i]);
+        add_query(w, t, &t->queries[i]);
 }
 
 static enum fm_code check_targets(struct work *w, struct fm_err *err)
@@ -240,6 +338,12 @@ static void add_step(void *arg, const struct fm_rest_step *step)
 
 static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
 {
+    if (fm_agent_needs(w->config, err) != FM_OK) {
+        add(w, "endpoint", "(none)", "url", FAIL, fm_err_text(err));
+        w->incomplete = true;
+        fm_err_clear(err);
+        return FM_OK;
+    }
     if (w->config->rest.sandbox) {
         add(w, "endpoint", "sandbox", "place", WARN,
             "records go to the sandbox inside the process, nothing leaves this host; set [rest] "
@@ -304,7 +408,7 @@ static enum fm_code verdict(const struct work *w, struct fm_err *err)
         return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s", w->failures,
                           w->failures == 1 ? "" : "s");
     if (w->failures > 0)
-        return fm_err_set(err, FM_EREMOTE, "check: %u step%s failed", w->failures,
+        return fm_err_set(err, w->incomplete ? FM_ECONF : FM_EREMOTE, "check: %u step%s failed", w->failures,
                           w->failures == 1 ? "" : "s");
     return FM_OK;
 }

@@ -147,6 +147,30 @@ static enum fm_code ask_reason(struct fm_session *s, const char *bean, struct it
     return FM_OK;
 }
 
+/* A path that leads nowhere: the names there are, as many as the sentence holds. */
+static void tell_keys(struct item *item, const struct fm_value *whole)
+{
+    char keys[120] = "";
+    size_t at = 0, n = whole->kind == FM_V_OBJECT ? whole->object.n : 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct fm_text *key = &whole->object.members[i].key;
+        if (at + key->len + 8 > sizeof keys) {
+            (void)snprintf(keys + at, sizeof keys - at, ", ...");
+            break;
+        }
+        at += (size_t)snprintf(keys + at, sizeof keys - at, "%s%.*s", i > 0 ? ", " : "",
+                               (int)key->len, key->ptr);
+    }
+    if (n > 0)
+        (void)fm_err_set(&item->err, FM_ENOTFOUND, "%.50s has nothing at %.40s; it has: %s",
+                         item->attribute, item->path, keys);
+    else
+        (void)fm_err_set(&item->err, FM_ENOTFOUND, "%.60s has nothing at %.80s: it is %s",
+                         item->attribute, item->path,
+                         whole->kind == FM_V_ARRAY ? "an array; its elements are 0, 1, ..."
+                                                   : "a plain value; leave the path out");
+}
+
 static enum fm_code resolve(struct fm_session *s, const char *bean, struct item *items, size_t n,
                             struct fm_err *err)
 {
@@ -156,10 +180,10 @@ static enum fm_code resolve(struct fm_session *s, const char *bean, struct item 
             FM_TRY(ask_reason(s, bean, item, err));
         if (item->value == NULL || item->path[0] == '\0')
             continue;
-        item->value = fm_value_path(item->value, item->path);
+        const struct fm_value *whole = item->value;
+        item->value = fm_value_path(whole, item->path);
         if (item->value == NULL)
-            (void)fm_err_set(&item->err, FM_ENOTFOUND, "%.60s has nothing at %.80s",
-                             item->attribute, item->path);
+            tell_keys(item, whole);
     }
     return FM_OK;
 }

@@ -37,7 +37,10 @@ static enum fm_code run_jvms(struct fm_cmd_call *call, struct fm_err *err)
         fm_table_text(&table, jvms[i].name);
         fm_table_text(&table, fm_jvm_state_name(jvms[i].state));
         fm_table_colour(&table, colour_of(jvms[i].state));
-        fm_table_bool(&table, jvms[i].state == FM_JVM_ATTACHABLE);
+        if (jvms[i].state == FM_JVM_OPEN)
+            fm_table_text(&table, NULL); /* nobody needs to attach */
+        else
+            fm_table_bool(&table, jvms[i].state == FM_JVM_ATTACHABLE);
         fm_table_text(&table, jvms[i].note);
     }
     const struct fm_table_style style = fm_cmd_style(call->cli);

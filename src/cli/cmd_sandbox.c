@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cmd.h"
+#include "config/secret.h"
 #include "sandbox/sandbox.h"
 
 struct sandbox_opts {
@@ -12,6 +13,8 @@ struct sandbox_opts {
     const char *tls_cert;
     const char *tls_key;
     const char *client_ca;
+    const char *user;
+    const char *password_file;
     const char *kafka;
     struct fm_words topics;
     bool no_create;
@@ -27,6 +30,8 @@ static enum fm_code check_opts(const struct sandbox_opts *o, struct fm_err *err)
         return fm_err_set(err, FM_EUSAGE, "sandbox: --tls-cert and --tls-key belong together");
     if (o->client_ca != NULL && o->tls_cert == NULL)
         return fm_err_set(err, FM_EUSAGE, "sandbox: --client-ca needs --tls-cert and --tls-key");
+    if ((o->user == NULL) != (o->password_file == NULL))
+        return fm_err_set(err, FM_EUSAGE, "sandbox: --user and --password-file belong together");
     if (o->kafka != NULL && o->data != NULL)
         return fm_err_set(err, FM_EUSAGE,
                           "sandbox: --kafka and --data exclude each other; records have one store");
@@ -56,12 +61,31 @@ static void log_stats(struct fm_log *log, struct fm_sandbox *sandbox, enum fm_lo
            (unsigned long long)stats.bytes, (unsigned long long)stats.refused);
 }
 
+/* The sandbox copies what it needs of the password; ours is wiped. */
+static enum fm_code start(struct fm_sandbox **out, struct fm_sandbox_opts *opts,
+                          const struct sandbox_opts *o, struct fm_err *err)
+{
+    struct fm_buf password;
+    enum fm_code code = FM_OK;
+    fm_buf_init(&password, FM_SECRET_MAX);
+    if (o->user != NULL) {
+        code = fm_secret_read_file(o->password_file, &password, err);
+        opts->username = o->user;
+        opts->password = fm_buf_str(&password);
+    }
+    if (code == FM_OK)
+        code = fm_sandbox_start(out, opts, err);
+    opts->password = NULL;
+    fm_secret_wipe(&password);
+    return code;
+}
+
 static enum fm_code run_sandbox(struct fm_cmd_call *call, struct fm_err *err)
 {
     const struct sandbox_opts *o = call->opts;
     FM_TRY(check_opts(o, err));
     const char *listen = o->listen != NULL ? o->listen : "127.0.0.1:8082";
-    const struct fm_sandbox_opts opts = {
+    struct fm_sandbox_opts opts = {
         .listen = listen,
         .cert_file = o->tls_cert,
         .key_file = o->tls_key,
@@ -88,7 +112,7 @@ static enum fm_code run_sandbox(struct fm_cmd_call *call, struct fm_err *err)
     if (call->cli->global.verbose > 0)
         fm_log_set(call->cli->log, FM_LOG_DEBUG, FM_LOG_TEXT);
     struct fm_sandbox *sandbox = NULL;
-    FM_TRY(fm_sandbox_start(&sandbox, &opts, err));
+    FM_TRY(start(&sandbox, &opts, o, err));
     say_where(sandbox, o, listen);
     int number = 0;
     (void)sigwait(&ends, &number);
@@ -109,6 +133,10 @@ static const struct fm_flag flags[] = {
     {0, "tls-key", FM_FLAG_TEXT, AT(tls_key), "FILE", "The certificate's key (PEM)."},
     {0, "client-ca", FM_FLAG_TEXT, AT(client_ca), "FILE",
      "Ask for client certificates signed by this CA (PEM)."},
+    {0, "user", FM_FLAG_TEXT, AT(user), "NAME",
+     "Want this user name and the password of --password-file (Basic auth) for each request."},
+    {0, "password-file", FM_FLAG_TEXT, AT(password_file), "FILE",
+     "Holds the password of --user; closed to group and others."},
     {0, "kafka", FM_FLAG_TEXT, AT(kafka), "BOOTSTRAP",
      "Store into a real Kafka at these bootstrap servers; its metadata decide what exists."},
     {0, "topic", FM_FLAG_LIST, AT(topics), "NAME[:PARTITIONS]",
@@ -130,8 +158,8 @@ static const char *const text[] = {
     "Answers as a Confluent REST Proxy does on its v2 interface and reads topics back under "
     "/topics/NAME/partitions/0/records. Prints its URL on stdout and runs until SIGINT or SIGTERM; "
     "-v logs requests.",
-    "Nothing leaves this host unless --kafka says so. It checks no passwords: do not listen on an "
-    "address that others reach.",
+    "Nothing leaves this host unless --kafka says so. Without --user it asks for no password: do "
+    "not listen on an address that others reach then.",
     NULL,
 };
 static const char *const examples[] = {

@@ -267,7 +267,9 @@ static void print_totals(const struct work *w, const struct totals *t)
     fm_text_age(age, sizeof age, fm_wall_ms() - t->oldest_ms);
     (void)printf("%lld records pending (%s, %s on disk)", (long long)t->records, size, disk);
     if (t->oldest_ms > 0)
-        (void)printf(", the oldest %s old", age);
+        (void)printf(", the oldest %s%s", strcmp(age, "now") == 0 ? "from just " : "", age);
+    if (t->oldest_ms > 0 && strcmp(age, "now") != 0)
+        (void)printf(" old");
     (void)printf("; %lld lost, %lld dead letters; %s; ", (long long)t->lost,
                  (long long)t->dead_records, t->durable ? "durable" : "not durable");
     if (w->store.spool != NULL)

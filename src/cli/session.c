@@ -25,12 +25,16 @@ enum fm_code fm_cmd_config(struct fm_cli *cli, struct fm_config **out, const cha
 static enum fm_code unknown_target(const struct fm_config *config, const char *file,
                                    const char *name, struct fm_err *err)
 {
+    if (file == NULL && config->n_targets == 0)
+        return fm_err_set(err, FM_EUSAGE,
+                          "no target \"%.60s\": no config.ini was found to look it up in; name one "
+                          "with -c FILE, or give the target as pid:N, local:GLOB, host:port or a URL",
+                          name);
     if (config->n_targets == 0)
-        return fm_err_set(
-            err, FM_EUSAGE,
-            "no target \"%.60s\": %s names none; give pid:N, local:GLOB, host:port or "
-            "a URL",
-            name, file != NULL ? file : "there is no config.ini, which");
+        return fm_err_set(err, FM_EUSAGE,
+                          "no target \"%.60s\": %.80s has no [target:...]; give pid:N, local:GLOB, "
+                          "host:port or a URL",
+                          name, file);
     struct fm_nearest near = {.word = name};
     for (size_t i = 0; i < config->n_targets; i++)
         fm_nearest_offer(&near, config->targets[i].section.name);

@@ -294,7 +294,11 @@ static char *slurp(struct fm_build *b, const char *path, const struct trail *up,
     unsigned line = up == NULL ? 0 : up->line;
     FM_AUTO(fm_auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, st) != 0) {
-        fm_build_error(b, at, line, "cannot open %s: %s", path, strerrordesc_np(errno));
+        int sys = errno;
+        fm_build_error(b, at, line, "cannot open %s: %s; %s", path, strerrordesc_np(sys),
+                       sys == EACCES ? "run as a user who may read it"
+                       : up == NULL  ? "name the right file with -c FILE"
+                                     : "correct the name, or take the line out");
         return NULL;
     }
     if (!S_ISREG(st->st_mode) || st->st_size > FM_INI_FILE_MAX) {

@@ -306,8 +306,12 @@ static enum fm_code check_later(const struct fm_option *opt, const char *text, s
         if (strlen(text) == len && memcmp(text, word, len) == 0)
             return FM_OK;
     if (opt->type == FM_OPT_SECRET)
-        return fm_err_set(err, FM_ECONF, "not yet: it waits for %s", opt->later);
-    return fm_err_set(err, FM_ECONF, "%.40s: not yet, it waits for %s", text, opt->later);
+        return fm_err_set(err, FM_ECONF,
+                          "this version does not have it (planned: %s); leave the key out",
+                          opt->later);
+    return fm_err_set(err, FM_ECONF,
+                      "this version does not have %.40s (planned: %s); leave the key out", text,
+                      opt->later);
 }
 
 enum fm_code fm_value_set(struct fm_build *b, const struct fm_option *opt,

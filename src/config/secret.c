@@ -216,3 +216,13 @@ bool fm_secret_same(struct fm_secret *a, struct fm_secret *b)
         return a->file != NULL && b->file != NULL && strcmp(a->file, b->file) == 0;
     return a->len == b->len && memcmp(a->value, b->value, a->len) == 0;
 }
+
+enum fm_code fm_secret_read_file(const char *path, struct fm_buf *out, struct fm_err *err)
+{
+    struct fm_secret *list = NULL, *secret = NULL;
+    enum fm_code code = fm_secret_new(&list, &secret, NULL, path, err);
+    if (code == FM_OK)
+        code = fm_secret_get(secret, out, err);
+    fm_secrets_free(list);
+    return code;
+}

@@ -22,6 +22,10 @@ FM_MUST_USE enum fm_code fm_secret_get(struct fm_secret *secret, struct fm_buf *
 /** The file it comes from; NULL if it stands in the configuration. Borrowed. */
 const char *fm_secret_file(const struct fm_secret *secret);
 
+/** The content of a password file, under the same rules, for commands. Wipe out after use. */
+FM_MUST_USE enum fm_code fm_secret_read_file(const char *path, struct fm_buf *out,
+                                             struct fm_err *err);
+
 /** Overwrite and free the buffer. */
 void fm_secret_wipe(struct fm_buf *buf);
 

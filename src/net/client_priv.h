@@ -25,6 +25,7 @@ struct fm_net_target {
     char host[256]; /* as in the URL, without brackets */
     char port[8];
     bool use_tls;
+    bool is_conn; /* a bare connection (RMI): no URL, and tls = ... decides on TLS */
     bool via_proxy; /* goes through the HTTP proxy below */
     bool proxy_tls; /* ... and spoken to over TLS */
     char proxy[300]; /* host:port of the proxy, without credentials */

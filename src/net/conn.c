@@ -137,6 +137,7 @@ static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opt
     (void)snprintf(t->host, sizeof t->host, "%s", opts->host);
     t->connect_ms = opts->connect_timeout_ms != 0 ? opts->connect_timeout_ms : FM_NET_CONNECT_MS;
     t->total_ms = t->connect_ms;
+    t->is_conn = true;
     if (tls != NULL) {
         t->has_client_cert = tls->cert_file != NULL;
         (void)snprintf(t->ca_file, sizeof t->ca_file, "%s",

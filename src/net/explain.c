@@ -220,9 +220,9 @@ static struct fm_net_verdict explain_verify(CURL *easy, const struct fm_net_targ
              has(end, "does not match target host") || has(end, "unable to obtain common name"))
         (void)fm_err_set(
             err, FM_ETLS,
-            "%s is not trusted: its certificate was issued for another name; connect by "
-            "the name in the certificate, or set tls_name where there is one",
-            who);
+            "%s is not trusted: its certificate was issued for another name; %s", who,
+            t->is_conn ? "connect by the name in the certificate, or set tls_name to that name"
+                       : "put a name from the certificate into the URL");
     else
         (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s", who, end->detail);
     return VERDICT(FM_HTTP_TLS_VERIFY, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);
@@ -282,9 +282,9 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
         (void)snprintf(who, sizeof who, "%s:%s", t->host, t->port);
     if (has(end, "wrong version number") || has(end, "http request") || has(end, "packet length"))
         (void)fm_err_set(err, FM_EPROTO,
-                         "%s does not speak TLS; use http:// if it is a plain port, else check the "
-                         "port",
-                         who);
+                         "%s does not speak TLS; %s, else check the port", who,
+                         t->is_conn ? "set tls = off if it is meant to be plain"
+                                    : "use http:// if it is a plain port");
     else if (has(end, "unsupported protocol") || has(end, "protocol version"))
         (void)fm_err_set(err, FM_EPROTO,
                          "%s offers no TLS version of ours (1.2 or later); it must be updated",
@@ -295,9 +295,11 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
                                             : "client certificate missing? (cert_file, key_file)");
     else
         (void)fm_err_set(err, FM_ECLOSED,
-                         "the TLS handshake with %s failed (%s); a plain http:// port, or client "
-                         "certificate missing?",
-                         who, handshake_reason(end));
+                         "the TLS handshake with %s failed (%s); %s", who, handshake_reason(end),
+                         t->is_conn ? "a plain port? then tls = on (a plain registry before a TLS "
+                                      "connector) or off; or client certificate missing? "
+                                      "(cert_file)"
+                                    : "a plain http:// port, or client certificate missing?");
     return VERDICT(FM_HTTP_TLS_FAILED, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);
 }
 

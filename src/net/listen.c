@@ -89,7 +89,7 @@ static enum fm_code listen_tcp(struct fm_server *server, const char *where, stru
     freeaddrinfo(list);
     if (server->listen_fd < 0 && sys == EADDRINUSE)
         return fm_err_set(
-            err, FM_ECONF,
+            err, FM_ESYS,
             "cannot listen on %s: the address is in use; is another firstmile running, "
             "or choose another port",
             where);
@@ -132,7 +132,10 @@ static enum fm_code listen_unix(struct fm_server *server, const char *path, stru
     server->listen_fd = fd;
     if (bind(fd, (const struct sockaddr *)&at, sizeof at) != 0)
         return errno == EADDRINUSE
-                   ? fm_err_set(err, FM_ECONF, "%s is in use by another process", path)
+                   ? fm_err_set(err, FM_ESYS,
+                                "%s is in use by another process; is another firstmile running, "
+                                "or choose another path",
+                                path)
                    : fm_err_sys(err, errno, "cannot listen on unix:%s", path);
     server->is_unix = true;
     (void)snprintf(server->unix_path, sizeof server->unix_path, "%s", path);

@@ -40,6 +40,16 @@ static bool host_port(const char *url)
     return n > 0 && port > 0 && port <= 65535;
 }
 
+/* host:DIGITS, only that no port has this number. */
+static bool bad_port(const char *url)
+{
+    const char *colon = strrchr(url, ':');
+    if (colon == NULL || colon == url || colon[1] == '\0' || strchr(url, '/') != NULL)
+        return false;
+    return strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
+           (url[0] == '[' || strcspn(url, ":") == (size_t)(colon - url));
+}
+
 enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *pid,
                              const char **glob, struct fm_err *err)
 {
@@ -68,6 +78,9 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
         return FM_OK;
     if (host_port(url))
         return FM_OK;
+    if (bad_port(url))
+        return fm_err_set(err, FM_ECONF,
+                          "\"%.100s\" is no target: the port behind the colon is not 1..65535", url);
     return fm_err_set(err, FM_ECONF,
                       "\"%.100s\" is no target: use pid:N, local:GLOB, host:port, "
                       "service:jmx:rmi:... or http(s)://...",

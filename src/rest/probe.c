@@ -218,7 +218,8 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
     bool kafka = http->failure == FM_HTTP_TIMEOUT || http->status == 500;
     fm_topic_reason(t, kafka ? FM_REST_HOP_KAFKA : row->hop,
                     kafka ? "Kafka behind the proxy is down" : row->what, detail,
-                    kafka ? "look at the brokers, and at the proxy's log" : row->remedy);
+                    kafka ? "look at the brokers, and at the proxy's log"
+                          : fm_topic_remedy(row, http));
     if (row->cls == FM_CLS_ALERT || row->cls == FM_CLS_AUTH || portal) {
         fm_topic_state(t, FM_REST_HOLD);
         t->endpoint_hold = (row->flags & FM_V_ENDPOINT) != 0;

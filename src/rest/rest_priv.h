@@ -249,6 +249,8 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state);
 /** Note a failure: sentence and hop. */
 void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what, const char *detail,
                      const char *remedy);
+/** The row's remedy, unless the failure's own sentence has one; may be NULL. */
+const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answer *http);
 int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step);
 /** Do what is due; lowers *due to the next time something is. */
 void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due);

@@ -103,6 +103,15 @@ bool fm_topic_idle(struct fm_topic *t, int64_t now)
     return false;
 }
 
+/* A failure of the way is told by src/net with its own advice behind a semicolon: then the row's,
+ * which knows less, would be a second one. */
+const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answer *http)
+{
+    if (row == NULL || (http->failure != FM_HTTP_OK && strchr(fm_err_text(&http->err), ';') != NULL))
+        return NULL;
+    return row->remedy;
+}
+
 void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what, const char *detail,
                      const char *remedy)
 {

@@ -149,7 +149,7 @@ static void sentence(struct fm_topic *t, const struct fm_http_answer *http,
                  (int)strcspn(host, "/?#"), host);
     }
     fm_topic_reason(t, row != NULL ? row->hop : FM_REST_HOP_NONE, row != NULL ? row->what : NULL,
-                    detail, row != NULL ? row->remedy : NULL);
+                    detail, fm_topic_remedy(row, http));
     snprintf(t->rest->now.last_send.error, sizeof t->rest->now.last_send.error, "%s", t->reason);
 }
 

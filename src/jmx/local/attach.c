@@ -395,7 +395,8 @@ enum fm_code fm_jvm_address(const char **out, const struct fm_jvm *jvm, bool att
         return fm_err_set(err, FM_EPERM, "JVM %d %s", (int)jvm->pid, jvm->note);
     if (!attach)
         return fm_err_set(err, FM_EPERM,
-                          "JVM %d (%s) opened no JMX connector; attach = on opens it",
+                          "JVM %d (%s) opened no JMX connector; attach = on of its target opens it "
+                          "(-o target.attach=on)",
                           (int)jvm->pid, jvm->name);
     FM_AUTO(fm_auto_free) struct exchange *x = calloc(1, sizeof *x);
     if (x == NULL)

@@ -234,8 +234,8 @@ static void judge_without(struct fm_jvm *jvm, const struct fm_proc *proc, const 
         jvm->note = "is starting";
     } else {
         jvm->state = FM_JVM_ATTACHABLE;
-        jvm->note = "publishes no hsperfdata (-XX:-UsePerfData, or no room in /tmp); attach = on "
-                    "opens it";
+        jvm->note = "publishes no hsperfdata (-XX:-UsePerfData, or no room in /tmp); "
+                    "-o target.attach=on opens it";
     }
 }
 
@@ -260,8 +260,8 @@ static void judge(struct fm_jvm *jvm, const struct fm_proc *proc, const struct f
     } else {
         jvm->state = FM_JVM_ATTACHABLE;
         jvm->note = facts->bad_address
-                        ? "published an address that is not on this host; attach = on opens it anew"
-                        : "opened no JMX connector; attach = on opens it";
+                        ? "published an address that is not on this host; -o target.attach=on opens it anew"
+                        : "opened no JMX connector; -o target.attach=on opens it";
     }
 }
 

@@ -44,8 +44,9 @@ static enum fm_code check_tls(const struct fm_rmi *d, struct fm_err *err)
                           connector_host(d), port);
     if (d->server.tls == FM_STUB_PLAIN && d->tls)
         return fm_err_set(err, FM_ETLS,
-                          "the JMX connector %s:%u does not speak TLS although tls = on; nothing "
-                          "was sent to it in plain",
+                          "the JMX connector %s:%u does not speak TLS although tls = on (nothing was "
+                          "sent in plain); set tls = off, or start the JVM with "
+                          "-Dcom.sun.management.jmxremote.ssl=true",
                           connector_host(d), port);
     return FM_OK;
 }

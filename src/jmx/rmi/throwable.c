@@ -79,7 +79,10 @@ static enum fm_code judge_login(const struct fm_ser_node *node, struct fm_err *e
     if (chain_has(node, "java.lang.SecurityException", "Access denied"))
         return tell(err, FM_EAUTH,
                     "the JVM knows the user but its access file gives no right to read", node);
-    return tell(err, FM_EAUTH, "the JVM refused user name or password", innermost(node));
+    return tell(err, FM_EAUTH,
+                "the JVM refused user name or password (check username and password_file of this "
+                "[target:NAME])",
+                innermost(node));
 }
 
 static enum fm_code judge_server(const struct fm_ser_node *node, struct fm_err *err)

@@ -77,7 +77,10 @@ Test(health, is_degraded_while_the_last_request_failed)
     well(&w);
     w.rest.topics[0].failed = true;
     w.rest.topics[0].hop = FM_REST_HOP_TCP;
-    expect(&w, FM_HEALTH_DEGRADED, "TCP");
+    expect(&w, FM_HEALTH_DEGRADED, "topic jmx: TCP\"");
+    /* The sender's sentence begins with the hop; it is not said twice. */
+    memcpy(w.rest.topics[0].reason, "TCP: the REST proxy cannot be reached", 38);
+    expect(&w, FM_HEALTH_DEGRADED, "topic jmx: TCP: the REST proxy");
 }
 
 Test(health, waits_eight_seconds_for_an_answer)
@@ -134,6 +137,14 @@ Test(health, fails_for_a_minute_after_a_drop_and_is_degraded_without_durability)
     expect(&w, FM_HEALTH_OK, NULL);
     w.spool.durable = false;
     expect(&w, FM_HEALTH_DEGRADED, "not durable");
+}
+
+Test(health, fails_while_the_spool_cannot_commit)
+{
+    struct world w;
+    well(&w);
+    memcpy(w.spool.error, "No space left on device", 24);
+    expect(&w, FM_HEALTH_FAILING, "could not commit: No space left on device");
 }
 
 Test(health, says_that_the_sandbox_keeps_everything_here_without_calling_it_ill)

@@ -470,7 +470,7 @@ Test(server, serves_a_unix_socket_and_removes_it)
     struct fm_server *second = NULL;
     struct fm_err err = {0};
     struct fm_server_opts opts = {.listen = listen_at, .handler = handle};
-    cr_expect_eq(fm_server_start(&second, &opts, &err), FM_ECONF, "in use: %s", err.text);
+    cr_expect_eq(fm_server_start(&second, &opts, &err), FM_ESYS, "in use: %s", err.text);
     fm_server_stop(server);
     server = NULL;
     cr_expect_neq(stat(path, &st), 0);
@@ -499,7 +499,7 @@ Test(server, explains_bad_listen_addresses)
     struct fm_server_opts opts = {.listen = taken, .handler = handle};
     struct fm_err err = {0};
     struct fm_server *second = NULL;
-    cr_expect_eq(fm_server_start(&second, &opts, &err), FM_ECONF);
+    cr_expect_eq(fm_server_start(&second, &opts, &err), FM_ESYS);
     cr_expect(strstr(err.text, "in use") != NULL, "%s", err.text);
 }
 
