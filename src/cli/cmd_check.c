@@ -144,7 +144,6 @@ static bool can_be_made(const char *path, char *why, size_t size)
     return sys == 0;
 }
 
-/* Only where it matters beside the spool's own place. */
 static void check_state_dir(struct work *w)
 {
     const char *path = w->config->agent.state_dir;
@@ -167,7 +166,9 @@ static void check_spool(struct work *w)
     char holder[256] = "";
     char detail[400];
     int pid = 0;
-    check_state_dir(w);
+    const char *state = w->config->agent.state_dir;
+    if (w->config->spool.memory || strncmp(w->config->spool.path, state, strlen(state)) != 0)
+        check_state_dir(w); /* else the spool's place says it */
     if (w->config->spool.memory) {
         add(w, "spool", "memory", "place", WARN,
             "records wait in memory only; what is not sent is lost when the agent ends");

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 firstmile=build/firstmile
 work=$(mktemp -d "${TMPDIR:-/tmp}/firstmile-demo.XXXXXX") || exit 1
-jvm='' sandbox='' agent=''
+jvm='' sandbox='' agent='' stats='' status=''
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' off=$'\e[0m'
@@ -24,9 +24,17 @@ finish() { # end a child: politely, then for good
     kill -9 "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
 }
+closing() { # the last word: what came of it
+    local now
+    [ -n "$stats" ] || return 0
+    now=$(get "$status/stats" 2>/dev/null) && [ -n "$now" ] && stats=$now
+    printf '\n%s%s records delivered, %s lost, %s dead letters.%s All processes end, %s is removed.\n' \
+        "$bold" "$(field totals records)" "$(field totals lost)" "$(field totals dead)" "$off" "$work"
+}
 clean_up() {
     local code=$?
     trap - EXIT INT TERM HUP
+    closing
     finish "$agent"
     finish "$sandbox"
     finish "$jvm"
@@ -113,9 +121,10 @@ step '5. The agent, with the shipped config.ini'
 port=9470
 until port_is_free "$port"; do port=$((port + 1)); done
 options=(-o "rest.url=$url" -o "rest.ca_file=$work/ca.pem" -o "agent.state_dir=$work/state"
-    -o agent.interval=2s -o "http.listen=127.0.0.1:$port")
+    -o agent.interval=2s -o 'target:local.url=local:Sample*' -o "http.listen=127.0.0.1:$port")
 note "firstmile run -c config.ini -o rest.url=$url -o rest.ca_file=... \\"
-note "    -o agent.state_dir=... -o agent.interval=2s -o http.listen=127.0.0.1:$port"
+note "    -o agent.state_dir=... -o agent.interval=2s -o target:local.url='local:Sample*' \\"
+note "    -o http.listen=127.0.0.1:$port"
 $firstmile run -c config.ini "${options[@]}" 2>"$work/agent.log" &
 agent=$!
 status=http://127.0.0.1:$port
@@ -134,9 +143,11 @@ pretty <"$work/record"
 step '7. What the agent says of itself'
 await 'health' 15 sh -c "curl -s --max-time 5 $status/health | grep -q '\"status\":\"ok\"'"
 field() { sed -n "s/.*\"$1\":{[^}]*\"$2\":\"\{0,1\}\([^\",}]*\).*/\1/p" <<<"$stats"; } # OBJECT FIELD
+polled() { # a whole poll was sent, not only the record of the start
+    stats=$(get "$status/stats") && [ "$(field last_send records)" -gt 1 ] 2>/dev/null
+}
+await 'the sending of a poll' 15 polled
 summary() {
-    local stats
-    stats=$(get "$status/stats")
     printf '  /health      %s%s%s\n' "$green" \
         "$(get "$status/health" | sed -n 's/.*"status":"\([a-z]*\)".*/\1/p')" "$off"
     printf '  last send    HTTP %s, %s records in %s ms to %s, topic %s\n' \
