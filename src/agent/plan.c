@@ -388,13 +388,20 @@ enum fm_code fm_plan_rest(struct fm_rest_opts *out, const struct fm_config *conf
     fill_times(out, config);
     if (rest->sandbox) {
         const char **urls = fm_arena_array(arena, 1, sizeof *urls);
-        const char *url =
-            sandbox_url != NULL ? fm_arena_strndup(arena, sandbox_url, strlen(sandbox_url)) : NULL;
-        if (urls == NULL || url == NULL)
+        struct fm_buf url;
+        fm_buf_init(&url, 0);
+        fm_buf_printf(&url, "%s%s", sandbox_url != NULL ? sandbox_url : "",
+                      out->dialect == FM_DIALECT_CONFLUENT_V3 ? "/v3" : "");
+        char *copy = url.failed || sandbox_url == NULL
+                         ? NULL
+                         : fm_arena_strndup(arena, fm_buf_str(&url), url.len);
+        fm_buf_clear(&url);
+        if (urls == NULL || copy == NULL)
             return fm_err_nomem(err);
-        urls[0] = url;
+        urls[0] = copy;
         out->urls = urls;
         out->n_urls = 1;
+        out->cluster_id = NULL; /* it has its own */
         return FM_OK; /* loopback, inside the process: no credentials, no proxy */
     }
     enum fm_code code = fill_way_out(out, rest, arena, err);

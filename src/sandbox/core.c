@@ -7,6 +7,7 @@
 
 #include "base/base64.h"
 #include "base/clock.h"
+#include "sandbox/v3_priv.h"
 
 static void fire(struct fm_exchange *x);
 
@@ -311,7 +312,8 @@ static bool authorized(struct fm_core *core, struct fm_exchange *x,
 static void apply_script(struct fm_exchange *x, const struct fm_v2_request *request, bool parsed)
 {
     struct fm_core *core = x->core;
-    bool probe = strcmp(request->method, "GET") == 0 && strncmp(request->path, "/topics/", 8) == 0;
+    bool probe = strcmp(request->method, "GET") == 0 &&
+                 (strncmp(request->path, "/topics/", 8) == 0 || fm_v3_is_probe(request->path));
     if (!x->produce && !probe)
         return;
     (void)pthread_mutex_lock(&core->lock);
@@ -351,7 +353,8 @@ bool fm_core_run(struct fm_core *core, const struct fm_v2_request *request,
     x->core = core;
     x->call = call;
     x->v2.job.done = job_done;
-    x->produce = strcmp(request->method, "POST") == 0 && strncmp(request->path, "/topics/", 8) == 0;
+    x->produce = strcmp(request->method, "POST") == 0 &&
+                 (strncmp(request->path, "/topics/", 8) == 0 || fm_v3_is_produce(request->path));
     atomic_fetch_add(&core->n_requests, 1);
     if (atomic_load(&core->stopping)) {
         fm_v2_error(&x->v2.reply, 503, 503, "The sandbox is stopping.");

@@ -65,7 +65,7 @@ static void put_line(struct fm_buf *line, const struct fm_exchange *x, size_t i,
                       (long long)v->offset);
     if (r->has_key) {
         fm_buf_puts(line, ",\"key\":");
-        if (x->v2.binary)
+        if (x->v2.binary || x->v2.v3)
             fm_json_str(line, r->key, r->key_len);
         else
             fm_buf_put(line, r->key, r->key_len);

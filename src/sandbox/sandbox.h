@@ -13,6 +13,9 @@
  * /topics/T[/partitions/P]        produce, json or binary Differences on purpose: stored JSON keeps
  * its spelling, nesting ends at 128 levels, and bytes behind the request object are refused.
  *
+ * and on its v3 interface, under /v3 and /kafka/v3 (v3_priv.h): clusters, topics with
+ * configs/max.message.bytes, produce, records:batch. The stores keep no headers and no times.
+ *
  * Where the records go: memory (bounded, the oldest leaves first), SQLite in a folder, or a real
  * Kafka. In memory and SQLite a topic exists, with one partition, as soon as it is probed or
  * produced to, unless no_create; in Kafka the broker's metadata decide.

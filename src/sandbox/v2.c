@@ -9,6 +9,7 @@
 #include "base/jscan.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "sandbox/v3_priv.h"
 
 static const char json_type[] = "application/vnd.kafka.json.v2+json";
 static const char binary_type[] = "application/vnd.kafka.binary.v2+json";
@@ -26,6 +27,9 @@ void fm_v2_clear(struct fm_v2 *v2)
 {
     for (size_t i = 0; v2->job.verdicts != NULL && i < v2->job.n; i++)
         free(v2->job.verdicts[i].error);
+    for (size_t i = 0; i < v2->n_notes; i++)
+        free(v2->notes[i].text);
+    free(v2->notes);
     free(v2->job.verdicts);
     free(v2->job.records);
     fm_buf_clear(&v2->decoded);
@@ -97,7 +101,7 @@ static bool covers(const char *range, size_t len, const char *type)
     return len == strlen(type) && strncasecmp(range, type, len) == 0;
 }
 
-static bool accepts(const char *accept, const char *type)
+bool fm_v2_accepts(const char *accept, const char *type)
 {
     if (accept == NULL)
         return true;
@@ -116,7 +120,7 @@ static bool accepts(const char *accept, const char *type)
     }
 }
 
-static bool is_type(const char *content_type, const char *type)
+bool fm_v2_is_type(const char *content_type, const char *type)
 {
     size_t len = trim(&content_type, strcspn(content_type, ";"));
     return len == strlen(type) && strncasecmp(content_type, type, len) == 0;
@@ -131,11 +135,7 @@ static bool parse_partition(const char *text, int32_t *out)
     return true;
 }
 
-enum { SEGMENTS = 6 };
-
-/* Cut the path at its slashes. @return the number of parts, 0 for "/", -1 if a part is empty or
- * there are too many; copy holds them */
-static int split(const char *path, char *copy, size_t size, const char *part[SEGMENTS])
+int fm_v2_split(const char *path, char *copy, size_t size, const char *part[FM_V2_SEGMENTS])
 {
     if (path[0] != '/' || strlen(path) >= size)
         return -1;
@@ -149,7 +149,7 @@ static int split(const char *path, char *copy, size_t size, const char *part[SEG
     char *rest = copy;
     while (rest != NULL) {
         char *word = strsep(&rest, "/");
-        if (n == SEGMENTS || *word == '\0')
+        if (n == FM_V2_SEGMENTS || *word == '\0')
             return -1;
         part[n++] = word;
     }
@@ -160,8 +160,8 @@ static int split(const char *path, char *copy, size_t size, const char *part[SEG
 static bool route(struct fm_v2 *v2, const char *path, int32_t *partition, bool *may_post)
 {
     char copy[2048];
-    const char *part[SEGMENTS];
-    int n = split(path, copy, sizeof copy, part);
+    const char *part[FM_V2_SEGMENTS];
+    int n = fm_v2_split(path, copy, sizeof copy, part);
     *may_post = n == 2 || n == 4;
     if (n == 0) {
         v2->what = FM_V2_ROOT;
@@ -200,11 +200,11 @@ static bool negotiate(struct fm_v2 *v2, const struct fm_v2_request *req, bool ma
         v2->what = FM_V2_PRODUCE;
     bool known = true, schema = false;
     if (post && req->content_type != NULL) {
-        v2->binary = is_type(req->content_type, binary_type);
-        schema = is_type(req->content_type, "application/vnd.kafka.avro.v2+json") ||
-                 is_type(req->content_type, "application/vnd.kafka.jsonschema.v2+json") ||
-                 is_type(req->content_type, "application/vnd.kafka.protobuf.v2+json");
-        known = v2->binary || schema || is_type(req->content_type, json_type);
+        v2->binary = fm_v2_is_type(req->content_type, binary_type);
+        schema = fm_v2_is_type(req->content_type, "application/vnd.kafka.avro.v2+json") ||
+                 fm_v2_is_type(req->content_type, "application/vnd.kafka.jsonschema.v2+json") ||
+                 fm_v2_is_type(req->content_type, "application/vnd.kafka.protobuf.v2+json");
+        known = v2->binary || schema || fm_v2_is_type(req->content_type, json_type);
     } else if (post) {
         v2->binary = true;
     }
@@ -212,10 +212,11 @@ static bool negotiate(struct fm_v2 *v2, const struct fm_v2_request *req, bool ma
         fm_v2_error(&v2->reply, 415, 415, "HTTP 415 Unsupported Media Type");
         return false;
     }
-    bool ok = accepts(req->accept, FM_V2_TYPE);
+    bool ok = fm_v2_accepts(req->accept, FM_V2_TYPE);
     if (v2->what == FM_V2_RECORDS) {
-        bool json = accepts(req->accept, json_type) || accepts(req->accept, "application/json");
-        v2->binary = !json && accepts(req->accept, binary_type);
+        bool json =
+            fm_v2_accepts(req->accept, json_type) || fm_v2_accepts(req->accept, "application/json");
+        v2->binary = !json && fm_v2_accepts(req->accept, binary_type);
         ok = json || v2->binary;
     }
     if (!ok)
@@ -318,9 +319,14 @@ bool fm_v2_parse(struct fm_v2 *v2, const struct fm_v2_request *req)
 {
     int32_t partition = -1;
     bool may_post;
+    const char *v3 = fm_v3_under(req->path);
     if (strstr(req->path, "//") != NULL) {
         fm_v2_jetty_error(&v2->reply, req, 400, "Ambiguous URI empty segment");
         return false;
+    }
+    if (v3 != NULL) {
+        v2->v3 = true;
+        return fm_v3_parse(v2, req, v3);
     }
     if (!route(v2, req->path, &partition, &may_post)) {
         fm_v2_error(&v2->reply, 404, 404, "HTTP 404 Not Found");
@@ -435,6 +441,10 @@ void fm_v2_render(struct fm_v2 *v2)
     const struct fm_tlog_job *job = &v2->job;
     struct fm_v2_reply *reply = &v2->reply;
     struct fm_buf *out = &reply->body;
+    if (v2->v3) {
+        fm_v3_render(v2);
+        return;
+    }
     if (job_failed(v2))
         return;
     reply->status = 200;
@@ -467,6 +477,8 @@ void fm_v2_render(struct fm_v2 *v2)
         break;
     case FM_V2_PRODUCE:
         put_verdicts(reply, job);
+        break;
+    default: /* v3 has its own */
         break;
     }
 }

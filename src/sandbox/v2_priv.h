@@ -36,8 +36,15 @@ enum fm_v2_what {
     FM_V2_PARTITION,
     FM_V2_OFFSETS,
     FM_V2_RECORDS,
-    FM_V2_PRODUCE
+    FM_V2_PRODUCE,
+    FM_V3_CLUSTERS,
+    FM_V3_CLUSTER_ONE,
+    FM_V3_TOPIC,
+    FM_V3_LIMIT,
+    FM_V3_PRODUCE
 };
+
+struct fm_v3_note; /* v3_priv.h */
 
 struct fm_v2 {
     struct fm_tlog_job job; /* the first member: the job's callbacks come back from it */
@@ -45,6 +52,11 @@ struct fm_v2 {
     bool binary;
     struct fm_buf decoded; /* what base64 gave; records point into it */
     struct fm_v2_reply reply;
+    /* v3 */
+    bool v3, batch;
+    char cluster[128]; /* of the path */
+    struct fm_v3_note *notes; /* owned; n_notes, beside job.records */
+    size_t n_notes;
 };
 
 void fm_v2_init(struct fm_v2 *v2);
@@ -63,6 +75,14 @@ void fm_v2_error(struct fm_v2_reply *reply, unsigned status, int error_code, con
 /** As Jetty says it before the application: JSON, HTML or nothing, as Accept asks. */
 void fm_v2_jetty_error(struct fm_v2_reply *reply, const struct fm_v2_request *request,
                        unsigned status, const char *message);
+
+enum { FM_V2_SEGMENTS = 6 };
+
+/** Cut a path at its slashes. @return the number of parts, 0 for "/", -1 if a part is empty or
+ * there are too many; copy holds them */
+int fm_v2_split(const char *path, char *copy, size_t size, const char *part[FM_V2_SEGMENTS]);
+bool fm_v2_accepts(const char *accept, const char *type);
+bool fm_v2_is_type(const char *content_type, const char *type);
 
 /** The body of a produce request into v2->job.records. partition: of the path, -1: none.
  * @return false: v2->reply is the answer (v2_produce.c) */

@@ -327,3 +327,24 @@ Test(produce, stops_when_most_lines_are_unfit)
     cr_assert(!says("/junk:1001: "), "%s", errors);
     cr_assert_eq(stored().records, 0);
 }
+
+Test(produce, speaks_v3_to_the_sandbox)
+{
+    static const char text[] = "h1|{\"seq\":0}\nh2|{\"seq\":1}\nh1|{\"seq\":2}\n";
+    char v3[100];
+    snprintf(v3, sizeof v3, "%s/v3", url);
+    const char *file = put_file("f", text, sizeof text - 1);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "-K", "|", "-o", v3, "-o", "rest.api=v3"), 0, "%s",
+                 errors);
+    cr_assert_eq(in_order(0), 3);
+    cr_assert_eq(stored().bytes, 3 * (2 + 9)); /* bare keys, values as written */
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "--format", "text", "-o", v3, "-o", "rest.api=v3"),
+                 0, "%s", errors);
+    cr_assert_eq(stored().records, 6);
+    char fill[700];
+    memset(fill, 'x', sizeof fill);
+    fill[0] = fill[sizeof fill - 1] = '"';
+    file = put_file("big", fill, sizeof fill);
+    cr_assert_eq(PRODUCE(nothing(), "small", file, "-o", v3, "-o", "rest.api=v3"), 1);
+    cr_assert(says("/big:1: refused: "), "%s", errors);
+}

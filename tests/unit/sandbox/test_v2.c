@@ -158,7 +158,7 @@ Test(v2, answers_paths_and_types_as_the_server_below_does)
         {"GET", "//topics/t", NULL, 400, "text/html;charset=iso-8859-1", "Ambiguous URI"},
         {"GET", "//topics/t", "application/json", 400, "application/json", "Ambiguous URI"},
         {"GET", "//topics/t", FM_V2_TYPE, 400, "", ""},
-        {"GET", "/v3/clusters", NULL, 404, "", "\"error_code\":404"},
+        {"GET", "/v3x/clusters", NULL, 404, "", "\"error_code\":404"},
         {"GET", "/topics/t/partitions/x", NULL, 404, "", "\"error_code\":404"},
         {"GET", "/topics/t/partitions/0/x", NULL, 404, "", "\"error_code\":404"},
         {"GET", "/topics/t/x", NULL, 404, "", "\"error_code\":404"},

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "sandbox/v3_priv.h"
 
 #define FOLDER "tests/data/rest-vectors/confluent-8.3.1"
 
@@ -230,6 +231,101 @@ static size_t compare_all(struct fm_core *core)
     return n;
 }
 
+/* ---- v3 ---- */
+
+/* The id of the recorded cluster, wherever it stands, becomes the sandbox's: it is as long. */
+static void rename_cluster(struct bytes *message)
+{
+    static const char theirs[] = "eJouUGADTbGQ2KzJHCdj7Q";
+    cr_assert_eq(strlen(theirs), strlen(FM_V3_CLUSTER));
+    for (char *at = message->data; (at = strstr(at, theirs)) != NULL;)
+        memcpy(at, FM_V3_CLUSTER, strlen(FM_V3_CLUSTER));
+}
+
+/* One report, or one answer: the same members, of which only the stored place and time may differ.
+ */
+static void expect_same_report(const char *name, const json_t *wanted, const json_t *got)
+{
+    const char *key;
+    const json_t *value;
+    cr_assert_eq(json_object_size(wanted), json_object_size(got), "%s: members", name);
+    json_object_foreach ((json_t *)(uintptr_t)wanted, key, value) {
+        const json_t *mine = json_object_get(got, key);
+        cr_assert_not_null(mine, "%s: %s is missing", name, key);
+        bool place = strcmp(key, "offset") == 0 || strcmp(key, "partition_id") == 0 ||
+                     (strcmp(key, "timestamp") == 0 && strcmp(name, "56-v3-headers") != 0);
+        if (strcmp(key, "message") == 0)
+            expect_text(name, json_string_value(value), json_string_value(mine));
+        else if (place)
+            cr_assert_eq(json_typeof(value), json_typeof(mine), "%s: %s", name, key);
+        else if (strcmp(key, "successes") == 0)
+            for (size_t i = 0; i < json_array_size(value); i++)
+                expect_same_report(name, json_array_get(value, i), json_array_get(mine, i));
+        else
+            cr_assert(json_equal(value, mine), "%s: %s differs", name, key);
+    }
+}
+
+static void compare_v3(struct fm_core *core, const char *name)
+{
+    struct bytes message = load(name, "req"), response = load(name, "res");
+    char method[16], path[512], accept[256], type[256], wanted_type[128] = "";
+    unsigned status;
+    struct answer answer;
+    rename_cluster(&message);
+    rename_cluster(&response);
+    cr_assert_eq(sscanf(message.data, "%15s %511s", method, path), 2);
+    cr_assert_eq(sscanf(response.data, "HTTP/1.1 %u", &status), 1);
+    struct bytes body = body_of(&message), wanted = body_of(&response);
+    struct fm_v2_request request = {
+        .method = method,
+        .path = path,
+        .accept = header(&message, "\r\nAccept: ", accept, sizeof accept) ? accept : NULL,
+        .content_type = header(&message, "\r\nContent-Type: ", type, sizeof type) ? type : NULL,
+        .body = body.data,
+        .body_len = body.len};
+    ask(core, &request, NULL, &answer);
+    (void)header(&response, "\r\nContent-Type: ", wanted_type, sizeof wanted_type);
+    cr_assert_eq(answer.status, status, "%s: %u: %s", name, answer.status, answer.body);
+    cr_assert_str_eq(answer.type, wanted_type, "%s", name);
+    size_t at = 0, mine = 0;
+    for (;;) {
+        json_error_t end;
+        json_t *w = json_loadb(wanted.data + at, wanted.len - at, JSON_DISABLE_EOF_CHECK, &end);
+        at += w != NULL ? (size_t)end.position : 0;
+        json_t *g = json_loadb(answer.body + mine, answer.len - mine, JSON_DISABLE_EOF_CHECK, &end);
+        mine += g != NULL ? (size_t)end.position : 0;
+        cr_assert_eq(w == NULL, g == NULL, "%s: another number of reports: %s", name, answer.body);
+        if (w == NULL)
+            break;
+        expect_same_report(name, w, g);
+        json_decref(w);
+        json_decref(g);
+    }
+    ask_clear(&answer);
+    free(body.data);
+    free(wanted.data);
+    free(message.data);
+    free(response.data);
+}
+
+static size_t compare_all_v3(struct fm_core *core)
+{
+    FILE *index = fopen(FOLDER "/index.tsv", "r");
+    char line[256];
+    size_t n = 0;
+    cr_assert_not_null(index);
+    while (fgets(line, sizeof line, index) != NULL) {
+        line[strcspn(line, "\t")] = '\0';
+        if (strstr(line, "-v3-") == NULL)
+            continue;
+        compare_v3(core, line);
+        n++;
+    }
+    (void)fclose(index);
+    return n;
+}
+
 static const char *const topics[] = {"vec:3", "vecsmall:1:1000", "vecread:3"};
 
 Test(vectors, are_answered_as_by_the_real_proxy)
@@ -256,4 +352,14 @@ Test(vectors, are_answered_so_by_the_store_on_disk_too)
     cr_assert_eq(compare_all(&core), 52);
     ask_close(&core);
     ask_rmdir(folder);
+}
+
+Test(vectors, of_v3_are_answered_as_by_the_real_proxy)
+{
+    struct fm_core core;
+    struct fm_sandbox_opts opts = {
+        .topics = topics, .n_topics = 3, .no_create = true, .metadata_timeout_ms = 20};
+    ask_open(&core, &opts);
+    cr_assert_eq(compare_all_v3(&core), 22);
+    ask_close(&core);
 }
