@@ -427,18 +427,26 @@ void spool_housekeeping(struct fm_spool *sp)
 
 /* ---- what others see ---- */
 
+/* 0: current with pending records, ... 3: an old one without any. */
+static int stream_rank(const struct stream *s)
+{
+    bool current = s->topic->current == s && !s->ended;
+    return (current ? 0 : 2) + (s->pending > 0 ? 0 : 1);
+}
+
 static void publish_streams(const struct fm_spool *sp, struct fm_spool_stats *out)
 {
     size_t max = sizeof out->streams / sizeof *out->streams;
-    for (int current = 1; current >= 0; current--) {
+    out->n_streams_total = sp->n_streams;
+    for (int rank = 0; rank < 4; rank++) {
         for (size_t i = sp->n_streams; i > 0 && out->n_streams < max; i--) {
             const struct stream *s = sp->streams[i - 1];
-            if ((s->topic->current == s && !s->ended) != (current == 1))
+            if (stream_rank(s) != rank)
                 continue;
             struct fm_spool_stream *o = &out->streams[out->n_streams++];
             memcpy(o->stream, s->name, sizeof o->stream);
             memcpy(o->topic, s->topic->name, sizeof o->topic);
-            o->current = current == 1;
+            o->current = rank < 2;
             o->assigned = s->assigned;
             o->delivered = s->delivered;
             o->pending = s->pending;
@@ -448,19 +456,34 @@ static void publish_streams(const struct fm_spool *sp, struct fm_spool_stats *ou
     }
 }
 
+static int oldest_first(const void *a, const void *b)
+{
+    const struct topic *const *x = a, *const *y = b;
+    return (*x)->head->id < (*y)->head->id ? -1 : (*x)->head->id > (*y)->head->id;
+}
+
 static struct fm_spool_topic *topics_now(const struct fm_spool *sp, size_t *n)
 {
     struct fm_spool_topic *list = calloc(sp->n_topics + 1, sizeof *list);
+    const struct topic **order = calloc(sp->n_topics + 1, sizeof(const struct topic *));
     *n = 0;
-    for (size_t i = 0; list != NULL && i < sp->n_topics; i++) {
+    for (size_t i = 0; list != NULL && order != NULL && i < sp->n_topics; i++) {
         const struct topic *t = sp->topic_list[i];
-        if (t->pending == 0 || !t->head->stored)
-            continue;
-        struct fm_spool_topic *o = &list[(*n)++];
-        memcpy(o->topic, t->name, sizeof o->topic);
-        o->pending = t->pending;
-        o->oldest_ms = t->head->time_ms;
+        if (t->pending > 0 && t->head->stored)
+            order[(*n)++] = t;
     }
+    if (*n > 1)
+        qsort(order, *n, sizeof *order, oldest_first);
+    for (size_t i = 0; i < *n; i++) {
+        memcpy(list[i].topic, order[i]->name, sizeof list[i].topic);
+        list[i].pending = order[i]->pending;
+        list[i].oldest_ms = order[i]->head->time_ms;
+    }
+    if (order == NULL) {
+        free(list);
+        list = NULL;
+    }
+    free(order);
     return list;
 }
 

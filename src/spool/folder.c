@@ -291,3 +291,14 @@ void reserve_rebuild(struct fm_spool *sp)
     else
         (void)unlinkat(sp->dir_fd, "reserve", 0);
 }
+
+void reserve_change(struct fm_spool *sp, uint64_t bytes)
+{
+    if (bytes == sp->opts.reserve)
+        return;
+    sp->opts.reserve = bytes;
+    sp->reserve_given = false;
+    if (sp->dir_fd >= 0)
+        (void)unlinkat(sp->dir_fd, "reserve", 0);
+    reserve_rebuild(sp);
+}

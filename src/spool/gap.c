@@ -84,6 +84,23 @@ static bool is_ours(const struct fm_spool *sp, const struct stream *s)
     return !s->ended && strcmp(s->agent, sp->agent) == 0 && strcmp(s->machine, sp->machine) == 0;
 }
 
+/* The declarations of this topic were dropped by hand, and its stream ended with that: say again
+ * what was lost in each of its streams, those numbers that were declared before included. */
+static enum fm_code declare_anew(struct fm_spool *sp, const struct topic *t, struct fm_err *err)
+{
+    for (size_t i = 0; i < sp->n_streams; i++) {
+        struct stream *s = sp->streams[i];
+        if (s->topic != t || s->lost + s->dead == 0)
+            continue;
+        if (s->unknown)
+            FM_TRY(loss_add(sp, s, -1, -1, -1, FM_GAP_DAMAGE, 0, err));
+        else
+            FM_TRY(loss_add(sp, s, 1, (int64_t)s->assigned, (int64_t)(s->lost + s->dead),
+                            FM_GAP_OPERATOR, 0, err));
+    }
+    return FM_OK;
+}
+
 static enum fm_code stream_begin(struct fm_spool *sp, const char *topic, struct stream *before,
                                  struct stream **out, struct fm_err *err)
 {
@@ -92,6 +109,8 @@ static enum fm_code stream_begin(struct fm_spool *sp, const char *topic, struct 
         random_name(name);
     while (stream_find(sp, name) != NULL);
     struct stream *s;
+    if (before != NULL && before->ended && !before->unknown)
+        FM_TRY(declare_anew(sp, before->topic, err));
     FM_TRY(stream_add(sp, &s, name, topic, err));
     s->id = sp->next_stream++;
     memcpy(s->agent, sp->agent, sizeof s->agent);

@@ -214,6 +214,12 @@ enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage, boo
                 take_row, err));
     FM_TRY(walk(&scan, "SELECT id,stream,seq,time,bytes,crc FROM dead WHERE id>? ORDER BY id",
                 take_dead, err));
+    /* Where every stream has ended, the last one still waits for its successor. */
+    for (size_t i = sp->n_streams; i > 0 && !salvage; i--) {
+        struct stream *s = sp->streams[i - 1];
+        if (s->topic->current == NULL)
+            s->topic->current = s;
+    }
     sp->line_base_ms = scan.line_ms;
     sp->line_from_ms = fm_clock_ms();
     if (!salvage) {

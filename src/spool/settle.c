@@ -100,7 +100,7 @@ static enum fm_code copy_record(const char *topic, const struct fm_record *rec, 
     return FM_OK;
 }
 
-static void push_out_dead(struct fm_spool *sp)
+void dead_trim(struct fm_spool *sp)
 {
     while (sp->dead_bytes > sp->opts.dead_max_size && sp->dead_head != NULL) {
         struct dead *oldest = sp->dead_head;
@@ -147,7 +147,7 @@ static enum fm_code bury(struct fm_spool *sp, struct row *row, uint32_t i, const
     dead_link(sp, dead);
     dead_dirty(sp, dead);
     sp->last_dead_ms = fm_clock_ms();
-    push_out_dead(sp);
+    dead_trim(sp);
     return FM_OK;
 }
 

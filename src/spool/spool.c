@@ -153,6 +153,28 @@ static void declare_apply(struct fm_spool *sp, struct op *op)
     }
 }
 
+static void set_limits(struct fm_spool_opts *to, const struct fm_spool_opts *from)
+{
+    to->max_size = from->max_size != 0 ? from->max_size : GIB;
+    to->dead_max_size = from->dead_max_size != 0 ? from->dead_max_size : DEAD_MAX;
+    to->max_age_ms = from->max_age_ms;
+    to->on_full = from->on_full;
+    to->commit_ms = from->commit_ms;
+}
+
+static enum fm_code config_apply(struct fm_spool *sp, struct op *op)
+{
+    if (sp->store != NULL && op->opts.sync_full != sp->opts.sync_full)
+        FM_TRY(store_sync(sp->store, op->opts.sync_full, &op->err));
+    sp->opts.sync_full = op->opts.sync_full;
+    set_limits(&sp->opts, &op->opts);
+    reserve_change(sp, op->opts.reserve);
+    dead_trim(sp);
+    sp->age_ms = 0;
+    sp->seen = true;
+    return FM_OK;
+}
+
 /* Do one request, or put it where the commit finds it. */
 static void apply(struct fm_spool *sp, struct op *op)
 {
@@ -180,6 +202,10 @@ static void apply(struct fm_spool *sp, struct op *op)
         break;
     case OP_WALK:
         code = walk_apply(sp, op);
+        break;
+    case OP_CONFIG:
+        code = config_apply(sp, op);
+        want_commit(sp, 0);
         break;
     case OP_DROP:
     case OP_RETRY:
@@ -318,10 +344,7 @@ static enum fm_code copy_opts(struct fm_spool *sp, const struct fm_spool_opts *o
 {
     sp->opts = *opts;
     sp->opts.path = sp->opts.agent = sp->opts.machine_id = sp->opts.control_socket = NULL;
-    if (sp->opts.max_size == 0)
-        sp->opts.max_size = GIB;
-    if (sp->opts.dead_max_size == 0)
-        sp->opts.dead_max_size = DEAD_MAX;
+    set_limits(&sp->opts, opts);
     if (sp->opts.queue_max == 0)
         sp->opts.queue_max = QUEUE_MAX;
     if (opts->agent != NULL) {
@@ -589,6 +612,18 @@ enum fm_code fm_spool_declare(struct fm_spool *sp, const char *topic, uint64_t n
     op->reason = reason;
     op->time_ms = time_ms;
     return send_op(sp, op, false, err);
+}
+
+enum fm_code fm_spool_reconfigure(struct fm_spool *sp, const struct fm_spool_opts *opts,
+                                  struct fm_err *err)
+{
+    enum { PATIENCE_MS = 2000 };
+    struct op *op;
+    FM_TRY(op_new(&op, OP_CONFIG, err));
+    op->opts = *opts;
+    enum fm_code code = op_call(sp, op, PATIENCE_MS, err);
+    op_unref(op);
+    return code;
 }
 
 enum fm_code fm_spool_flush(struct fm_spool *sp, unsigned timeout_ms, struct fm_err *err)

@@ -40,7 +40,8 @@ struct fm_spool_control {
     const char *lost_stream; /* NULL: its own stream */
 };
 
-/** Render a control record into a fresh chunk (one record, kind FM_RECORD_CONTROL).
+/** Render a control record into a fresh chunk (one record, kind FM_RECORD_CONTROL). *out left NULL
+ * with FM_OK: there is no such record, the spool goes on without it.
  * Called on the spool's thread, inside a transaction: pure rendering, no locks, no calls back. */
 typedef enum fm_code fm_spool_control_fn(void *arg, const struct fm_spool_control *what,
                                          struct fm_chunk **out, struct fm_err *err);
@@ -74,6 +75,15 @@ struct fm_spool; /* opaque: spool/spool.c */
 FM_MUST_USE enum fm_code fm_spool_open(struct fm_spool **out, const struct fm_spool_opts *opts,
                                        struct fm_err *err);
 
+/** Take over max_size, max_age_ms, on_full, sync_full, commit_ms, dead_max_size and reserve from opts
+ * while running; 0 means the default, as at open; everything else in opts is ignored. What a lower
+ * limit no longer allows is dropped with the next commit, which comes at once. Waits, 2 s at most;
+ * after FM_ETIMEOUT it is still taken over as soon as the disk answers.
+ * @return FM_OK, FM_ETIMEOUT, FM_ESTOP, FM_ESYS (sync could not be changed; nothing was) */
+FM_MUST_USE enum fm_code fm_spool_reconfigure(struct fm_spool *spool,
+                                              const struct fm_spool_opts *opts,
+                                              struct fm_err *err);
+
 /** Whether a poll may be started: the queue has room and on_full = block does not hold. */
 bool fm_spool_ready(const struct fm_spool *spool);
 
@@ -90,6 +100,8 @@ FM_MUST_USE enum fm_code fm_spool_declare(struct fm_spool *spool, const char *to
                                           struct fm_err *err);
 
 /** As fm_spool_append(), but waits for room and for the commit, up to timeout_ms.
+ * On failure a *chunk that is not NULL is the caller's again, to be freed or stored once more. If
+ * it is NULL after FM_ETIMEOUT or FM_EFULL, the chunk is still queued and may yet be committed.
  * @param first_seq, last_seq, stream  of the stored records; each may be NULL
  * @return FM_OK (it is durable), FM_ETIMEOUT, FM_EFULL (drop_newest or block), FM_ESTOP, FM_ESYS */
 FM_MUST_USE enum fm_code fm_spool_store(struct fm_spool *spool, struct fm_chunk **chunk,
@@ -161,7 +173,9 @@ struct fm_spool_topic {
     int64_t oldest_ms; /* wall clock of the oldest pending record; 0: none */
 };
 
-/** Topics with pending records, into an array of max; *n the number there are. Does not wait. */
+/** Topics with pending records, the one whose oldest record was stored first in front, so that a
+ * caller with a bound leaves none out for ever; into an array of max. *n is how many there are,
+ * which may be more than max: then ask again with a larger array. Does not wait. */
 void fm_spool_topics(struct fm_spool *spool, struct fm_spool_topic *out, size_t max, size_t *n);
 
 /* ---- looking inside ---- */
@@ -186,8 +200,11 @@ struct fm_spool_stats {
     uint64_t queue_bytes;
     uint64_t commits, commit_failures;
     char error[200]; /* why the last commit failed; "" when it did not */
-    size_t n_streams;
-    struct fm_spool_stream streams[64]; /* current ones first */
+    size_t n_streams; /* in streams */
+    size_t n_streams_total; /* that the spool knows; may be more than fit */
+    struct fm_spool_stream streams[64]; /* current ones with pending records first, then the other
+                                         * current ones, then old ones with pending, then the rest;
+                                         * the youngest first in each group */
 };
 
 /** A consistent snapshot, published at each commit. Does not wait. */
@@ -209,15 +226,23 @@ struct fm_spool_select {
     const struct fm_spool_id *after; /* continue behind this one; NULL: from the first */
     uint64_t limit; /* 0: no limit */
     int64_t before_ms; /* only records older than this wall time; 0: all */
+    unsigned timeout_ms; /* of the whole call; 0: 60 s for each request to the thread */
 };
 
 /** Walk over pending records (dead = false) or dead letters, in order, in pages so that commits go
- * on meanwhile. Waits; the callback runs on the caller's thread. */
+ * on meanwhile. Waits; the callback runs on the caller's thread.
+ * @return FM_OK, FM_ETIMEOUT, FM_ESTOP, FM_ESYS */
 FM_MUST_USE enum fm_code fm_spool_walk(struct fm_spool *spool, bool dead,
                                        const struct fm_spool_select *select, fm_spool_visit *visit,
                                        void *arg, struct fm_err *err);
 
-/** Drop pending records by hand; declared with reason operator. Waits. *n = dropped. */
+/** Drop pending records by hand; declared with reason operator. Waits. *n = dropped.
+ * Declarations themselves (gaps, a start record that names a predecessor) stay, save when
+ * select names a topic, and nothing else, in which only declarations are left: so a second drop
+ * empties a topic that can never be sent to. They are lost without a gap then, and the stream ends;
+ * should the topic get a record after all, its next stream declares, for each of the topic's
+ * streams, everything that was lost in it (reason operator).
+ * @return FM_OK, FM_ETIMEOUT (it may still be dropped later), FM_ESTOP, FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_spool_drop(struct fm_spool *spool, const struct fm_spool_select *select,
                                        uint64_t *n, struct fm_err *err);
 
@@ -240,6 +265,6 @@ void fm_spool_free(struct fm_spool *spool, unsigned timeout_ms);
 FM_MUST_USE enum fm_code fm_spool_holder(const char *path, char *out, size_t size, int *pid,
                                          struct fm_err *err);
 
-const char *fm_spool_version(void); /* "SQLite/3.40.1" */
+const char *fm_spool_version(void); /* of the SQLite loaded: "3.40.1" */
 
 #endif

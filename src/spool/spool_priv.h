@@ -114,7 +114,7 @@ struct loss {
     struct loss *next;
 };
 
-enum op_type { OP_APPEND, OP_DECLARE, OP_SETTLE, OP_READ, OP_FLUSH, OP_WALK, OP_DROP, OP_RETRY };
+enum op_type { OP_APPEND, OP_DECLARE, OP_SETTLE, OP_READ, OP_FLUSH, OP_WALK, OP_DROP, OP_RETRY, OP_CONFIG };
 
 struct run { /* records settled alike, one after the other */
     char stream[FM_STREAM_LEN + 1];
@@ -139,6 +139,7 @@ struct select {
     uint64_t after_row; /* id of the row or dead letter; 0: not known */
     uint64_t limit;
     int64_t before_ms;
+    int64_t deadline_ms; /* of the whole call, for the caller; 0: none */
     bool dead;
     bool one; /* only the record "after" names */
 };
@@ -160,6 +161,8 @@ struct op {
     struct row *row; /* while its transaction runs */
     char stream[FM_STREAM_LEN + 1];
     uint64_t first, last;
+    /* CONFIG */
+    struct fm_spool_opts opts;
     /* DECLARE */
     char topic[TOPIC_SIZE];
     uint64_t n;
@@ -338,6 +341,7 @@ int64_t spool_line_ms(const struct fm_spool *sp);
 /* ---- settle.c ---- */
 void settle_apply(struct fm_spool *sp, const struct op *op);
 void dead_free(struct fm_spool *sp, struct dead *dead);
+void dead_trim(struct fm_spool *sp); /* to dead_max_size */
 void dead_link(struct fm_spool *sp, struct dead *dead);
 void dead_dirty(struct fm_spool *sp, struct dead *dead);
 void dead_unlink(struct fm_spool *sp, struct dead *dead);
@@ -373,6 +377,7 @@ FM_MUST_USE enum fm_code identity_write(struct fm_spool *sp, struct fm_err *err)
 FM_MUST_USE enum fm_code identity_read(struct fm_spool *sp, bool *found, struct fm_err *err);
 void reserve_give_up(struct fm_spool *sp);
 void reserve_rebuild(struct fm_spool *sp);
+void reserve_change(struct fm_spool *sp, uint64_t bytes);
 void machine_id(char out[MACHINE_SIZE], const char *given);
 
 /* ---- store.c: SQLite ---- */
@@ -380,6 +385,7 @@ void machine_id(char out[MACHINE_SIZE], const char *given);
 FM_MUST_USE enum fm_code store_open(struct store **out, const char *dir, bool sync_full,
                                     bool *fresh, struct fm_err *err);
 void store_close(struct store *st, bool checkpoint);
+FM_MUST_USE enum fm_code store_sync(struct store *st, bool full, struct fm_err *err);
 /* Fill the index. With salvage what cannot be read is left out, else it is FM_EDAMAGE. */
 FM_MUST_USE enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage,
                                     bool *complete, struct fm_err *err);

@@ -177,6 +177,11 @@ static bool is_wal(struct store *st)
     return wal;
 }
 
+enum fm_code store_sync(struct store *st, bool full, struct fm_err *err)
+{
+    return store_exec(st, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err);
+}
+
 static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct fm_err *err)
 {
     FM_TRY(
@@ -191,8 +196,7 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
     /* Where no memory can be shared between processes, WAL works for one process alone. */
     if (!is_wal(st))
         FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA journal_mode=WAL", err));
-    FM_TRY(
-        store_exec(st, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err));
+    FM_TRY(store_sync(st, sync_full, err));
     FM_TRY(store_exec(st, "PRAGMA wal_autocheckpoint=0", err));
     (void)sqlite3_wal_hook(st->db, on_wal, st);
     FM_TRY(store_exec(st, "SELECT count(*) FROM sqlite_schema", err));

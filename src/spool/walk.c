@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "spool/spool_priv.h"
 
 enum { PAGE_RECORDS = 256, PAGE_BYTES = 512 * 1024 };
@@ -147,12 +148,53 @@ enum fm_code walk_apply(struct fm_spool *sp, struct op *op)
     return op->select.dead ? walk_dead(sp, op) : walk_pending(sp, op);
 }
 
+/* Whether nothing but declarations is left in a topic, and all of them were asked for. */
+static bool only_declarations(const struct fm_spool *sp, const struct select *sel,
+                              const struct topic *t)
+{
+    if (sel->has_after || sel->before_ms != 0 || t->head == NULL)
+        return false;
+    uint64_t n = 0;
+    for (const struct row *row = t->head; row != NULL; row = row->topic_next) {
+        n += row->n - row->n_gone;
+        if (!row->stored || row->held > 0 || (row->kind != ROW_GAP && row->kind != ROW_FIRST))
+            return false;
+    }
+    for (const struct loss *loss = sp->losses; loss != NULL; loss = loss->next) {
+        if (loss->stream->topic == t)
+            return false;
+    }
+    return n <= sel->limit;
+}
+
+/* They are lost with nothing that says so, for that would be one more of them. The current stream
+ * ends here; stream_begin() makes good for it if the topic is ever used again. */
+static void take_declarations(struct fm_spool *sp, struct op *op, struct topic *t)
+{
+    struct row *next;
+    for (struct row *row = t->head; row != NULL; row = next) {
+        next = row->topic_next;
+        row->stream->lost++;
+        op->n++;
+        row_take(sp, row, 0);
+    }
+    if (t->current != NULL) {
+        t->current->ended = t->current->dirty = true;
+        sp->changed = true;
+    }
+}
+
 enum fm_code drop_apply(struct fm_spool *sp, struct op *op)
 {
     uint64_t seq;
     struct row *row = row_after(sp, &op->select, &seq), *next;
     batches_release(sp);
     op->n = 0;
+    struct topic *t = op->select.topic[0] != '\0' ? topic_find(sp, op->select.topic) : NULL;
+    if (t != NULL && only_declarations(sp, &op->select, t)) {
+        take_declarations(sp, op, t);
+        return FM_OK;
+    }
     for (; row != NULL && op->n < op->select.limit; row = next) {
         next = row->next;
         bool kept = row->held > 0 || row->kind == ROW_GAP || row->kind == ROW_FIRST;
@@ -190,6 +232,7 @@ static enum fm_code select_copy(struct select *out, const struct fm_spool_select
     }
     out->limit = in->limit == 0 ? UINT64_MAX : in->limit;
     out->before_ms = in->before_ms;
+    out->deadline_ms = in->timeout_ms != 0 ? fm_clock_ms() + in->timeout_ms : 0;
     return FM_OK;
 }
 
@@ -198,9 +241,12 @@ static enum fm_code ask(struct fm_spool *sp, enum op_type type, const struct sel
                         struct op **out, struct fm_err *err)
 {
     enum { PATIENCE_MS = 60000 };
+    int64_t left = sel->deadline_ms != 0 ? sel->deadline_ms - fm_clock_ms() : PATIENCE_MS;
+    if (left <= 0)
+        return fm_err_set(err, FM_ETIMEOUT, "the spool needs more time than was given; ask for less");
     FM_TRY(op_new(out, type, err));
     (*out)->select = *sel;
-    enum fm_code code = op_call(sp, *out, PATIENCE_MS, err);
+    enum fm_code code = op_call(sp, *out, left, err);
     if (code != FM_OK) {
         op_unref(*out);
         *out = NULL;

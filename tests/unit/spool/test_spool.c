@@ -541,3 +541,106 @@ Test(spool, frees_the_rows_of_a_batch_although_a_retried_record_begins_like_one)
     cr_assert_eq(n, 4, "all but the gap record; %llu", (unsigned long long)n);
     kit_done(&kit);
 }
+
+Test(spool, takes_new_limits_while_running)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.sync_full = true;
+    kit.opts.reserve = 65536;
+    kit_open(&kit);
+    for (unsigned i = 0; i < 20; i++)
+        kit_store(&kit, "t", 1 + i, 1);
+    cr_assert_eq(kit_stats(&kit).lost_total, 0);
+    struct fm_spool_opts opts = {.max_size = 2000, .on_full = FM_SPOOL_DROP_OLDEST};
+    cr_assert_eq(fm_spool_reconfigure(kit.spool, &opts, NULL), FM_OK);
+    kit_flush(&kit);
+    uint64_t lost = kit_stats(&kit).lost_total;
+    cr_assert_gt(lost, 0, "the lower limit holds at once");
+    kit_check_equation(&kit);
+    char path[200];
+    (void)snprintf(path, sizeof path, "%s/reserve", kit.dir);
+    cr_assert_neq(access(path, F_OK), 0, "the reserve was given up");
+    opts = (struct fm_spool_opts){.reserve = 4096, .on_full = FM_SPOOL_DROP_OLDEST};
+    cr_assert_eq(fm_spool_reconfigure(kit.spool, &opts, NULL), FM_OK);
+    cr_assert_eq(access(path, F_OK), 0);
+    kit_store(&kit, "t", 30, 20);
+    cr_assert_eq(kit_stats(&kit).lost_total, lost, "and the higher one again");
+    kit_done(&kit);
+}
+
+Test(spool, drops_the_last_declarations_of_a_topic_by_name_and_makes_good_later)
+{
+    struct kit kit;
+    char want[200], old[FM_STREAM_LEN + 1];
+    uint64_t n = 0;
+    struct fm_spool_select all = {.limit = 0}, wrong = {.topic = "wrong"};
+    kit_init(&kit, false);
+    kit_open(&kit);
+    kit_store(&kit, "wrong", 1, 2);
+    struct fm_spool_stats stats = kit_stats(&kit);
+    memcpy(old, stats.streams[0].stream, sizeof old);
+    cr_assert_eq(fm_spool_drop(kit.spool, &wrong, &n, NULL), FM_OK);
+    cr_assert_eq(n, 3);
+    kit_flush(&kit);
+    cr_assert_eq(kit_stats(&kit).records, 1, "the gap is left");
+    cr_assert_eq(fm_spool_drop(kit.spool, &all, &n, NULL), FM_OK);
+    cr_assert_eq(n, 0, "only a drop that names the topic takes it");
+    cr_assert_eq(fm_spool_drop(kit.spool, &wrong, &n, NULL), FM_OK);
+    cr_assert_eq(n, 1);
+    kit_flush(&kit);
+    cr_assert_eq(kit_stats(&kit).records, 0);
+    kit_reopen(&kit);
+    cr_assert_eq(kit_stats(&kit).records, 0);
+    kit_store(&kit, "wrong", 7, 1);
+    (void)snprintf(want, sizeof want, "1:S<%s:4 2:G(1-4,4,operator,%s) 3:r7", old, old);
+    cr_assert_str_eq(kit_drain(&kit, "wrong"), want);
+    kit_done(&kit);
+}
+
+Test(spool, tells_how_many_topics_there_are_oldest_first)
+{
+    struct kit kit;
+    struct fm_spool_topic topics[3];
+    size_t n = 0;
+    kit_init(&kit, true);
+    kit_open(&kit);
+    kit_store(&kit, "a", 1, 1);
+    kit_store(&kit, "b", 2, 1);
+    kit_store(&kit, "c", 3, 1);
+    kit_store(&kit, "a", 4, 1);
+    fm_spool_topics(kit.spool, topics, 2, &n);
+    cr_assert_eq(n, 3);
+    cr_assert_str_eq(topics[0].topic, "a");
+    cr_assert_str_eq(topics[1].topic, "b");
+    kit_deliver(&kit, kit_read(&kit, "a", 2));
+    fm_spool_topics(kit.spool, topics, 3, &n);
+    cr_assert_eq(n, 3);
+    cr_assert_str_eq(topics[0].topic, "b");
+    cr_assert_str_eq(topics[2].topic, "a");
+    cr_assert_eq(kit_stats(&kit).n_streams_total, 3);
+    kit_done(&kit);
+}
+
+static bool dawdle(const struct fm_spool_entry *entry, void *arg)
+{
+    (void)entry;
+    const int64_t *until = arg;
+    while (fm_clock_ms() < *until)
+        (void)usleep(1000);
+    return true;
+}
+
+Test(spool, ends_a_walk_at_its_time_limit)
+{
+    struct kit kit;
+    struct fm_err err = {0};
+    kit_init(&kit, true);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 600); /* more than a page */
+    struct fm_spool_select select = {.timeout_ms = 1000};
+    int64_t until = fm_clock_ms() + 1200;
+    cr_assert_eq(fm_spool_walk(kit.spool, false, &select, dawdle, &until, &err), FM_ETIMEOUT);
+    cr_assert_not_null(strstr(fm_err_text(&err), "more time"));
+    kit_done(&kit);
+}
