@@ -155,10 +155,10 @@ static enum fm_code tell_undelivered(const struct once *once, enum fm_code code,
     const struct fm_rest_stats *rest = once->agent.rest_stats;
     uint64_t left = once->agent.spool_stats->records;
     uint64_t unknown = rest->possible_duplicates + rest->in_flight_records;
-    char reason[150];
+    char reason[190];
     why_not(rest, reason, sizeof reason);
     if (reason[0] == '\0')
-        (void)snprintf(reason, sizeof reason, "%.140s", fm_err_text(err));
+        (void)snprintf(reason, sizeof reason, "%.180s", fm_err_text(err));
     if (unknown == 0)
         return fm_err_set(err, code, "%llu of %llu records were not %s: %s",
                           (unsigned long long)left, (unsigned long long)(left + rest->records),

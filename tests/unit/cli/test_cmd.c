@@ -263,6 +263,32 @@ Test(cmd, check_names_line_and_remedy_of_every_error)
     json_decref(json);
 }
 
+Test(cmd, check_and_run_agree_on_what_cannot_start)
+{
+    write_file("empty.ini", "");
+    cr_expect_eq(RUN("check", "-c", "empty.ini"), 2);
+    expect_out("[rest] url is not set");
+    cr_expect_eq(RUN("run", "-c", "empty.ini"), 2);
+    expect_sentence("[rest] url is not set");
+    cr_expect_eq(RUN("once", "-c", "empty.ini"), 2);
+    expect_sentence("[rest] url is not set");
+    cr_expect_eq(RUN("check", "-c", "empty.ini", "-o", "rest.url=sandbox", "-o",
+                     "agent.state_dir=/proc/nope"),
+                 1);
+    expect_out("cannot be made in /proc");
+    cr_expect_eq(
+        RUN("check", "-c", "empty.ini", "-o", "rest.url=sandbox", "-o", "agent.state_dir=new"), 0);
+    expect_out("will be created at the first run");
+}
+
+Test(cmd, check_warns_of_a_user_name_that_is_not_sent)
+{
+    write_file("user.ini", "[rest]\nurl = sandbox\nusername = anna\n");
+    cr_expect_eq(RUN("check", "--offline", "-c", "user.ini"), 0);
+    expect_out("auth = none");
+    expect_out("warn");
+}
+
 Test(cmd, check_offline_is_content_with_a_good_file)
 {
     write_file("good.ini", "[agent]\nname = edge\ninterval = 7s\n[rest]\nurl = sandbox\n"
