@@ -1,7 +1,7 @@
 /* cli/cmd_check.c - `check [--offline] [--dump]`: says what is wrong before it matters. */
-#include <string.h>
 #include <errno.h>
 #include <linux/magic.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -409,8 +409,8 @@ static enum fm_code verdict(const struct work *w, struct fm_err *err)
         return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s", w->failures,
                           w->failures == 1 ? "" : "s");
     if (w->failures > 0)
-        return fm_err_set(err, w->incomplete ? FM_ECONF : FM_EREMOTE, "check: %u step%s failed", w->failures,
-                          w->failures == 1 ? "" : "s");
+        return fm_err_set(err, w->incomplete ? FM_ECONF : FM_EREMOTE, "check: %u step%s failed",
+                          w->failures, w->failures == 1 ? "" : "s");
     return FM_OK;
 }
 

@@ -26,10 +26,11 @@ static enum fm_code unknown_target(const struct fm_config *config, const char *f
                                    const char *name, struct fm_err *err)
 {
     if (file == NULL && config->n_targets == 0)
-        return fm_err_set(err, FM_EUSAGE,
-                          "no target \"%.60s\": no config.ini was found to look it up in; name one "
-                          "with -c FILE, or give the target as pid:N, local:GLOB, host:port or a URL",
-                          name);
+        return fm_err_set(
+            err, FM_EUSAGE,
+            "no target \"%.60s\": no config.ini was found to look it up in; name one "
+            "with -c FILE, or give the target as pid:N, local:GLOB, host:port or a URL",
+            name);
     if (config->n_targets == 0)
         return fm_err_set(err, FM_EUSAGE,
                           "no target \"%.60s\": %.80s has no [target:...]; give pid:N, local:GLOB, "

@@ -284,7 +284,7 @@ static enum fm_code set_secret(struct fm_build *b, const struct fm_option *opt,
     if (*text == '\0')
         return FM_OK;
     if (opt->later != NULL)
-        return fm_err_set(err, FM_ECONF, 
+        return fm_err_set(err, FM_ECONF,
                           "this version does not have it (planned: %s); leave the key out",
                           opt->later);
     if (!twin && is_override(e))

@@ -219,8 +219,7 @@ static struct fm_net_verdict explain_verify(CURL *easy, const struct fm_net_targ
     else if (has(end, "alternative certificate subject") ||
              has(end, "does not match target host") || has(end, "unable to obtain common name"))
         (void)fm_err_set(
-            err, FM_ETLS,
-            "%s is not trusted: its certificate was issued for another name; %s", who,
+            err, FM_ETLS, "%s is not trusted: its certificate was issued for another name; %s", who,
             t->is_conn ? "connect by the name in the certificate, or set tls_name to that name"
                        : "put a name from the certificate into the URL");
     else
@@ -281,8 +280,7 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
     else
         (void)snprintf(who, sizeof who, "%s:%s", t->host, t->port);
     if (has(end, "wrong version number") || has(end, "http request") || has(end, "packet length"))
-        (void)fm_err_set(err, FM_EPROTO,
-                         "%s does not speak TLS; %s, else check the port", who,
+        (void)fm_err_set(err, FM_EPROTO, "%s does not speak TLS; %s, else check the port", who,
                          t->is_conn ? "set tls = off if it is meant to be plain"
                                     : "use http:// if it is a plain port");
     else if (has(end, "unsupported protocol") || has(end, "protocol version"))
@@ -294,8 +292,8 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
                          t->has_client_cert ? "it may not accept our client certificate"
                                             : "client certificate missing? (cert_file, key_file)");
     else
-        (void)fm_err_set(err, FM_ECLOSED,
-                         "the TLS handshake with %s failed (%s); %s", who, handshake_reason(end),
+        (void)fm_err_set(err, FM_ECLOSED, "the TLS handshake with %s failed (%s); %s", who,
+                         handshake_reason(end),
                          t->is_conn ? "a plain port? then tls = on (a plain registry before a TLS "
                                       "connector) or off; or client certificate missing? "
                                       "(cert_file)"

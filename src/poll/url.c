@@ -80,7 +80,8 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
         return FM_OK;
     if (bad_port(url))
         return fm_err_set(err, FM_ECONF,
-                          "\"%.100s\" is no target: the port behind the colon is not 1..65535", url);
+                          "\"%.100s\" is no target: the port behind the colon is not 1..65535",
+                          url);
     return fm_err_set(err, FM_ECONF,
                       "\"%.100s\" is no target: use pid:N, local:GLOB, host:port, "
                       "service:jmx:rmi:... or http(s)://...",

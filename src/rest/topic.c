@@ -107,7 +107,8 @@ bool fm_topic_idle(struct fm_topic *t, int64_t now)
  * which knows less, would be a second one. */
 const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answer *http)
 {
-    if (row == NULL || (http->failure != FM_HTTP_OK && strchr(fm_err_text(&http->err), ';') != NULL))
+    if (row == NULL ||
+        (http->failure != FM_HTTP_OK && strchr(fm_err_text(&http->err), ';') != NULL))
         return NULL;
     return row->remedy;
 }

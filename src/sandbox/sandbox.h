@@ -55,7 +55,8 @@ struct fm_sandbox_opts {
 /** Open the store, listen, serve. Does not wait for Kafka, except to create the topics listed.
  * @param out  set on success only; the caller owns it, see fm_sandbox_stop()
  * @return FM_OK, FM_ECONF (listen address, certificate, topic, script, Kafka not built in),
- *         FM_ESYS (address in use, ...), FM_EDAMAGE (the folder holds something else), FM_ETIMEOUT (Kafka silent) */
+ *         FM_ESYS (also: address in use), FM_EDAMAGE (the folder holds something else),
+ *         FM_ETIMEOUT (Kafka silent) */
 FM_MUST_USE enum fm_code fm_sandbox_start(struct fm_sandbox **out,
                                           const struct fm_sandbox_opts *opts, struct fm_err *err);
 

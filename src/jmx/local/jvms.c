@@ -259,9 +259,10 @@ static void judge(struct fm_jvm *jvm, const struct fm_proc *proc, const struct f
                     "start it with -Dcom.sun.management.jmxremote.port=... or without that option";
     } else {
         jvm->state = FM_JVM_ATTACHABLE;
-        jvm->note = facts->bad_address
-                        ? "published an address that is not on this host; -o target.attach=on opens it anew"
-                        : "opened no JMX connector; -o target.attach=on opens it";
+        jvm->note =
+            facts->bad_address
+                ? "published an address that is not on this host; -o target.attach=on opens it anew"
+                : "opened no JMX connector; -o target.attach=on opens it";
     }
 }
 

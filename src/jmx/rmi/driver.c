@@ -43,11 +43,12 @@ static enum fm_code check_tls(const struct fm_rmi *d, struct fm_err *err)
         return fm_err_set(err, FM_ETLS, "the JMX connector %s:%u speaks TLS; set tls = on",
                           connector_host(d), port);
     if (d->server.tls == FM_STUB_PLAIN && d->tls)
-        return fm_err_set(err, FM_ETLS,
-                          "the JMX connector %s:%u does not speak TLS although tls = on (nothing was "
-                          "sent in plain); set tls = off, or start the JVM with "
-                          "-Dcom.sun.management.jmxremote.ssl=true",
-                          connector_host(d), port);
+        return fm_err_set(
+            err, FM_ETLS,
+            "the JMX connector %s:%u does not speak TLS although tls = on (nothing was "
+            "sent in plain); set tls = off, or start the JVM with "
+            "-Dcom.sun.management.jmxremote.ssl=true",
+            connector_host(d), port);
     return FM_OK;
 }
 
