@@ -220,13 +220,13 @@ static bool read_id(struct fm_spool_id *out, const json_t *stream, const json_t 
     return true;
 }
 
-static enum fm_code answer_json(struct fm_spool *spool, const json_t *json, struct fm_buf *out,
-                                struct fm_err *err)
+static enum fm_code answer_json(struct fm_spool *spool, const json_t *json, unsigned timeout_ms,
+                                struct fm_buf *out, struct fm_err *err)
 {
     const char *cmd = json_string_value(json_object_get(json, "cmd"));
     if (cmd == NULL)
         return fm_err_set(err, FM_EUSAGE, "the request has no \"cmd\"");
-    struct request r = {.spool = spool, .out = out};
+    struct request r = {.spool = spool, .out = out, .select.timeout_ms = timeout_ms};
     r.select.topic = json_string_value(json_object_get(json, "topic"));
     r.select.limit = (uint64_t)json_integer_value(json_object_get(json, "limit"));
     r.select.before_ms = json_integer_value(json_object_get(json, "before_ms"));
@@ -242,12 +242,13 @@ static enum fm_code answer_json(struct fm_spool *spool, const json_t *json, stru
                       cmd);
 }
 
-void fm_control_answer(struct fm_spool *spool, const char *request, size_t len, struct fm_buf *out)
+static void answer_within(struct fm_spool *spool, const char *request, size_t len,
+                          unsigned timeout_ms, struct fm_buf *out)
 {
     struct fm_err err = {0};
     json_t *json = json_loadb(request, len, JSON_REJECT_DUPLICATES, NULL);
     enum fm_code code = json_is_object(json)
-                            ? answer_json(spool, json, out, &err)
+                            ? answer_json(spool, json, timeout_ms, out, &err)
                             : fm_err_set(&err, FM_EUSAGE, "the request is not a JSON object");
     json_decref(json);
     if (code != FM_OK || out->failed) {
@@ -255,6 +256,11 @@ void fm_control_answer(struct fm_spool *spool, const char *request, size_t len, 
         put_error(out, code, fm_err_text(&err));
     }
     fm_buf_putc(out, '\n');
+}
+
+void fm_control_answer(struct fm_spool *spool, const char *request, size_t len, struct fm_buf *out)
+{
+    answer_within(spool, request, len, 0, out);
 }
 
 /* ---- the socket ---- */
@@ -341,7 +347,7 @@ void fm_control_serve(struct fm_control *control)
         return;
     struct fm_buf answer;
     fm_buf_init(&answer, 0);
-    fm_control_answer(control->spool, request, len, &answer);
+    answer_within(control->spool, request, len, CONTROL_MS, &answer); /* main waits with it */
     write_answer(fd, &answer, end);
     fm_buf_clear(&answer);
 }

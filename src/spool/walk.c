@@ -247,6 +247,9 @@ static enum fm_code ask(struct fm_spool *sp, enum op_type type, const struct sel
     FM_TRY(op_new(out, type, err));
     (*out)->select = *sel;
     enum fm_code code = op_call(sp, *out, left, err);
+    if (code == FM_ETIMEOUT)
+        (void)fm_err_set(err, code, "the spool did not answer within %lld ms%s", (long long)left,
+                         type != OP_WALK ? "; what was asked may still be done" : "");
     if (code != FM_OK) {
         op_unref(*out);
         *out = NULL;
