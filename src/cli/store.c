@@ -55,6 +55,7 @@ static enum fm_code open_spool(struct fm_store *store, struct fm_cli *cli, const
         .sync_full = true,
         .dead_max_size = cfg->dead_max_size_bytes,
         .reserve = cfg->reserve_bytes,
+        .keep_damage = true,
         .control = render_control,
         .control_arg = (void *)(uintptr_t)store->config->agent.name,
         .log = cli->log,

@@ -75,8 +75,7 @@ static void prune(struct fm_spool *sp)
     bool over = false;
     for (size_t i = 0; i < n; i++) {
         FM_AUTO(fm_auto_close)
-        int fd =
-            openat(sp->dir_fd, list[i].name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int fd = openat(sp->dir_fd, list[i].name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             continue;
         bytes += folder_bytes(fd);

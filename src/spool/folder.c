@@ -74,7 +74,8 @@ static enum fm_code write_holder(int fd, const char *socket, struct fm_err *err)
     int n = snprintf(text, sizeof text, "%ld\n%s\n", (long)getpid(), socket != NULL ? socket : "");
     if (n < 0 || n >= (int)sizeof text)
         return fm_err_set(err, FM_ELIMIT, "the path of the control socket is too long");
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
+    /* Written over the old text before it is cut: a full disk has no new block to give. */
+    if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n) != 0)
         return errno == ENOSPC ? FM_OK : fm_err_sys(err, errno, "cannot write the spool's lock");
     return FM_OK;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -138,6 +139,26 @@ static enum fm_code salvage(struct fm_spool *sp, const char *machine, struct fm_
     return spool_commit(sp, err);
 }
 
+/* Mending writes what can be read anew. Begun without room it would end with an empty database, and
+ * the next start would take that for the loss of everything. */
+static enum fm_code room_to_mend(struct fm_spool *sp, const struct fm_err *why, struct fm_err *err)
+{
+    uint64_t need = 1 << 20;
+    for (size_t i = 0; i < sizeof database_files / sizeof database_files[0]; i++) {
+        struct stat info;
+        if (fstatat(sp->dir_fd, database_files[i], &info, AT_SYMLINK_NOFOLLOW) == 0)
+            need += (uint64_t)info.st_size;
+    }
+    for (int tries = 0; tries < 2; tries++) {
+        struct statvfs fs;
+        if (fstatvfs(sp->dir_fd, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= need)
+            return FM_OK;
+        reserve_give_up(sp);
+    }
+    return fm_err_set(err, FM_ESYS, "%s, and there is no room to mend it: free %llu MiB at %s",
+                      fm_err_text(why), (unsigned long long)(need >> 20) + 1, sp->dir);
+}
+
 enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct fm_err *err)
 {
     struct stat info;
@@ -171,6 +192,12 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
     }
     store_close(sp->store, false);
     sp->store = NULL;
+    if (sp->opts.keep_damage)
+        return fm_err_set(err, FM_EDAMAGE,
+                          "%s in %s; the agent sets it aside and saves what can be read when it "
+                          "starts (firstmile run)",
+                          fm_err_text(&why), sp->dir);
+    FM_TRY(room_to_mend(sp, &why, err));
     code = salvage(sp, machine, &why);
     store_close(sp->old_store, false);
     sp->old_store = NULL;

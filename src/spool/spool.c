@@ -296,7 +296,8 @@ static void close_down(struct fm_spool *sp)
         op_done(sp, op, FM_ESTOP, &err);
     answer_flushes(sp, FM_ESTOP, &err);
     spool_publish(sp);
-    store_close(sp->store, true);
+    /* Whoever only looked leaves the files as they were. */
+    store_close(sp->store, !sp->opts.keep_damage);
     sp->store = NULL;
 }
 

@@ -64,14 +64,17 @@ struct fm_spool_opts {
     /** Something was committed for sending. Any thread; must only set a flag and wake. */
     void (*on_commit)(void *arg);
     void *on_commit_arg;
+    /** Only to look, or to do what an operator asked for: damage is not set aside but reported as
+     * FM_EDAMAGE and left as it is. */
+    bool keep_damage;
     struct fm_log *log;
 };
 
 struct fm_spool; /* opaque: spool/spool.c */
 
 /** Open or create, take the lock, set damage aside, start the thread.
- * @return FM_OK, FM_ELOCKED (the sentence names the holder), FM_ENEWER (left untouched), FM_EPERM
- *         (folder writable by others, a link, not ours), FM_ESYS */
+ * @return FM_OK, FM_EDAMAGE (only with keep_damage), FM_ELOCKED (the sentence names the holder),
+ * FM_ENEWER (left untouched), FM_EPERM (folder writable by others, a link, not ours), FM_ESYS */
 FM_MUST_USE enum fm_code fm_spool_open(struct fm_spool **out, const struct fm_spool_opts *opts,
                                        struct fm_err *err);
 

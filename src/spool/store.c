@@ -184,18 +184,24 @@ enum fm_code store_sync(struct store *st, bool full, struct fm_err *err)
 
 static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct fm_err *err)
 {
+    /* Before anything touches the file: one connection by design, so no -shm file. It would need
+     * room on a disk that may be full, and shared memory that not every file system has. */
+    FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE", err));
     FM_TRY(
         store_exec(st,
-                   "PRAGMA page_size=4096;PRAGMA auto_vacuum=INCREMENTAL;"
+                   "PRAGMA page_size=4096;"
                    "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
                    "PRAGMA cache_size=-1024;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;",
                    err));
-    /* A transaction is bounded by the queue. Spilled, it would leave frames in the log whose sums are
-     * mended only at its end, and write pages twice. */
+    /* A transaction is bounded by the queue. Spilled, it would leave frames in the log whose sums
+     * are mended only at its end, and write pages twice. */
     FM_TRY(store_exec(st, "PRAGMA cache_spill=OFF", err));
-    /* Where no memory can be shared between processes, WAL works for one process alone. */
+    /* Asked first: setting it writes a page even where nothing changes, and a full disk has none.
+     */
+    if (store_ask(st, "PRAGMA auto_vacuum") != 2)
+        FM_TRY(store_exec(st, "PRAGMA auto_vacuum=INCREMENTAL", err));
     if (!is_wal(st))
-        FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA journal_mode=WAL", err));
+        return fm_err_set(err, FM_ESYS, "SQLite cannot keep a write-ahead log here");
     FM_TRY(store_sync(st, sync_full, err));
     FM_TRY(store_exec(st, "PRAGMA wal_autocheckpoint=0", err));
     (void)sqlite3_wal_hook(st->db, on_wal, st);

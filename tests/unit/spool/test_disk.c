@@ -202,7 +202,7 @@ Test(disk, makes_folder_and_files_private_under_any_umask)
             files++;
         }
         (void)closedir(dir);
-        cr_assert_geq(files, 6, "database, WAL, shared memory, lock, identity, reserve");
+        cr_assert_geq(files, 5, "database, WAL, lock, identity, reserve");
         kit_done(&kit);
     }
 }
