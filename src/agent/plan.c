@@ -192,6 +192,13 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
 }
 
+static bool same_secrets(const struct fm_jmx_opts *a, const struct fm_jmx_opts *b)
+{
+    return same_text(a->password, b->password) &&
+           same_text(a->jolokia_password, b->jolokia_password) &&
+           same_text(a->tls_opts.key_password, b->tls_opts.key_password);
+}
+
 /* A target that says the same as before, under the same [record] and [agent], keeps its mark. */
 static enum fm_code mark_target(struct fm_plan *plan, size_t i, const struct fm_plan *old,
                                 struct fm_err *err)
@@ -203,7 +210,7 @@ static enum fm_code mark_target(struct fm_plan *plan, size_t i, const struct fm_
         for (size_t k = 0; k < old->config->n_targets && mark == NULL; k++)
             if (same_text(old->config->targets[k].section.name, target->section.name) &&
                 fm_config_same_target(&old->config->targets[k], target) &&
-                same_text(old->targets[k].jmx.password, plan->targets[i].jmx.password))
+                same_secrets(&old->targets[k].jmx, &plan->targets[i].jmx))
                 mark = old->targets[k].fingerprint;
     }
     char fresh[40]; /* unlike any mark given before */

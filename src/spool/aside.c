@@ -47,7 +47,7 @@ static size_t list_folders(struct fm_spool *sp, struct folder *out, size_t max)
     return n;
 }
 
-static uint64_t folder_bytes(int fd)
+uint64_t folder_bytes(int fd)
 {
     uint64_t bytes = 0;
     struct stat info;

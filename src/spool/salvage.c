@@ -143,12 +143,7 @@ static enum fm_code salvage(struct fm_spool *sp, const char *machine, struct fm_
  * the next start would take that for the loss of everything. */
 static enum fm_code room_to_mend(struct fm_spool *sp, const struct fm_err *why, struct fm_err *err)
 {
-    uint64_t need = 1 << 20;
-    for (size_t i = 0; i < sizeof database_files / sizeof database_files[0]; i++) {
-        struct stat info;
-        if (fstatat(sp->dir_fd, database_files[i], &info, AT_SYMLINK_NOFOLLOW) == 0)
-            need += (uint64_t)info.st_size;
-    }
+    uint64_t need = folder_bytes(sp->dir_fd) + (1 << 20);
     for (int tries = 0; tries < 2; tries++) {
         struct statvfs fs;
         if (fstatvfs(sp->dir_fd, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= need)

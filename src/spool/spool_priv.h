@@ -430,10 +430,11 @@ int64_t dead_sum(const struct dead *d);
 bool wal_is_damaged(struct fm_spool *sp);
 
 /* ---- aside.c ---- */
+/* Bytes of the database's files in a folder. */
+uint64_t folder_bytes(int fd);
 /* Move the database's files into a new folder, whose path comes back; remove the oldest such
  * folders, so that at most 3 are kept and together at most max_size bytes. */
-FM_MUST_USE enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size,
-                                   struct fm_err *err);
+FM_MUST_USE enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err);
 
 /* ---- salvage.c ---- */
 /* Open the store; damage is set aside, what can be read is taken over, the rest declared. */
