@@ -259,8 +259,10 @@ bool store_vacuum(struct store *st, unsigned n)
 
 void store_sizes(struct store *st, struct store_sizes *out)
 {
+    if (st->page_size == 0) /* it never changes */
+        st->page_size = store_ask(st, "PRAGMA page_size");
     *out = (struct store_sizes){.pages = (uint64_t)store_ask(st, "PRAGMA page_count"),
-                                .page_size = (uint64_t)store_ask(st, "PRAGMA page_size"),
+                                .page_size = (uint64_t)st->page_size,
                                 .wal_bytes = (uint64_t)st->wal_pages * 4120};
 }
 

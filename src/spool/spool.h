@@ -78,14 +78,13 @@ struct fm_spool; /* opaque: spool/spool.c */
 FM_MUST_USE enum fm_code fm_spool_open(struct fm_spool **out, const struct fm_spool_opts *opts,
                                        struct fm_err *err);
 
-/** Take over max_size, max_age_ms, on_full, sync_full, commit_ms, dead_max_size and reserve from opts
- * while running; 0 means the default, as at open; everything else in opts is ignored. What a lower
- * limit no longer allows is dropped with the next commit, which comes at once. Waits, 2 s at most;
- * after FM_ETIMEOUT it is still taken over as soon as the disk answers.
+/** Take over max_size, max_age_ms, on_full, sync_full, commit_ms, dead_max_size and reserve from
+ * opts while running; 0 means the default, as at open; everything else in opts is ignored. What a
+ * lower limit no longer allows is dropped with the next commit, which comes at once. Waits, 2 s at
+ * most; after FM_ETIMEOUT it is still taken over as soon as the disk answers.
  * @return FM_OK, FM_ETIMEOUT, FM_ESTOP, FM_ESYS (sync could not be changed; nothing was) */
 FM_MUST_USE enum fm_code fm_spool_reconfigure(struct fm_spool *spool,
-                                              const struct fm_spool_opts *opts,
-                                              struct fm_err *err);
+                                              const struct fm_spool_opts *opts, struct fm_err *err);
 
 /** Whether a poll may be started: the queue has room and on_full = block does not hold. */
 bool fm_spool_ready(const struct fm_spool *spool);

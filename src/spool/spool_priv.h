@@ -114,7 +114,17 @@ struct loss {
     struct loss *next;
 };
 
-enum op_type { OP_APPEND, OP_DECLARE, OP_SETTLE, OP_READ, OP_FLUSH, OP_WALK, OP_DROP, OP_RETRY, OP_CONFIG };
+enum op_type {
+    OP_APPEND,
+    OP_DECLARE,
+    OP_SETTLE,
+    OP_READ,
+    OP_FLUSH,
+    OP_WALK,
+    OP_DROP,
+    OP_RETRY,
+    OP_CONFIG
+};
 
 struct run { /* records settled alike, one after the other */
     char stream[FM_STREAM_LEN + 1];

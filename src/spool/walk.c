@@ -243,7 +243,8 @@ static enum fm_code ask(struct fm_spool *sp, enum op_type type, const struct sel
     enum { PATIENCE_MS = 60000 };
     int64_t left = sel->deadline_ms != 0 ? sel->deadline_ms - fm_clock_ms() : PATIENCE_MS;
     if (left <= 0)
-        return fm_err_set(err, FM_ETIMEOUT, "the spool needs more time than was given; ask for less");
+        return fm_err_set(err, FM_ETIMEOUT,
+                          "the spool needs more time than was given; ask for less");
     FM_TRY(op_new(out, type, err));
     (*out)->select = *sel;
     enum fm_code code = op_call(sp, *out, left, err);
