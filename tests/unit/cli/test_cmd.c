@@ -464,3 +464,96 @@ Test(cmd, the_readme_names_no_command_that_is_not_there)
     }
     cr_expect_geq(seen, 5);
 }
+
+/* ---- audit ---- */
+
+#define AUDIT_LINE(offset, seq, rest)                                                              \
+    "{\"topic\":\"jmx\",\"partition\":0,\"offset\":" offset ",\"tstype\":\"create\",\"ts\":1,"     \
+    "\"broker\":1,\"headers\":[],\"key\":\"k\",\"payload\":\"{\\\"v\\\":1,\\\"agent\\\":"          \
+    "\\\"a\\\",\\\"stream\\\":\\\"00000000000000ff\\\",\\\"seq\\\":" seq rest "}\"}\n"
+#define AUDIT_GAP                                                                                  \
+    ",\\\"type\\\":\\\"gap\\\",\\\"from_seq\\\":2,\\\"to_seq\\\":3,\\\"count\\\":2,"               \
+    "\\\"reason\\\":\\\"full\\\""
+
+Test(cmd, audit_tells_by_its_exit_code_whether_all_is_accounted_for)
+{
+    write_file("good", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", AUDIT_GAP));
+    cr_expect_eq(RUN("audit", "--from", "good"), 0);
+    expect_out("00000000000000ff: declared lost: 2 full\n");
+    expect_out("what came after it cannot be known");
+    cr_expect_str_eq(result.err, "");
+    write_file("bad", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", ""));
+    cr_expect_eq(RUN("audit", "jmx", "--from", "bad"), 1);
+    expect_out("00000000000000ff: missing 2 to 3 (2)\n");
+    expect_sentence("2 numbers are missing");
+    cr_expect_eq(RUN("audit", "--from", "bad", "--json"), 1);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_assert_not_null(json, "%s", result.out);
+    cr_expect_eq(json_integer_value(json_object_get(json, "missing")), 2);
+    const json_t *stream = json_array_get(json_object_get(json, "streams"), 0);
+    const json_t *range = json_array_get(json_object_get(stream, "ranges"), 0);
+    cr_expect_eq(json_integer_value(json_object_get(range, "to")), 3);
+    json_decref(json);
+}
+
+Test(cmd, audit_takes_no_silence_for_a_proof)
+{
+    cr_expect_eq(RUN("audit"), 2);
+    expect_sentence("--from");
+    cr_expect_eq(RUN("audit", "--from", "nowhere"), 1);
+    expect_sentence("cannot read nowhere");
+    write_file("empty", "");
+    cr_expect_eq(RUN("audit", "--from", "empty"), 1);
+    expect_err("nothing to audit");
+    write_file("one", AUDIT_LINE("0", "1", ""));
+    cr_expect_eq(RUN("audit", "other", "--from", "one"), 1);
+    expect_err("1 records of other topics were passed over");
+    write_file("cut", AUDIT_LINE("0", "1", "") "\n{\"topic\":\"jmx\",\"par");
+    cr_expect_eq(RUN("audit", "--from", "cut"), 0);
+    expect_sentence("cut:2: no record as kcat -J writes it");
+}
+
+static void clear_spool(void)
+{
+    char path[80];
+    (void)snprintf(path, sizeof path, "%s/spool", folder);
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        (void)closedir(dir);
+    (void)rmdir(path);
+}
+
+Test(cmd, audit_subtracts_what_the_spool_holds)
+{
+    char stream[17] = "", lines[1024];
+    size_t used = 0;
+    write_file("in", "1\n2\n3\n");
+    write_file("empty.ini", "");
+    cr_expect_eq(RUN("produce", "jmx", "in", "--spool", "spool", "--timeout", "300ms", "-o",
+                     "rest.url=http://127.0.0.1:1", "-c", "empty.ini"),
+                 1);
+    cr_assert_eq(RUN("spool", "list", "--spool", "spool", "--json", "-c", "empty.ini"), 0, "%s",
+                 result.err);
+    json_t *json = json_loads(result.out, 0, NULL);
+    const json_t *first = json_array_get(json, 0);
+    const char *name = json_string_value(json_object_get(first, "stream"));
+    cr_assert_not_null(name, "%s", result.out);
+    (void)snprintf(stream, sizeof stream, "%s", name);
+    json_decref(json);
+    for (int seq = 1; seq <= 3; seq += 2)
+        used += (size_t)snprintf(lines + used, sizeof lines - used,
+                                 "{\"topic\":\"jmx\",\"partition\":0,\"offset\":%d,\"headers\":"
+                                 "[\"firstmile-agent\",\"a\",\"firstmile-stream\",\"%s\","
+                                 "\"firstmile-seq\",\"%d\"],\"key\":null,\"payload\":\"x\"}\n",
+                                 seq - 1, stream, seq);
+    write_file("dump", lines);
+    cr_expect_eq(RUN("audit", "--from", "dump", "-c", "empty.ini"), 1);
+    expect_out("missing 2 to 2 (1)");
+    cr_expect_eq(RUN("audit", "--from", "dump", "--spool", "spool", "--json", "-c", "empty.ini"), 0,
+                 "%s", result.err);
+    expect_out("\"pending\":1,");
+    clear_spool();
+}
