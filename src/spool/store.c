@@ -23,6 +23,7 @@ static const char *const sql[ST_COUNT] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
     [ST_ROLLBACK] = "ROLLBACK",
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one statement in two lines */
     [ST_PUT_ROW] = "INSERT OR REPLACE INTO row(id,stream,first,n,time,born,bytes,kind,gone,gap,crc)"
                    " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
     [ST_PUT_BODY] = "INSERT OR REPLACE INTO body(id,data) VALUES(?,?)",
