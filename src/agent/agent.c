@@ -104,17 +104,13 @@ static enum fm_code make_state_dir(const char *path, struct fm_err *err)
     return FM_OK;
 }
 
-static enum fm_code start_spool(void *self, struct fm_err *err)
+void fm_agent_spool_opts(struct fm_agent *agent, const struct fm_config *config,
+                         struct fm_spool_opts *out)
 {
-    struct fm_agent *agent = self;
-    const struct fm_cfg_spool *cfg = &agent->config->spool;
-    FM_TRY(make_state_dir(agent->config->agent.state_dir, err));
-    char socket_path[4096];
-    control_path(agent, socket_path, sizeof socket_path);
-    const struct fm_spool_opts opts = {
+    const struct fm_cfg_spool *cfg = &config->spool;
+    *out = (struct fm_spool_opts){
         .path = cfg->memory ? NULL : cfg->path,
         .agent = agent->name,
-        .control_socket = socket_path,
         .max_size = cfg->max_size_bytes,
         .max_age_ms = cfg->max_age_ms,
         .on_full = cfg->on_full == FM_CFG_FULL_DROP_NEWEST ? FM_SPOOL_DROP_NEWEST
@@ -130,6 +126,17 @@ static enum fm_code start_spool(void *self, struct fm_err *err)
         .on_commit_arg = agent,
         .log = agent->log,
     };
+}
+
+static enum fm_code start_spool(void *self, struct fm_err *err)
+{
+    struct fm_agent *agent = self;
+    FM_TRY(make_state_dir(agent->config->agent.state_dir, err));
+    char socket_path[4096];
+    control_path(agent, socket_path, sizeof socket_path);
+    struct fm_spool_opts opts;
+    fm_agent_spool_opts(agent, agent->config, &opts);
+    opts.control_socket = socket_path;
     return fm_spool_open(&agent->spool, &opts, err);
 }
 
@@ -399,11 +406,22 @@ enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err)
     return fm_log_new(&agent->log, STDERR_FILENO, level, log->format, err);
 }
 
+/* A thread hangs in the kernel or a library: what is queued is committed, and the process ends
+ * without freeing what that thread may still touch. */
+static void leave_at_once(struct fm_agent *agent)
+{
+    struct fm_err err = {0};
+    if (fm_spool_flush(agent->spool, FLUSH_MS, &err) != FM_OK)
+        fm_log(agent->log, FM_LOG_ERROR, "the last records may be lost: %s", fm_err_text(&err));
+    _exit(0);
+}
+
 void fm_agent_release(struct fm_agent *agent)
 {
     fm_poll_free(agent->poll);
     fm_plan_free(agent->plan);
-    fm_rest_free(agent->rest);
+    if (!fm_rest_free(agent->rest))
+        leave_at_once(agent); /* its thread still uses the spool */
     fm_sandbox_stop(agent->sandbox);
     fm_http_stop(agent->http);
     fm_control_close(agent->control);
@@ -446,16 +464,6 @@ static void run_until_signal(struct fm_agent *agent)
     agent->stopping = true;
     fm_agent_publish(agent);
     arm_second_signal(agent);
-}
-
-/* A thread hangs in the kernel or a library: what is queued is committed, and the process ends
- * without freeing what that thread may still touch. */
-static void leave_at_once(struct fm_agent *agent)
-{
-    struct fm_err err = {0};
-    if (fm_spool_flush(agent->spool, FLUSH_MS, &err) != FM_OK)
-        fm_log(agent->log, FM_LOG_ERROR, "the last records may be lost: %s", fm_err_text(&err));
-    _exit(0);
 }
 
 enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)

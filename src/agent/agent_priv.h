@@ -55,6 +55,10 @@ FM_MUST_USE enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *er
 FM_MUST_USE enum fm_code fm_agent_start_http(struct fm_agent *agent, const struct fm_config *config,
                                              struct fm_err *err);
 
+/** Options of the spool, but for its control socket. */
+void fm_agent_spool_opts(struct fm_agent *agent, const struct fm_config *config,
+                         struct fm_spool_opts *out);
+
 /** Targets whose password file changed get a new session. Reads files; call it seldom. */
 void fm_agent_refresh_secrets(struct fm_agent *agent);
 

@@ -95,6 +95,19 @@ void fm_agent_refresh_secrets(struct fm_agent *agent)
     fm_log(agent->log, FM_LOG_INFO, "secrets of targets changed and were taken over");
 }
 
+static void take_spool(struct fm_agent *agent, const struct fm_config *fresh)
+{
+    if (fm_config_same_section(&agent->config->spool.section, &fresh->spool.section))
+        return;
+    struct fm_err err = {0};
+    struct fm_spool_opts opts;
+    fm_agent_spool_opts(agent, fresh, &opts);
+    if (fm_spool_reconfigure(agent->spool, &opts, &err) == FM_OK)
+        return;
+    fm_log(agent->log, FM_LOG_ERROR, "reload: [spool] is not taken over: %s", fm_err_text(&err));
+    (void)snprintf(agent->reload_error, sizeof agent->reload_error, "%s", fm_err_text(&err));
+}
+
 /* Targets first: only they can still refuse. */
 static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct fm_err *err)
 {
@@ -115,6 +128,7 @@ static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct f
     agent->rest_arena = c->arena;
     agent->rest_opts = c->rest;
     fm_arena_init(&c->arena, 0);
+    take_spool(agent, c->config);
     take_http(agent, c->config);
     warn_restart(agent, c->config);
     if (agent->opts->log_level < 0)
