@@ -387,6 +387,7 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\ndrain_rate = 5\n", "not have 5 (planned"},
         {"[rest]\nschema_id = 5\n", "planned: "},
         {"[rest]\noauth2_secret = canary\n", "oauth2_secret: this version does not have it"},
+        {"[rest]\napi = v3\ndialect = karapace\n", "only Confluent's proxies speak v3"},
         {"[retry]\nbackoff = 2m\n", "config.ini:2: [retry] backoff: longer than max_backoff"},
         {"[http]\nlisten = 9470\n", "none of HOST:PORT, unix:PATH and off"},
         {"[http]\nlisten = a:70000\n", "none of HOST:PORT"},
