@@ -159,12 +159,13 @@ static enum fm_code tell_undelivered(const struct once *once, enum fm_code code,
     why_not(rest, reason, sizeof reason);
     if (reason[0] == '\0')
         (void)snprintf(reason, sizeof reason, "%.180s", fm_err_text(err));
+    const uint64_t all = left + rest->records;
     if (unknown == 0)
         return fm_err_set(err, code, "%llu of %llu records were not %s: %s",
-                          (unsigned long long)left, (unsigned long long)(left + rest->records),
+                          (unsigned long long)left, (unsigned long long)all,
                           rest->batches == 0 ? "sent" : "accepted", reason);
     return fm_err_set(err, code, "%llu of %llu records not acknowledged, fate of %llu unknown: %s",
-                      (unsigned long long)left, (unsigned long long)(left + rest->records),
+                      (unsigned long long)left, (unsigned long long)all,
                       (unsigned long long)(unknown < left ? unknown : left), reason);
 }
 

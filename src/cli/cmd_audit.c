@@ -380,12 +380,18 @@ static void print_reasons(const struct fm_audit_stream *s)
                      s->stream);
 }
 
+static unsigned long long range_count(const struct fm_audit_range *range)
+{
+    const uint64_t n = range->to - range->from + 1;
+    return (unsigned long long)n;
+}
+
 static void print_missing(const struct fm_audit_stream *s)
 {
     for (size_t i = 0; i < s->n_ranges && i < SHOWN_RANGES; i++)
         (void)printf("%s: missing %llu to %llu (%llu)\n", s->stream,
                      (unsigned long long)s->ranges[i].from, (unsigned long long)s->ranges[i].to,
-                     (unsigned long long)(s->ranges[i].to - s->ranges[i].from + 1));
+                     range_count(&s->ranges[i]));
     if (s->all_ranges > SHOWN_RANGES)
         (void)printf("%s: and %llu ranges more\n", s->stream,
                      (unsigned long long)s->all_ranges - SHOWN_RANGES);
@@ -452,7 +458,7 @@ static void put_stream(struct fm_buf *out, const struct fm_audit_stream *s)
     for (size_t i = 0; i < s->n_ranges; i++)
         fm_buf_printf(out, "%s{\"from\":%llu,\"to\":%llu,\"count\":%llu}", i > 0 ? "," : "",
                       (unsigned long long)s->ranges[i].from, (unsigned long long)s->ranges[i].to,
-                      (unsigned long long)(s->ranges[i].to - s->ranges[i].from + 1));
+                      range_count(&s->ranges[i]));
     fm_buf_printf(out, "],\"all_ranges\":%llu}", (unsigned long long)s->all_ranges);
 }
 

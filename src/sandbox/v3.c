@@ -112,13 +112,9 @@ static bool negotiate(struct fm_v2 *v2, const struct fm_v2_request *req)
 
 static void put_cluster(struct fm_buf *out)
 {
-    static const char *const links[] = {"acls",
-                                        "brokers",
-                                        "broker-configs",
-                                        "topics",
-                                        "consumer-groups",
-                                        "topics/-/partitions/-/"
-                                        "reassignment"};
+    static const char *const links[] = {
+        "acls",   "brokers",         "broker-configs",
+        "topics", "consumer-groups", "topics/-/partitions/-/reassignment"};
     static const char *const names[] = {"acls",   "brokers",         "broker_configs",
                                         "topics", "consumer_groups", "partition_reassignments"};
     fm_buf_puts(out, "{\"kind\":\"KafkaCluster\",\"metadata\":{\"self\":\"" BASE FM_V3_CLUSTER
