@@ -152,7 +152,7 @@ stress: ## thread tests under TSan
 
 .PHONY: run-stress
 run-stress: $(STRESS)
-	@set -e; for t in $(STRESS); do echo "  RUN   $$t"; $$t; done
+	@B=$(B) tests/run.sh $(STRESS)
 
 $(B)/tests/stress_%: $(B)/obj/tests/stress/stress_%.o $(B)/libfirstmile.a
 	@mkdir -p $(@D)
