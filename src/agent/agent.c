@@ -23,6 +23,7 @@ enum {
     FLUSH_MS = 1000, /* for the last commit when a thread hangs */
     PUBLISH_MS = 1000, /* documents are rendered at most so often */
     SETTLED_MS = 5000, /* after that the start has left nothing behind that is still in use */
+    STEADY_MS = 25000, /* and then the first polls and the first TLS handshakes */
     SECRETS_MS = 10000, /* secret files of targets are looked at so often */
     STALE_MS = 30000, /* documents this old: /livez says that the main thread hangs */
     SANDBOX_BYTES = 64 << 20
@@ -325,7 +326,8 @@ static bool handle_signal(struct fm_agent *agent)
 static void serve(struct fm_agent *agent)
 {
     int64_t next = fm_clock_ms(), secrets = next + SECRETS_MS;
-    int64_t trim = next + SETTLED_MS;
+    const int64_t settled = next + SETTLED_MS;
+    int64_t trim = settled;
     for (;;) {
         int64_t now = fm_clock_ms();
         if (now >= next) {
@@ -334,7 +336,7 @@ static void serve(struct fm_agent *agent)
             next = now + PUBLISH_MS;
             if (now >= trim) {
                 fm_trim();
-                trim = INT64_MAX;
+                trim = trim == settled ? settled + STEADY_MS : INT64_MAX;
             }
         }
         if (now >= secrets) {

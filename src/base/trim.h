@@ -7,7 +7,7 @@
  *
  * Loading and relocating 40 libraries and setting up TLS touches megabytes that are never looked at
  * again; they would count as resident for ever. What is needed later is mapped again from the page
- * cache. Takes under a millisecond; call it once, when the work has become steady. Any thread.
+ * cache. Takes under a millisecond; call it when the work has become steady. Any thread.
  */
 void fm_trim(void);
 

@@ -242,6 +242,7 @@ static void print_items(const struct fm_cli *cli, const struct item *items, size
         (void)fwrite(out.data, 1, out.len, stdout);
     else
         fm_cmd_print(cli, fm_buf_str(&out), out.len);
+    (void)fflush(stdout); /* before the session is closed: the reader has what it wants */
     fm_buf_clear(&out);
 }
 
