@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "spool/spool.h"
 
 struct fm_agent_opts {
     const char *config_path; /* as fm_config_find() gave it; NULL: no file */
@@ -32,5 +33,10 @@ struct fm_once_opts {
 /** Poll every target once and send what was read from memory, or print it. Blocks.
  * @return FM_OK when every target was read and every record acknowledged */
 FM_MUST_USE enum fm_code fm_agent_once(const struct fm_once_opts *opts, struct fm_err *err);
+
+/** What a spool asks for: its start and gap records, rendered. fm_spool_control_fn; pure.
+ * @param arg  the agent's name, const char * */
+enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
+                              struct fm_err *err);
 
 #endif

@@ -82,8 +82,4 @@ bool fm_agent_ready(void *arg);
 void fm_agent_sample(void *arg, const struct fm_sample *sample);
 void fm_agent_state(void *arg, const struct fm_poll_event *event);
 
-/** What the spool asks for: start and gap records, arg = the agent's name. */
-enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
-                              struct fm_err *err);
-
 #endif

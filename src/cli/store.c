@@ -7,41 +7,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
 #include "agent/control.h"
 #include "base/clock.h"
 #include "base/jscan.h"
 #include "base/thread.h"
-#include "record/record.h"
 
 /* The agent serves its socket between other work; a page of records is at most about 1 MiB. */
 enum { ANSWER_MS = 10000 };
-
-/* Drops are declared by records like the agent's own. */
-static enum fm_code render_control(void *arg, const struct fm_spool_control *what,
-                                   struct fm_chunk **out, struct fm_err *err)
-{
-    const char *agent = arg;
-    int64_t now = fm_wall_ms();
-    if (what->type == FM_CONTROL_START) {
-        const struct fm_control_start start = {
-            .version = FM_VERSION,
-            .has_prev = what->has_prev,
-            .prev_stream = what->prev_stream,
-            .prev_last_seq = what->prev_last_seq,
-        };
-        return fm_record_start(out, agent, what->topic, &start, now, err);
-    }
-    const struct fm_control_gap gap = {
-        .from_seq = what->from_seq,
-        .to_seq = what->to_seq,
-        .count = what->count,
-        .reason = fm_gap_reason_name(what->reason),
-        .first_ms = what->first_ms,
-        .last_ms = what->last_ms,
-        .lost_stream = what->lost_stream,
-    };
-    return fm_record_gap(out, agent, what->topic, &gap, now, err);
-}
 
 static enum fm_code open_spool(struct fm_store *store, struct fm_cli *cli, const char *path,
                                struct fm_err *err)
@@ -56,7 +29,7 @@ static enum fm_code open_spool(struct fm_store *store, struct fm_cli *cli, const
         .dead_max_size = cfg->dead_max_size_bytes,
         .reserve = cfg->reserve_bytes,
         .keep_damage = true,
-        .control = render_control,
+        .control = fm_agent_control, /* drops are declared by records like the agent's own */
         .control_arg = (void *)(uintptr_t)store->config->agent.name,
         .log = cli->log,
     };
