@@ -187,16 +187,16 @@ enum fm_code fm_plan_target(struct fm_poll_target_opts *out, const struct fm_cfg
     return code;
 }
 
-static bool same_text(const char *a, const char *b)
+bool fm_plan_same_text(const char *a, const char *b)
 {
     return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
 }
 
 static bool same_secrets(const struct fm_jmx_opts *a, const struct fm_jmx_opts *b)
 {
-    return same_text(a->password, b->password) &&
-           same_text(a->jolokia_password, b->jolokia_password) &&
-           same_text(a->tls_opts.key_password, b->tls_opts.key_password);
+    return fm_plan_same_text(a->password, b->password) &&
+           fm_plan_same_text(a->jolokia_password, b->jolokia_password) &&
+           fm_plan_same_text(a->tls_opts.key_password, b->tls_opts.key_password);
 }
 
 /* A target that says the same as before, under the same [record] and [agent], keeps its mark. */
@@ -208,7 +208,7 @@ static enum fm_code mark_target(struct fm_plan *plan, size_t i, const struct fm_
     if (old != NULL &&
         fm_config_same_section(&old->config->record.section, &plan->config->record.section)) {
         for (size_t k = 0; k < old->config->n_targets && mark == NULL; k++)
-            if (same_text(old->config->targets[k].section.name, target->section.name) &&
+            if (fm_plan_same_text(old->config->targets[k].section.name, target->section.name) &&
                 fm_config_same_target(&old->config->targets[k], target) &&
                 same_secrets(&old->targets[k].jmx, &plan->targets[i].jmx))
                 mark = old->targets[k].fingerprint;
@@ -266,8 +266,8 @@ static bool secret_changed(struct fm_secret *secret, const char *copy)
         return false;
     struct fm_buf value;
     fm_buf_init(&value, FM_SECRET_MAX);
-    bool changed =
-        fm_secret_get(secret, &value, NULL) == FM_OK && !same_text(fm_buf_str(&value), copy);
+    bool changed = fm_secret_get(secret, &value, NULL) == FM_OK &&
+                   !fm_plan_same_text(fm_buf_str(&value), copy);
     fm_secret_wipe(&value);
     return changed;
 }

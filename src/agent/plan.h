@@ -31,6 +31,9 @@ struct fm_plan {
 FM_MUST_USE enum fm_code fm_plan_new(struct fm_plan **out, const struct fm_config *config,
                                      const struct fm_plan *old, struct fm_err *err);
 
+/** Whether two texts say the same; NULL and "" do. */
+bool fm_plan_same_text(const char *a, const char *b);
+
 /** Whether a secret file of a target now says something else than the plan's copy. Reads files. */
 bool fm_plan_secrets_changed(const struct fm_plan *plan);
 

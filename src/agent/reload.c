@@ -14,11 +14,6 @@ static void warn_restart(struct fm_agent *agent, const struct fm_config *fresh)
     fm_buf_clear(&keys);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
-}
-
 /* Secrets are compared by value: their files may say something else under the same name. */
 static bool same_way_out(const struct fm_agent *agent, const struct fm_config *fresh,
                          const struct fm_rest_opts *opts)
@@ -28,9 +23,10 @@ static bool same_way_out(const struct fm_agent *agent, const struct fm_config *f
     return fm_config_same_section(&now->rest.section, &fresh->rest.section) &&
            fm_config_same_section(&now->batch.section, &fresh->batch.section) &&
            fm_config_same_section(&now->retry.section, &fresh->retry.section) &&
-           same_text(old->password, opts->password) && same_text(old->token, opts->token) &&
-           same_text(old->proxy.password, opts->proxy.password) &&
-           same_text(old->tls.key_password, opts->tls.key_password);
+           fm_plan_same_text(old->password, opts->password) &&
+           fm_plan_same_text(old->token, opts->token) &&
+           fm_plan_same_text(old->proxy.password, opts->proxy.password) &&
+           fm_plan_same_text(old->tls.key_password, opts->tls.key_password);
 }
 
 /* What a reload is about to take over; built whole before anything changes. */
@@ -61,7 +57,7 @@ static enum fm_code prepare(struct fm_agent *agent, struct change *c, struct fm_
 static void take_http(struct fm_agent *agent, const struct fm_config *fresh)
 {
     if (fm_config_same_section(&agent->config->http.section, &fresh->http.section) ||
-        !same_text(agent->config->http.listen, fresh->http.listen))
+        !fm_plan_same_text(agent->config->http.listen, fresh->http.listen))
         return;
     struct fm_err err = {0};
     fm_http_stop(agent->http);
