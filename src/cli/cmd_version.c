@@ -9,7 +9,7 @@
 #include "sandbox/sandbox.h"
 #include "spool/spool.h"
 
-enum { LIBRARIES = 5 };
+enum { LIBRARIES = 5, VERSION_MAX = 24 };
 
 struct library {
     const char *name; /* put in front when the library does not say it itself */
@@ -17,13 +17,14 @@ struct library {
 };
 
 /* At build time, which costs nothing; with -v what libcurl says of itself and its own libraries. */
-static void list_libraries(struct library out[LIBRARIES], bool verbose)
+static void list_libraries(struct library out[LIBRARIES], char kafka[VERSION_MAX], bool verbose)
 {
     out[0] = (struct library){"libcurl/", verbose ? fm_net_version() : fm_net_built_with()};
     out[1] = (struct library){"libmicrohttpd/", fm_server_version()};
     out[2] = (struct library){"SQLite/", fm_spool_version()};
     out[3] = (struct library){"jansson/", JANSSON_VERSION};
-    out[4] = (struct library){"librdkafka/", fm_sandbox_kafka_version()};
+    out[4] = (struct library){"librdkafka/", kafka};
+    fm_sandbox_kafka_version(kafka, VERSION_MAX);
     for (size_t i = 0; i < LIBRARIES; i++)
         if (strchr(out[i].version, '/') != NULL)
             out[i].name = "";
@@ -32,9 +33,10 @@ static void list_libraries(struct library out[LIBRARIES], bool verbose)
 static enum fm_code run_version(struct fm_cmd_call *call, struct fm_err *err)
 {
     struct library libraries[LIBRARIES];
+    char kafka[VERSION_MAX];
     struct fm_buf out;
     (void)err;
-    list_libraries(libraries, call->cli->global.verbose > 0);
+    list_libraries(libraries, kafka, call->cli->global.verbose > 0);
     fm_buf_init(&out, 0);
     bool json = call->cli->global.json;
     fm_buf_printf(&out,

@@ -161,7 +161,10 @@ static void resolve_queries(struct fm_build *b, struct fm_cfg_target *target)
 {
     struct fm_config *cfg = b->cfg;
     const struct fm_section *section = &target->section;
-    if (target->preset.n == 0 && cfg->n_queries == 0 && target->query_names.n == 0)
+    /* Nothing polls the unnamed target: reading a preset for it would be a tenth of what `get`
+     * does. */
+    if (target != &cfg->unnamed && target->preset.n == 0 && cfg->n_queries == 0 &&
+        target->query_names.n == 0)
         fm_check_set(b, &target->section, "preset", "jvm");
     for (size_t i = 0; i < target->preset.n && !b->nomem; i++) {
         const struct fm_cfg_preset *preset = get_preset(b, section, target->preset.items[i]);

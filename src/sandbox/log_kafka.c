@@ -7,11 +7,13 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/topic_log_priv.h"
 
+#include <stdio.h>
+
 #ifndef FM_HAVE_RDKAFKA
 
-const char *fm_sandbox_kafka_version(void)
+void fm_sandbox_kafka_version(char *out, size_t size)
 {
-    return "none";
+    (void)snprintf(out, size, "none");
 }
 
 enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts *opts,
@@ -26,7 +28,6 @@ enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts 
 
 #else
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,9 +35,10 @@ enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts 
 #include "base/thread.h"
 #include "sandbox/log_kafka_priv.h"
 
-const char *fm_sandbox_kafka_version(void)
+void fm_sandbox_kafka_version(char *out, size_t size)
 {
-    return rd_kafka_version_str();
+    unsigned v = RD_KAFKA_VERSION; /* 0xMMmmrrxx */
+    (void)snprintf(out, size, "%u.%u.%u", v >> 24, v >> 16 & 0xff, v >> 8 & 0xff);
 }
 
 bool fm_tlog_kafka_stopping(struct fm_tlog_kafka *k)
@@ -89,13 +91,13 @@ static void remember(struct fm_tlog_kafka *k, const char *topic, int32_t partiti
 enum fm_tlog_result fm_tlog_kafka_ask(struct fm_tlog_kafka *k, const char *topic, int64_t wait_ms,
                                       int32_t *partitions)
 {
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(k->rk, topic, NULL);
+    rd_kafka_topic_t *handle = k->lib.topic_new(k->rk, topic, NULL);
     if (handle == NULL)
         return FM_TLOG_NO_TOPIC;
     const struct rd_kafka_metadata *md = NULL;
     int slice = wait_ms < 1 ? 1 : wait_ms > SLICE_MS ? SLICE_MS : (int)wait_ms;
     enum fm_tlog_result result = FM_TLOG_DOWN;
-    if (rd_kafka_metadata(k->rk, 0, handle, &md, slice) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (k->lib.metadata(k->rk, 0, handle, &md, slice) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         result = FM_TLOG_NO_TOPIC;
         if (md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR &&
             md->topics[0].partition_cnt > 0) {
@@ -105,9 +107,9 @@ enum fm_tlog_result fm_tlog_kafka_ask(struct fm_tlog_kafka *k, const char *topic
                    md->topics[0].err == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
             result = FM_TLOG_DOWN;
         }
-        rd_kafka_metadata_destroy(md);
+        k->lib.metadata_destroy(md);
     }
-    rd_kafka_topic_destroy(handle);
+    k->lib.topic_destroy(handle);
     remember(k, topic, result == FM_TLOG_OK ? *partitions : 0);
     return result;
 }
@@ -201,7 +203,7 @@ static void refuse(struct fm_tlog_kafka *k, struct fm_tlog_job *job, size_t i,
         return;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-        fm_tlog_refuse(v, 40101, "%s", rd_kafka_err2str(code));
+        fm_tlog_refuse(v, 40101, "%s", k->lib.err2str(code));
         return;
     case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
     case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
@@ -219,7 +221,7 @@ static void refuse(struct fm_tlog_kafka *k, struct fm_tlog_job *job, size_t i,
     default:
         break;
     }
-    fm_tlog_refuse(v, is_passing(code) ? 50003 : 50002, "%s", rd_kafka_err2str(code));
+    fm_tlog_refuse(v, is_passing(code) ? 50003 : 50002, "%s", k->lib.err2str(code));
 }
 
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -260,11 +262,11 @@ static rd_kafka_resp_err_t enqueue(struct fm_tlog_kafka *k, struct fm_tlog_work 
         args[5].u.mem.ptr = value.out;
         args[5].u.mem.size = r->value_len;
     }
-    rd_kafka_error_t *error = rd_kafka_produceva(k->rk, args, sizeof args / sizeof *args);
+    rd_kafka_error_t *error = k->lib.produceva(k->rk, args, sizeof args / sizeof *args);
     if (error == NULL)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    rd_kafka_error_destroy(error);
+    rd_kafka_resp_err_t code = k->lib.error_code(error);
+    k->lib.error_destroy(error);
     return code;
 }
 
@@ -319,7 +321,7 @@ static void *poll_reports(void *arg)
 {
     struct fm_tlog_kafka *k = arg;
     while (!atomic_load(&k->closing))
-        (void)rd_kafka_poll(k->rk, RETRY_MS);
+        (void)k->lib.poll(k->rk, RETRY_MS);
     return NULL;
 }
 
@@ -426,7 +428,7 @@ static void stop(struct fm_tlog *tlog)
     if (again)
         return;
     if (!await_idle(k, STOP_MS)) {
-        (void)rd_kafka_purge(k->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        (void)k->lib.purge(k->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         while (!await_idle(k, STOP_MS))
             fm_log(k->log, FM_LOG_WARN, "sandbox: still waiting for librdkafka");
     }
@@ -441,7 +443,8 @@ static void close_kafka(struct fm_tlog *tlog)
     if (k->has_poller)
         (void)pthread_join(k->poller, NULL);
     if (k->rk != NULL)
-        rd_kafka_destroy(k->rk);
+        k->lib.destroy(k->rk);
+    fm_kafka_lib_close(&k->lib);
     (void)pthread_cond_destroy(&k->wake);
     (void)pthread_mutex_destroy(&k->lock);
     free(k->bootstrap);
@@ -452,20 +455,14 @@ static const struct fm_tlog_ops kafka_ops = {submit, stop, close_kafka, NULL};
 
 /* --- opening --- */
 
-static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
-{
-    const struct fm_tlog_kafka *k = rd_kafka_opaque(rk);
-    if (k != NULL)
-        fm_log_limited(k->log, level <= 4 ? FM_LOG_WARN : FM_LOG_DEBUG, facility, "kafka: %s",
-                       text);
-}
-
+/* What librdkafka logs beside these errors says nothing more, and its callback cannot be told where
+ * to log to. */
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     (void)rk;
     const struct fm_tlog_kafka *k = opaque;
     fm_log_limited(k->log, FM_LOG_WARN, "kafka", "kafka: %s: %s",
-                   rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
+                   k->lib.err2name((rd_kafka_resp_err_t)code), reason);
 }
 
 static enum fm_code new_producer(struct fm_tlog_kafka *k, struct fm_err *err)
@@ -487,42 +484,43 @@ static enum fm_code new_producer(struct fm_tlog_kafka *k, struct fm_err *err)
                                        {"reconnect.backoff.ms", "50"},
                                        {"reconnect.backoff.max.ms", "1000"},
                                        {"log.connection.close", "false"}};
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_t *conf = k->lib.conf_new();
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], text, sizeof text) !=
+        if (k->lib.conf_set(conf, settings[i][0], settings[i][1], text, sizeof text) !=
             RD_KAFKA_CONF_OK) {
-            rd_kafka_conf_destroy(conf);
+            k->lib.conf_destroy(conf);
             return fm_err_set(err, FM_ECONF, "--kafka %s: %s", k->bootstrap, text);
         }
     }
-    rd_kafka_conf_set_opaque(conf, k);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_report);
-    rd_kafka_conf_set_log_cb(conf, on_log);
-    rd_kafka_conf_set_error_cb(conf, on_error);
-    k->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    k->lib.conf_set_opaque(conf, k);
+    k->lib.conf_set_dr_msg_cb(conf, on_report);
+    k->lib.conf_set_log_cb(conf, NULL);
+    k->lib.conf_set_error_cb(conf, on_error);
+    k->rk = k->lib.new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (k->rk == NULL) {
-        rd_kafka_conf_destroy(conf);
+        k->lib.conf_destroy(conf);
         return fm_err_set(err, FM_ECONF, "--kafka %s: %s", k->bootstrap, text);
     }
     return FM_OK;
 }
 
-static enum fm_code created(rd_kafka_event_t *event, const char *name, struct fm_err *err)
+static enum fm_code created(struct fm_tlog_kafka *k, rd_kafka_event_t *event, const char *name,
+                            struct fm_err *err)
 {
     if (event == NULL)
         return fm_err_set(err, FM_ETIMEOUT, "Kafka did not answer within %d s; is it running?",
                           CREATE_MS / 1000);
     size_t n = 0;
-    const rd_kafka_CreateTopics_result_t *result = rd_kafka_event_CreateTopics_result(event);
+    const rd_kafka_CreateTopics_result_t *result = k->lib.event_CreateTopics_result(event);
     const rd_kafka_topic_result_t **topics =
-        result == NULL ? NULL : rd_kafka_CreateTopics_result_topics(result, &n);
-    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+        result == NULL ? NULL : k->lib.CreateTopics_result_topics(result, &n);
+    rd_kafka_resp_err_t code = k->lib.event_error(event);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && n > 0)
-        code = rd_kafka_topic_result_error(topics[0]);
+        code = k->lib.topic_result_error(topics[0]);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR || code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
         return FM_OK;
     return fm_err_set(err, is_passing(code) ? FM_ETIMEOUT : FM_EREMOTE,
-                      "Kafka did not create topic %s: %s", name, rd_kafka_err2str(code));
+                      "Kafka did not create topic %s: %s", name, k->lib.err2str(code));
 }
 
 static enum fm_code create_topic(struct fm_tlog_kafka *k, const struct fm_tlog_topic *topic,
@@ -530,25 +528,25 @@ static enum fm_code create_topic(struct fm_tlog_kafka *k, const struct fm_tlog_t
 {
     char text[200], limit[32];
     rd_kafka_NewTopic_t *fresh =
-        rd_kafka_NewTopic_new(topic->name, topic->partitions, -1, text, sizeof text);
+        k->lib.NewTopic_new(topic->name, topic->partitions, -1, text, sizeof text);
     if (fresh == NULL)
         return fm_err_set(err, FM_ECONF, "topic %s: %s", topic->name, text);
     (void)snprintf(limit, sizeof limit, "%lld", (long long)topic->max_message_bytes);
     if (topic->max_message_bytes != FM_TLOG_MESSAGE_BYTES)
-        (void)rd_kafka_NewTopic_set_config(fresh, "max.message.bytes", limit);
+        (void)k->lib.NewTopic_set_config(fresh, "max.message.bytes", limit);
     rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(k->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, CREATE_MS, text, sizeof text);
-    (void)rd_kafka_AdminOptions_set_operation_timeout(options, CREATE_MS, text, sizeof text);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(k->rk);
-    rd_kafka_CreateTopics(k->rk, &fresh, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, CREATE_MS + SLICE_MS);
-    enum fm_code code = created(event, topic->name, err);
+        k->lib.AdminOptions_new(k->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    (void)k->lib.AdminOptions_set_request_timeout(options, CREATE_MS, text, sizeof text);
+    (void)k->lib.AdminOptions_set_operation_timeout(options, CREATE_MS, text, sizeof text);
+    rd_kafka_queue_t *queue = k->lib.queue_new(k->rk);
+    k->lib.CreateTopics(k->rk, &fresh, 1, options, queue);
+    rd_kafka_event_t *event = k->lib.queue_poll(queue, CREATE_MS + SLICE_MS);
+    enum fm_code code = created(k, event, topic->name, err);
     if (event != NULL)
-        rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_NewTopic_destroy(fresh);
+        k->lib.event_destroy(event);
+    k->lib.queue_destroy(queue);
+    k->lib.AdminOptions_destroy(options);
+    k->lib.NewTopic_destroy(fresh);
     return code;
 }
 
@@ -575,6 +573,11 @@ enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts 
     struct fm_tlog_kafka *k = calloc(1, sizeof *k);
     if (k == NULL)
         return fm_err_nomem(err);
+    enum fm_code code = fm_kafka_lib_open(&k->lib, err);
+    if (code != FM_OK) {
+        free(k);
+        return code;
+    }
     k->base.ops = &kafka_ops;
     k->last = &k->first;
     k->log = opts->log;
@@ -582,7 +585,7 @@ enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts 
     k->bootstrap = strdup(opts->kafka);
     (void)pthread_mutex_init(&k->lock, NULL);
     fm_cond_init(&k->wake);
-    enum fm_code code = start(k, opts, err);
+    code = start(k, opts, err);
     if (code != FM_OK) {
         stop(&k->base);
         close_kafka(&k->base);

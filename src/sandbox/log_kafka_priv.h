@@ -1,11 +1,11 @@
-/* sandbox/log_kafka_priv.h - the Kafka store's own parts, shared by its two files. */
+/* sandbox/log_kafka_priv.h - the Kafka store's own parts, shared by its files. */
 #ifndef FM_SANDBOX_LOG_KAFKA_PRIV_H
 #define FM_SANDBOX_LOG_KAFKA_PRIV_H
 
-#include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "sandbox/log_kafka_lib_priv.h"
 #include "sandbox/topic_log_priv.h"
 
 enum {
@@ -43,6 +43,7 @@ struct fm_tlog_known {
 
 struct fm_tlog_kafka {
     struct fm_tlog base;
+    struct fm_kafka_lib lib;
     rd_kafka_t *rk;
     char *bootstrap;
     struct fm_log *log;

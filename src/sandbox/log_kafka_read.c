@@ -17,43 +17,41 @@ static void set_down(struct fm_tlog_job *job)
 }
 
 /* The value of max.message.bytes, or Kafka's default where it cannot be had. */
-static int64_t read_limit(rd_kafka_event_t *event)
+static int64_t read_limit(struct fm_tlog_kafka *k, rd_kafka_event_t *event)
 {
     int64_t limit = FM_TLOG_MESSAGE_BYTES;
     const rd_kafka_DescribeConfigs_result_t *result =
-        event == NULL ? NULL : rd_kafka_event_DescribeConfigs_result(event);
+        event == NULL ? NULL : k->lib.event_DescribeConfigs_result(event);
     size_t n = 0;
     const rd_kafka_ConfigResource_t **resources =
-        result == NULL ? NULL : rd_kafka_DescribeConfigs_result_resources(result, &n);
+        result == NULL ? NULL : k->lib.DescribeConfigs_result_resources(result, &n);
     if (n == 0)
         return limit;
     size_t entries = 0;
-    const rd_kafka_ConfigEntry_t **configs =
-        rd_kafka_ConfigResource_configs(resources[0], &entries);
+    const rd_kafka_ConfigEntry_t **configs = k->lib.ConfigResource_configs(resources[0], &entries);
     for (size_t i = 0; i < entries; i++)
-        if (strcmp(rd_kafka_ConfigEntry_name(configs[i]), "max.message.bytes") == 0 &&
-            rd_kafka_ConfigEntry_value(configs[i]) != NULL)
-            limit = strtoll(rd_kafka_ConfigEntry_value(configs[i]), NULL, 10);
+        if (strcmp(k->lib.ConfigEntry_name(configs[i]), "max.message.bytes") == 0 &&
+            k->lib.ConfigEntry_value(configs[i]) != NULL)
+            limit = strtoll(k->lib.ConfigEntry_value(configs[i]), NULL, 10);
     return limit > 0 ? limit : FM_TLOG_MESSAGE_BYTES;
 }
 
 static int64_t message_limit(struct fm_tlog_kafka *k, const char *topic, int timeout_ms)
 {
-    rd_kafka_ConfigResource_t *resource =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(k->rk);
+    rd_kafka_ConfigResource_t *resource = k->lib.ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_queue_t *queue = k->lib.queue_new(k->rk);
     rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(k->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+        k->lib.AdminOptions_new(k->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     char text[128];
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof text);
-    rd_kafka_DescribeConfigs(k->rk, &resource, 1, options, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, timeout_ms + SLICE_MS);
-    int64_t limit = read_limit(event);
+    (void)k->lib.AdminOptions_set_request_timeout(options, timeout_ms, text, sizeof text);
+    k->lib.DescribeConfigs(k->rk, &resource, 1, options, queue);
+    rd_kafka_event_t *event = k->lib.queue_poll(queue, timeout_ms + SLICE_MS);
+    int64_t limit = read_limit(k, event);
     if (event != NULL)
-        rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_ConfigResource_destroy(resource);
+        k->lib.event_destroy(event);
+    k->lib.AdminOptions_destroy(options);
+    k->lib.queue_destroy(queue);
+    k->lib.ConfigResource_destroy(resource);
     return limit;
 }
 
@@ -92,7 +90,7 @@ void fm_tlog_kafka_list(struct fm_tlog_kafka *k, struct fm_tlog_job *job)
     int64_t until = fm_clock_ms() + k->metadata_timeout_ms;
     rd_kafka_resp_err_t code;
     do
-        code = rd_kafka_metadata(k->rk, 1, NULL, &md, SLICE_MS);
+        code = k->lib.metadata(k->rk, 1, NULL, &md, SLICE_MS);
     while (code != RD_KAFKA_RESP_ERR_NO_ERROR && fm_clock_ms() < until &&
            !fm_tlog_kafka_stopping(k));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -102,7 +100,7 @@ void fm_tlog_kafka_list(struct fm_tlog_kafka *k, struct fm_tlog_job *job)
     for (int i = 0; i < md->topic_cnt; i++)
         if (strncmp(md->topics[i].topic, "__", 2) != 0)
             job->emit_name(job, md->topics[i].topic);
-    rd_kafka_metadata_destroy(md);
+    k->lib.metadata_destroy(md);
 }
 
 static rd_kafka_t *new_consumer(struct fm_tlog_kafka *k)
@@ -112,20 +110,21 @@ static rd_kafka_t *new_consumer(struct fm_tlog_kafka *k)
                                               {"enable.partition.eof", "true"},
                                               {"allow.auto.create.topics", "false"}};
     char text[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    (void)rd_kafka_conf_set(conf, "bootstrap.servers", k->bootstrap, text, sizeof text);
+    rd_kafka_conf_t *conf = k->lib.conf_new();
+    (void)k->lib.conf_set(conf, "bootstrap.servers", k->bootstrap, text, sizeof text);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        (void)rd_kafka_conf_set(conf, settings[i][0], settings[i][1], text, sizeof text);
-    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+        (void)k->lib.conf_set(conf, settings[i][0], settings[i][1], text, sizeof text);
+    rd_kafka_t *consumer = k->lib.new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
     if (consumer == NULL)
-        rd_kafka_conf_destroy(conf);
+        k->lib.conf_destroy(conf);
     return consumer;
 }
 
-static void emit_message(struct fm_tlog_job *job, const rd_kafka_message_t *m)
+static void emit_message(struct fm_tlog_kafka *k, struct fm_tlog_job *job,
+                         const rd_kafka_message_t *m)
 {
     struct fm_tlog_stored stored = {.offset = m->offset,
-                                    .time_ms = rd_kafka_message_timestamp(m, NULL),
+                                    .time_ms = k->lib.message_timestamp(m, NULL),
                                     .key = m->key,
                                     .key_len = m->key_len,
                                     .value = m->payload,
@@ -138,25 +137,25 @@ static void emit_message(struct fm_tlog_job *job, const rd_kafka_message_t *m)
 static void consume(struct fm_tlog_kafka *k, rd_kafka_t *consumer, struct fm_tlog_job *job)
 {
     int64_t start = job->offset > job->beginning ? job->offset : job->beginning;
-    rd_kafka_topic_partition_list_t *list_of_one = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list_of_one, job->topic, job->partition)->offset = start;
-    (void)rd_kafka_assign(consumer, list_of_one);
-    rd_kafka_topic_partition_list_destroy(list_of_one);
+    rd_kafka_topic_partition_list_t *list_of_one = k->lib.topic_partition_list_new(1);
+    k->lib.topic_partition_list_add(list_of_one, job->topic, job->partition)->offset = start;
+    (void)k->lib.assign(consumer, list_of_one);
+    k->lib.topic_partition_list_destroy(list_of_one);
     int64_t until = fm_clock_ms() + READ_MS;
     int64_t next = start;
     for (size_t n = 0;
          n < job->max && next < job->end && fm_clock_ms() < until && !fm_tlog_kafka_stopping(k);) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(consumer, RETRY_MS);
+        rd_kafka_message_t *m = k->lib.consumer_poll(consumer, RETRY_MS);
         if (m == NULL)
             continue;
         if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             next = job->end;
         } else if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            emit_message(job, m);
+            emit_message(k, job, m);
             next = m->offset + 1;
             n++;
         }
-        rd_kafka_message_destroy(m);
+        k->lib.message_destroy(m);
     }
 }
 
@@ -167,8 +166,8 @@ void fm_tlog_kafka_read(struct fm_tlog_kafka *k, struct fm_tlog_job *job)
         job->result = FM_TLOG_NO_PARTITION;
     if (job->result != FM_TLOG_OK)
         return;
-    if (rd_kafka_query_watermark_offsets(k->rk, job->topic, job->partition, &job->beginning,
-                                         &job->end, READ_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (k->lib.query_watermark_offsets(k->rk, job->topic, job->partition, &job->beginning,
+                                       &job->end, READ_MS) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         set_down(job);
         return;
     }
@@ -180,8 +179,8 @@ void fm_tlog_kafka_read(struct fm_tlog_kafka *k, struct fm_tlog_job *job)
         return;
     }
     consume(k, consumer, job);
-    (void)rd_kafka_consumer_close(consumer);
-    rd_kafka_destroy(consumer);
+    (void)k->lib.consumer_close(consumer);
+    k->lib.destroy(consumer);
 }
 
 #else

@@ -84,7 +84,8 @@ void fm_sandbox_stats(struct fm_sandbox *sandbox, struct fm_sandbox_stats *out);
 FM_MUST_USE enum fm_code fm_sandbox_faults(struct fm_sandbox *sandbox, const char *script,
                                            struct fm_err *err);
 
-/** librdkafka's version ("2.0.2"), or "none" if the program was built without it. */
-const char *fm_sandbox_kafka_version(void);
+/** Write the version of librdkafka that this was built with ("2.0.2"), or "none", into out. The library
+ * itself is loaded only for fm_sandbox_opts.kafka. Any thread. */
+void fm_sandbox_kafka_version(char *out, size_t size);
 
 #endif

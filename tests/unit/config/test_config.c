@@ -38,7 +38,18 @@ Test(config, without_a_file_is_all_defaults)
     cr_assert_eq(cfg->log.level, FM_LOG_INFO);
     cr_assert_eq(cfg->n_targets, 0);
     cr_assert_null(cfg->unnamed.url);
-    cr_assert_gt(cfg->unnamed.n_queries, 5, "an unnamed target is asked for the jvm too");
+    cr_assert_eq(cfg->unnamed.n_queries, 0, "nothing polls it: no preset is read for it");
+    fm_config_free(cfg);
+}
+
+Test(config, the_unnamed_target_takes_a_preset_when_told)
+{
+    struct fm_config *cfg = NULL;
+    struct fm_err err = {0};
+    const char *const overrides[] = {"target.preset=jvm"};
+    const struct fm_config_opts opts = {.overrides = overrides, .n_overrides = 1};
+    cr_assert_eq(fm_config_load(&cfg, NULL, &opts, &err), FM_OK, "%s", fm_err_text(&err));
+    cr_assert_gt(cfg->unnamed.n_queries, 5);
     fm_config_free(cfg);
 }
 
