@@ -480,6 +480,7 @@ enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
     if (code == FM_OK)
         code = fm_signals_open(&agent.signal_fd, err);
     if (code == FM_OK) {
+        fm_trim(); /* what the loader touched: else it and the first polls together are the peak */
         fm_notify_open(&agent.notify);
         code = fm_services_start(services, N_SERVICES, &agent, agent.log, err);
     }

@@ -149,7 +149,8 @@ class Bench:
 
 
 def watch(pid):
-    """The agent between its polls. Returns the largest figures seen once it has settled."""
+    """The agent between its polls. Returns the largest figures: RSS of all its life (the kernel keeps
+    that one), the others once it has settled."""
     peak = memory(pid)
     time.sleep(SETTLE)
     before, asleep, begin = cpu_ms(pid), switches(pid), time.monotonic()
@@ -159,14 +160,15 @@ def watch(pid):
             most[name] = max(most.get(name, 0), mb)
         time.sleep(0.5)
     seconds = time.monotonic() - begin
+    peak["Rss"] = int(re.search(r"^VmHWM:\s+(\d+)", read(f"/proc/{pid}/status"), re.M).group(1)) / 1024
     threads = len(os.listdir(f"/proc/{pid}/task"))
-    print(f"agent: at the first record RSS {peak['Rss']:.1f} MB, "
-          f"anonymous {peak['Anonymous']:.2f} MB")
+    print(f"agent: RSS at its highest {peak['Rss']:.1f} MB; at the first record anonymous "
+          f"{peak['Anonymous']:.2f} MB")
     print(f"agent: RSS {most['Rss']:.1f} MB, anonymous {most['Anonymous']:.2f} MB, "
           f"PSS {most['Pss']:.1f} MB, {threads} threads")
     print(f"agent: {(cpu_ms(pid) - before) / seconds:.3f} ms CPU a second, "
           f"{(switches(pid) - asleep) / seconds:.2f} wake-ups a second, over {seconds:.0f} s")
-    return most
+    return most | {"Rss": peak["Rss"]}
 
 
 def main():
