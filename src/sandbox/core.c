@@ -101,7 +101,10 @@ enum fm_code fm_core_open(struct fm_core *core, const struct fm_sandbox_opts *op
     *core = (struct fm_core){.hooks = hooks, .log = opts->log};
     (void)pthread_mutex_init(&core->lock, NULL);
     fm_timer_init(&core->timer, fire);
-    enum fm_code code = fm_ledger_open(&core->ledger, opts->ledger_file, err);
+    core->consumers = fm_consumers_new(opts->consumer_idle_ms, opts->cert_file != NULL);
+    enum fm_code code = core->consumers != NULL
+                            ? fm_ledger_open(&core->ledger, opts->ledger_file, err)
+                            : fm_err_nomem(err);
     if (code == FM_OK)
         code = set_credentials(core, opts, err);
     if (code == FM_OK)
@@ -130,6 +133,7 @@ void fm_core_close(struct fm_core *core)
     fm_timer_clear(&core->timer);
     fm_ledger_close(&core->ledger);
     fm_faults_free(core->faults);
+    fm_consumers_free(core->consumers);
     free(core->authorization);
     (void)pthread_mutex_destroy(&core->lock);
 }
@@ -279,8 +283,11 @@ static void job_done(struct fm_tlog_job *job)
         count_records(x->core, job);
         render_produce(x);
         note_in_ledger(x);
-    } else {
+    } else if (x->v2.consume == NULL) {
         fm_v2_render(&x->v2);
+    } else if (fm_consumer_next(x->core->consumers, &x->v2)) {
+        x->core->tlog->ops->submit(x->core->tlog, job);
+        return;
     }
     reply_ready(x);
 }
@@ -365,7 +372,9 @@ bool fm_core_run(struct fm_core *core, const struct fm_v2_request *request,
         reply_ready(x);
         return true;
     }
-    bool parsed = fm_v2_parse(&x->v2, request);
+    bool parsed = fm_consumer_is(request->path)
+                      ? fm_consumer_parse(core->consumers, &x->v2, request)
+                      : fm_v2_parse(&x->v2, request);
     x->asked = x->v2.job.n;
     apply_script(x, request, parsed);
     bool store = !x->fault.unstored || x->fault.take != SIZE_MAX;

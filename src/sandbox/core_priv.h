@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "net/server.h"
+#include "sandbox/consumer_priv.h"
 #include "sandbox/faults_priv.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/v2_priv.h"
@@ -68,6 +69,7 @@ void fm_ledger_write(struct fm_ledger *ledger, const struct fm_exchange *x, cons
 struct fm_core {
     const struct fm_core_hooks *hooks;
     struct fm_tlog *tlog;
+    struct fm_consumers *consumers;
     bool async; /* jobs end on threads of the store */
     pthread_mutex_t lock; /* protects faults and the two numbers; a leaf */
     struct fm_faults *faults;

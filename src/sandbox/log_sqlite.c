@@ -193,7 +193,7 @@ static void describe(struct store *s, struct fm_tlog_job *job)
 
 static void emit_rows(struct fm_tlog_job *job, sqlite3_stmt *stmt)
 {
-    while (sqlite3_step(stmt) == SQLITE_ROW) {
+    for (size_t n = 0; n < job->max && sqlite3_step(stmt) == SQLITE_ROW; n++) {
         struct fm_tlog_stored stored = {.offset = sqlite3_column_int64(stmt, 0),
                                         .time_ms = sqlite3_column_int64(stmt, 1),
                                         .key = sqlite3_column_blob(stmt, 2),

@@ -40,6 +40,9 @@ static void handle(struct fm_server_call *call, void *arg)
                                     .content_type = fm_server_header(call, "Content-Type"),
                                     .offset = fm_server_query(call, "offset"),
                                     .max = fm_server_query(call, "max"),
+                                    .timeout = fm_server_query(call, "timeout"),
+                                    .max_bytes = fm_server_query(call, "max_bytes"),
+                                    .host = fm_server_header(call, "Host"),
                                     .too_large = fm_server_body_too_large(call)};
     request.body = fm_server_body(call, &request.body_len);
     if (!fm_core_run(&sandbox->core, &request, fm_server_header(call, "Authorization"), call)) {

@@ -13,6 +13,9 @@
  * /topics/T[/partitions/P]        produce, json or binary Differences on purpose: stored JSON keeps
  * its spelling, nesting ends at 128 levels, and bytes behind the request object are refused.
  *
+ * on its consumer interface, /consumers/GROUP[/instances/NAME/...] (consumer_priv.h): create,
+ * subscription, assignments, positions, records, offsets, delete;
+ *
  * and on its v3 interface, under /v3 and /kafka/v3 (v3_priv.h): clusters, topics with
  * configs/max.message.bytes, produce, records:batch. The stores keep no headers and no times.
  *
@@ -46,6 +49,7 @@ struct fm_sandbox_opts {
     bool no_create; /* only the topics listed exist */
     int64_t metadata_timeout_ms; /* a record for a topic unknown blocks so long; 0: 60 s */
     size_t max_bytes; /* kept in memory; 0: 64 MiB */
+    int64_t consumer_idle_ms; /* a consumer instance unused so long is gone; 0: 300 s */
     const char *faults; /* script text, see faults_priv.h; NULL: none */
     const char *faults_file; /* the same from a file; NULL: none */
     const char *ledger_file; /* one JSON line per record, before the answer; NULL: none */

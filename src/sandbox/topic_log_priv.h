@@ -68,7 +68,7 @@ struct fm_tlog_job {
     struct fm_tlog_verdict *verdicts; /* n, zeroed or preset */
     size_t n;
     int64_t offset; /* READ: first wanted; below the beginning: the beginning */
-    size_t max; /* READ: records at most */
+    size_t max; /* READ: records at most; emit_record may set it to 0 to stop */
     bool want_limit; /* TOPIC: max_message_bytes too, which may cost another question */
     void (*emit_name)(struct fm_tlog_job *job, const char *name);
     void (*emit_record)(struct fm_tlog_job *job, const struct fm_tlog_stored *record);

@@ -9,10 +9,8 @@
 #include "base/jscan.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "sandbox/consumer_priv.h"
 #include "sandbox/v3_priv.h"
-
-static const char json_type[] = "application/vnd.kafka.json.v2+json";
-static const char binary_type[] = "application/vnd.kafka.binary.v2+json";
 
 enum { READ_MAX = 1000, READ_MAX_LIMIT = 100000 };
 
@@ -30,6 +28,7 @@ void fm_v2_clear(struct fm_v2 *v2)
     for (size_t i = 0; i < v2->n_notes; i++)
         free(v2->notes[i].text);
     free(v2->notes);
+    fm_consume_free(v2->consume);
     free(v2->job.verdicts);
     free(v2->job.records);
     fm_buf_clear(&v2->decoded);
@@ -200,11 +199,11 @@ static bool negotiate(struct fm_v2 *v2, const struct fm_v2_request *req, bool ma
         v2->what = FM_V2_PRODUCE;
     bool known = true, schema = false;
     if (post && req->content_type != NULL) {
-        v2->binary = fm_v2_is_type(req->content_type, binary_type);
+        v2->binary = fm_v2_is_type(req->content_type, FM_V2_BINARY);
         schema = fm_v2_is_type(req->content_type, "application/vnd.kafka.avro.v2+json") ||
                  fm_v2_is_type(req->content_type, "application/vnd.kafka.jsonschema.v2+json") ||
                  fm_v2_is_type(req->content_type, "application/vnd.kafka.protobuf.v2+json");
-        known = v2->binary || schema || fm_v2_is_type(req->content_type, json_type);
+        known = v2->binary || schema || fm_v2_is_type(req->content_type, FM_V2_JSON);
     } else if (post) {
         v2->binary = true;
     }
@@ -214,9 +213,9 @@ static bool negotiate(struct fm_v2 *v2, const struct fm_v2_request *req, bool ma
     }
     bool ok = fm_v2_accepts(req->accept, FM_V2_TYPE);
     if (v2->what == FM_V2_RECORDS) {
-        bool json =
-            fm_v2_accepts(req->accept, json_type) || fm_v2_accepts(req->accept, "application/json");
-        v2->binary = !json && fm_v2_accepts(req->accept, binary_type);
+        bool json = fm_v2_accepts(req->accept, FM_V2_JSON) ||
+                    fm_v2_accepts(req->accept, "application/json");
+        v2->binary = !json && fm_v2_accepts(req->accept, FM_V2_BINARY);
         ok = json || v2->binary;
     }
     if (!ok)
@@ -237,15 +236,17 @@ static void emit_name(struct fm_tlog_job *job, const char *name)
     fm_json_cstr(out, name);
 }
 
-static bool is_json(const char *text, size_t len)
+bool fm_v2_fits_json(bool has, const char *data, size_t len)
 {
     struct fm_jscan s;
-    fm_jscan_init(&s, text, len);
-    return fm_utf8_valid(text, len) && fm_jscan_skip(&s, fm_jscan_next(&s)) &&
+    if (!has)
+        return true;
+    fm_jscan_init(&s, data, len);
+    return fm_utf8_valid(data, len) && fm_jscan_skip(&s, fm_jscan_next(&s)) &&
            fm_jscan_next(&s) == FM_J_END;
 }
 
-static void put_bytes(struct fm_v2 *v2, const char *name, bool has, const char *data, size_t len)
+void fm_v2_put_bytes(struct fm_v2 *v2, const char *name, bool has, const char *data, size_t len)
 {
     struct fm_buf *out = &v2->reply.body;
     fm_json_key(out, name);
@@ -253,7 +254,7 @@ static void put_bytes(struct fm_v2 *v2, const char *name, bool has, const char *
         fm_buf_puts(out, "null");
     else if (v2->binary)
         fm_json_base64(out, data, len);
-    else if (is_json(data, len))
+    else if (fm_v2_fits_json(true, data, len))
         fm_buf_put(out, data, len);
     else
         fm_json_str(out, data, len);
@@ -267,13 +268,13 @@ static void emit_record(struct fm_tlog_job *job, const struct fm_tlog_stored *st
     fm_buf_puts(out, out->len == 0 ? "[{\"topic\":" : ",{\"topic\":");
     fm_json_cstr(out, job->topic);
     fm_buf_putc(out, ',');
-    put_bytes(v2, "key", stored->has_key, stored->key, stored->key_len);
-    put_bytes(v2, "value", stored->has_value, stored->value, stored->value_len);
+    fm_v2_put_bytes(v2, "key", stored->has_key, stored->key, stored->key_len);
+    fm_v2_put_bytes(v2, "value", stored->has_value, stored->value, stored->value_len);
     fm_buf_printf(out, "\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld}", (int)job->partition,
                   (long long)stored->offset, (long long)stored->time_ms);
 }
 
-static bool parse_number(const char *text, long long fallback, long long max, long long *out)
+bool fm_v2_number(const char *text, long long fallback, long long max, long long *out)
 {
     if (text == NULL) {
         *out = fallback;
@@ -305,8 +306,8 @@ static bool prepare(struct fm_v2 *v2, const struct fm_v2_request *req, int32_t p
     if (v2->what == FM_V2_PRODUCE)
         return fm_v2_parse_body(v2, req->body, req->body_len, partition);
     long long offset = 0, max = 0;
-    if (v2->what == FM_V2_RECORDS && (!parse_number(req->offset, 0, INT64_MAX, &offset) ||
-                                      !parse_number(req->max, READ_MAX, READ_MAX_LIMIT, &max))) {
+    if (v2->what == FM_V2_RECORDS && (!fm_v2_number(req->offset, 0, INT64_MAX, &offset) ||
+                                      !fm_v2_number(req->max, READ_MAX, READ_MAX_LIMIT, &max))) {
         fm_v2_error(&v2->reply, 400, 400, "offset and max must be numbers");
         return false;
     }
@@ -472,7 +473,7 @@ void fm_v2_render(struct fm_v2 *v2)
                       (long long)job->beginning, (long long)job->end);
         break;
     case FM_V2_RECORDS:
-        reply->content_type = v2->binary ? binary_type : json_type;
+        reply->content_type = v2->binary ? FM_V2_BINARY : FM_V2_JSON;
         fm_buf_puts(out, out->len == 0 ? "[]" : "]");
         break;
     case FM_V2_PRODUCE:

@@ -16,6 +16,9 @@ struct fm_v2_request { /* all borrowed, the body until the job is done; NULL: ab
     const char *content_type;
     const char *offset; /* of the query */
     const char *max;
+    const char *timeout;
+    const char *max_bytes;
+    const char *host; /* the header */
     const char *body;
     size_t body_len;
     bool too_large; /* the body was cut off */
@@ -37,6 +40,7 @@ enum fm_v2_what {
     FM_V2_OFFSETS,
     FM_V2_RECORDS,
     FM_V2_PRODUCE,
+    FM_V2_CONSUMER, /* consumer_priv.h */
     FM_V3_CLUSTERS,
     FM_V3_CLUSTER_ONE,
     FM_V3_TOPIC,
@@ -45,6 +49,7 @@ enum fm_v2_what {
 };
 
 struct fm_v3_note; /* v3_priv.h */
+struct fm_consume; /* consumer_priv.h */
 
 struct fm_v2 {
     struct fm_tlog_job job; /* the first member: the job's callbacks come back from it */
@@ -57,6 +62,7 @@ struct fm_v2 {
     char cluster[128]; /* of the path */
     struct fm_v3_note *notes; /* owned; n_notes, beside job.records */
     size_t n_notes;
+    struct fm_consume *consume; /* owned; a consumer's read under way */
 };
 
 void fm_v2_init(struct fm_v2 *v2);
@@ -84,10 +90,19 @@ int fm_v2_split(const char *path, char *copy, size_t size, const char *part[FM_V
 bool fm_v2_accepts(const char *accept, const char *type);
 bool fm_v2_is_type(const char *content_type, const char *type);
 
+/** {"NAME": and the bytes as JSON, base64 (v2->binary) or null, and a comma. */
+void fm_v2_put_bytes(struct fm_v2 *v2, const char *name, bool has, const char *data, size_t len);
+/** Whether stored bytes are one JSON value, or there are none. */
+bool fm_v2_fits_json(bool has, const char *data, size_t len);
+/** A decimal number; text NULL: fallback. Cut to max. @return false: it is none */
+bool fm_v2_number(const char *text, long long fallback, long long max, long long *out);
+
 /** The body of a produce request into v2->job.records. partition: of the path, -1: none.
  * @return false: v2->reply is the answer (v2_produce.c) */
 bool fm_v2_parse_body(struct fm_v2 *v2, const char *body, size_t len, int32_t partition);
 
 #define FM_V2_TYPE "application/vnd.kafka.v2+json"
+#define FM_V2_JSON "application/vnd.kafka.json.v2+json"
+#define FM_V2_BINARY "application/vnd.kafka.binary.v2+json"
 
 #endif
