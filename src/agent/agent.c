@@ -36,7 +36,9 @@ static bool fresh_secret(void *arg, struct fm_buf *out)
     struct fm_agent *agent = arg;
     (void)pthread_mutex_lock(&agent->secret_lock);
     const struct fm_cfg_rest *rest = &agent->config->rest;
-    struct fm_secret *secret = rest->auth == FM_CFG_AUTH_BEARER ? rest->token : rest->password;
+    struct fm_secret *secret = rest->auth == FM_CFG_AUTH_BEARER   ? rest->token
+                               : rest->auth == FM_CFG_AUTH_OAUTH2 ? rest->oauth2_secret
+                                                                  : rest->password;
     bool got = secret != NULL && fm_secret_get(secret, out, NULL) == FM_OK;
     (void)pthread_mutex_unlock(&agent->secret_lock);
     return got;

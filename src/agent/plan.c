@@ -331,13 +331,19 @@ static enum fm_code fill_way_out(struct fm_rest_opts *out, const struct fm_cfg_r
 {
     FM_TRY(copy_secret(&out->password, rest->password, "password", arena, err));
     FM_TRY(copy_secret(&out->token, rest->token, "token", arena, err));
+    FM_TRY(copy_secret(&out->oauth2_secret, rest->oauth2_secret, "oauth2_secret", arena, err));
     FM_TRY(copy_secret(&out->tls.key_password, rest->key_password, "key_password", arena, err));
     FM_TRY(copy_secret(&out->proxy.password, rest->http_proxy_password, "http_proxy_password",
                        arena, err));
     out->auth = rest->auth == FM_CFG_AUTH_BASIC    ? FM_REST_AUTH_BASIC
                 : rest->auth == FM_CFG_AUTH_BEARER ? FM_REST_AUTH_BEARER
+                : rest->auth == FM_CFG_AUTH_OAUTH2 ? FM_REST_AUTH_OAUTH2
                                                    : FM_REST_AUTH_NONE;
     out->username = rest->username;
+    out->oauth2_url = rest->oauth2_url;
+    out->oauth2_client = rest->oauth2_client;
+    out->oauth2_scope = rest->oauth2_scope;
+    out->identity_pool = rest->identity_pool;
     out->tls.ca_file = rest->ca_file;
     out->tls.cert_file = rest->cert_file;
     out->tls.key_file = rest->key_file;

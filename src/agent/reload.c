@@ -25,6 +25,7 @@ static bool same_way_out(const struct fm_agent *agent, const struct fm_config *f
            fm_config_same_section(&now->retry.section, &fresh->retry.section) &&
            fm_plan_same_text(old->password, opts->password) &&
            fm_plan_same_text(old->token, opts->token) &&
+           fm_plan_same_text(old->oauth2_secret, opts->oauth2_secret) &&
            fm_plan_same_text(old->proxy.password, opts->proxy.password) &&
            fm_plan_same_text(old->tls.key_password, opts->tls.key_password);
 }

@@ -168,6 +168,14 @@ static void put_endpoints(struct fm_buf *out, const struct fm_rest_stats *rest)
     }
     fm_buf_putc(out, ']');
     put_text(out, "http_proxy", or_null(rest->effective_proxy));
+    if (!rest->token.used)
+        return;
+    fm_buf_puts(out, ",\"oauth2\":{\"fetched\":");
+    fm_buf_u64(out, rest->token.fetched);
+    put_uint(out, "failures", rest->token.failures);
+    put_int(out, "expires_ms", rest->token.expires_ms);
+    put_text(out, "error", or_null(rest->token.error));
+    fm_buf_putc(out, '}');
 }
 
 static void put_queries(struct fm_buf *out, const struct fm_poll_status *t)

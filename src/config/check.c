@@ -194,6 +194,11 @@ static void check_auth(struct fm_build *b)
                            "basic needs username and password (or password_file)");
     if (rest->auth == FM_CFG_AUTH_BEARER && rest->token == NULL)
         fm_build_key_error(b, &rest->section, "auth", "bearer needs token (or token_file)");
+    if (rest->auth == FM_CFG_AUTH_OAUTH2 &&
+        (rest->oauth2_url == NULL || rest->oauth2_client == NULL || rest->oauth2_secret == NULL))
+        fm_build_key_error(b, &rest->section, "auth",
+                           "oauth2 needs oauth2_url, oauth2_client and oauth2_secret (or "
+                           "oauth2_secret_file)");
     if (rest->username != NULL && strchr(rest->username, ':') != NULL)
         fm_build_key_error(b, &rest->section, "username",
                            "a colon cannot be part of it (RFC 7617)");

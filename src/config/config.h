@@ -94,6 +94,7 @@ struct fm_cfg_rest {
     const char *oauth2_client;
     struct fm_secret *oauth2_secret;
     const char *oauth2_scope;
+    const char *identity_pool; /* Confluent Cloud */
     const char *ca_file;
     const char *cert_file;
     const char *key_file;

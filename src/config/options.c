@@ -20,7 +20,6 @@
 #define ENUM(words) .type = FM_OPT_ENUM, .choices = words
 
 #define SHAPES "- bean metric snapshot"
-#define OAUTH2 "sign-on with OAuth2"
 #define SCHEMAS "formats with a schema registry"
 
 const struct fm_option fm_options[] = {
@@ -49,16 +48,19 @@ const struct fm_option fm_options[] = {
     {ROW(rest, cluster_id), STR, .help = "Kafka cluster for api = v3; empty: looked up."},
     {ROW(rest, consumer_url), STR, .flags = FM_OPT_URL,
      .help = "Where audit reads the topic; empty: url without /v3."},
-    {ROW(rest, auth), ENUM("none basic bearer oauth2"), .def = "none", .live = "basic bearer",
-     .later = OAUTH2, .help = "How to sign on at the proxy."},
+    {ROW(rest, auth), ENUM("none basic bearer oauth2"), .def = "none",
+     .help = "How to sign on at the proxy."},
     {ROW(rest, username), STR, .help = "User for auth = basic."},
     {ROW(rest, password), SECRET, .help = "Password for auth = basic."},
     {ROW(rest, token), SECRET, .help = "Token for auth = bearer."},
-    {ROW(rest, oauth2_url), STR, .flags = FM_OPT_URL, .later = OAUTH2,
-     .help = "Token endpoint for auth = oauth2."},
-    {ROW(rest, oauth2_client), STR, .later = OAUTH2, .help = "Client id for auth = oauth2."},
-    {ROW(rest, oauth2_secret), SECRET, .later = OAUTH2, .help = "Client secret for auth = oauth2."},
-    {ROW(rest, oauth2_scope), STR, .later = OAUTH2, .help = "Scope to ask for, if any."},
+    {ROW(rest, oauth2_url), STR, .flags = FM_OPT_URL,
+     .help = "Token endpoint for auth = oauth2 (client credentials); ca_file and http_proxy hold "
+             "for it too."},
+    {ROW(rest, oauth2_client), STR, .help = "Client id for auth = oauth2."},
+    {ROW(rest, oauth2_secret), SECRET, .help = "Client secret for auth = oauth2."},
+    {ROW(rest, oauth2_scope), STR, .help = "Scope to ask for, if any."},
+    {ROW(rest, identity_pool), STR,
+     .help = "Confluent Cloud: identity pool (pool-...) to name with a bearer or oauth2 token."},
     {ROW(rest, ca_file), STR,
      .help = "Certificates (PEM) to trust instead of the system's; add a proxy's own CA here."},
     {ROW(rest, cert_file), STR, .help = "Client certificate (PEM) for mutual TLS."},

@@ -11,6 +11,7 @@ struct check {
     const char *endpoint;
     fm_rest_report_fn *report;
     void *arg;
+    const char *token; /* Bearer, or fetched */
     bool failed;
 };
 
@@ -118,11 +119,12 @@ static enum fm_code ask(const struct check *c, struct fm_rest *rest, const char 
                         struct fm_http_answer *http, char **body, struct fm_err *err)
 {
     const struct fm_rest_opts *o = c->o;
-    struct fm_buf url, bearer;
+    struct fm_buf url, bearer, pool;
     fm_buf_init(&url, 0);
     fm_buf_init(&bearer, 0);
+    fm_buf_init(&pool, 0);
     fm_buf_printf(&url, "%s%s", c->endpoint, path);
-    const char *headers[2] = {
+    const char *headers[3] = {
         o->dialect == FM_DIALECT_CONFLUENT_V3
             ? "Accept: application/json"
             : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5"};
@@ -138,9 +140,13 @@ static enum fm_code ask(const struct check *c, struct fm_rest *rest, const char 
     if (o->auth == FM_REST_AUTH_BASIC) {
         req.username = o->username;
         req.password = o->password;
-    } else if (o->auth == FM_REST_AUTH_BEARER) {
-        fm_buf_printf(&bearer, "Authorization: Bearer %s", o->token != NULL ? o->token : "");
+    } else if (fm_rest_bearer(o)) {
+        fm_buf_printf(&bearer, "Authorization: Bearer %s", c->token != NULL ? c->token : "");
         headers[req.n_headers++] = fm_buf_str(&bearer);
+        if (o->identity_pool != NULL) {
+            fm_buf_printf(&pool, "Confluent-Identity-Pool-Id: %s", o->identity_pool);
+            headers[req.n_headers++] = fm_buf_str(&pool);
+        }
     }
     *body = NULL;
     *http = (struct fm_http_answer){0};
@@ -148,10 +154,13 @@ static enum fm_code ask(const struct check *c, struct fm_rest *rest, const char 
     if (code == FM_OK)
         code = fm_buf_code(&bearer, err);
     if (code == FM_OK)
+        code = fm_buf_code(&pool, err);
+    if (code == FM_OK)
         code = fm_client_call(rest->client, &req, http, body, err);
     if (bearer.data != NULL)
         explicit_bzero(bearer.data, bearer.cap);
     fm_buf_clear(&bearer);
+    fm_buf_clear(&pool);
     fm_buf_clear(&url);
     http->body = *body != NULL ? *body : "";
     if (*body == NULL)
@@ -240,6 +249,26 @@ static enum fm_code check_one(struct check *c, struct fm_rest *rest, struct fm_e
     return code;
 }
 
+/* auth = oauth2: without a token nothing else can be asked. @return whether there is one */
+static enum fm_code check_token(struct check *c, struct fm_client *client,
+                                struct fm_oauth_token *token, struct fm_err *err)
+{
+    char text[FM_REST_TEXT];
+    c->endpoint = c->o->oauth2_url;
+    FM_TRY(fm_oauth_fetch(c->o, client, token, err));
+    if (!token->got)
+        snprintf(text, sizeof text, "OAuth2 server: no token can be had (%s)%s%s", token->what,
+                 token->remedy != NULL ? "; " : "", token->remedy != NULL ? token->remedy : "");
+    else if (token->life_ms > 0)
+        snprintf(text, sizeof text, "a token was given, valid for %lld s",
+                 (long long)token->life_ms / 1000);
+    else
+        snprintf(text, sizeof text, "a token was given; its server does not say for how long");
+    say(c, "OAuth2", token->got ? FM_REST_CHECK_OK : FM_REST_CHECK_FAIL, text);
+    c->token = token->got ? fm_buf_str(&token->text) : NULL;
+    return FM_OK;
+}
+
 enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
                            fm_rest_report_fn *report, void *arg, struct fm_err *err)
 {
@@ -248,10 +277,16 @@ enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
     struct fm_client_opts copts = {.log = opts->log};
     enum fm_code code = fm_client_new(&rest.client, &copts, err);
     struct check c = {.o = &rest.conf->o, .topic = topic, .report = report, .arg = arg};
-    for (size_t i = 0; code == FM_OK && i < rest.conf->o.n_urls; i++) {
+    struct fm_oauth_token token = {0};
+    c.token = c.o->token;
+    if (code == FM_OK && c.o->auth == FM_REST_AUTH_OAUTH2)
+        code = check_token(&c, rest.client, &token, err);
+    bool no_token = c.failed;
+    for (size_t i = 0; code == FM_OK && !no_token && i < rest.conf->o.n_urls; i++) {
         c.endpoint = rest.conf->o.urls[i];
         code = check_one(&c, &rest, err);
     }
+    fm_oauth_token_clear(&token);
     fm_client_free(rest.client);
     fm_rest_conf_free(rest.conf);
     if (code == FM_OK && c.failed)

@@ -42,12 +42,14 @@ static bool copy(struct fm_arena *arena, const char **text)
 static bool copy_all(struct fm_rest_conf *c)
 {
     struct fm_rest_opts *o = &c->o;
-    const char **texts[] = {&o->username,         &o->password,       &o->token,
-                            &o->connect_to,       &o->cluster_id,     &o->agent,
-                            &o->tls.ca_file,      &o->tls.cert_file,  &o->tls.key_file,
-                            &o->tls.key_password, &o->tls.pinned_key, &o->tls.verify_name,
-                            &o->proxy.url,        &o->proxy.username, &o->proxy.password,
-                            &o->proxy.ca_file,    &o->proxy.no_proxy};
+    const char **texts[] = {&o->username,       &o->password,        &o->token,
+                            &o->oauth2_url,     &o->oauth2_client,   &o->oauth2_secret,
+                            &o->oauth2_scope,   &o->identity_pool,   &o->connect_to,
+                            &o->cluster_id,     &o->agent,           &o->tls.ca_file,
+                            &o->tls.cert_file,  &o->tls.key_file,    &o->tls.key_password,
+                            &o->tls.pinned_key, &o->tls.verify_name, &o->proxy.url,
+                            &o->proxy.username, &o->proxy.password,  &o->proxy.ca_file,
+                            &o->proxy.no_proxy};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!copy(&c->arena, texts[i]))
             return false;
@@ -94,6 +96,10 @@ enum fm_code fm_rest_conf_new(struct fm_rest_conf **out, const struct fm_rest_op
         return fm_err_set(err, FM_ECONF, "[rest] url wants 1 to %d URLs", FM_REST_ENDPOINTS);
     if (o->auth == FM_REST_AUTH_BASIC && o->username == NULL)
         return fm_err_set(err, FM_ECONF, "[rest] auth = basic wants a username");
+    if (o->auth == FM_REST_AUTH_OAUTH2 &&
+        (o->oauth2_url == NULL || o->oauth2_client == NULL || o->oauth2_secret == NULL))
+        return fm_err_set(err, FM_ECONF,
+                          "[rest] auth = oauth2 wants oauth2_url, oauth2_client and oauth2_secret");
     if (o->cluster_id != NULL && !fm_v3_cluster_valid(o->cluster_id, strlen(o->cluster_id)))
         return fm_err_set(err, FM_ECONF, "%.100s cannot be a cluster's id: check [rest] cluster_id",
                           o->cluster_id);

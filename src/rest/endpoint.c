@@ -114,7 +114,7 @@ static void on_checked(const struct fm_http_answer *http, void *arg)
 /* One better endpoint at a time is asked whether it is back. */
 void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due)
 {
-    if (rest->cur == 0 || rest->n_topics == 0 || rest->leaving)
+    if (rest->cur == 0 || rest->n_topics == 0 || rest->leaving || !fm_oauth_ready(rest, now))
         return;
     for (size_t i = 0; i < rest->n_endpoints; i++)
         if (rest->endpoints[i].check != NULL)
@@ -139,7 +139,7 @@ void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due)
 bool fm_rest_secret_again(struct fm_rest *rest)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
-    if (o->secret == NULL)
+    if (o->secret == NULL || o->auth == FM_REST_AUTH_OAUTH2)
         return false;
     struct fm_buf fresh;
     fm_buf_init(&fresh, 64 * 1024);
@@ -149,6 +149,7 @@ bool fm_rest_secret_again(struct fm_rest *rest)
     if (changed) {
         fm_buf_reset(&rest->secret);
         fm_buf_put(&rest->secret, fresh.data, fresh.len);
+        rest->secret_gen++;
     }
     if (fresh.data != NULL)
         explicit_bzero(fresh.data, fresh.cap);

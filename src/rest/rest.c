@@ -23,19 +23,28 @@ const char *fm_rest_state_name(enum fm_rest_state state)
 
 const char *fm_rest_hop_name(enum fm_rest_hop hop)
 {
-    static const char *const names[] = {
-        [FM_REST_HOP_NONE] = "",      [FM_REST_HOP_NAME] = "name",
-        [FM_REST_HOP_TCP] = "TCP",    [FM_REST_HOP_HTTP_PROXY] = "HTTP proxy",
-        [FM_REST_HOP_TLS] = "TLS",    [FM_REST_HOP_REST_PROXY] = "REST proxy",
-        [FM_REST_HOP_KAFKA] = "Kafka"};
+    static const char *const names[] = {[FM_REST_HOP_NONE] = "",
+                                        [FM_REST_HOP_NAME] = "name",
+                                        [FM_REST_HOP_TCP] = "TCP",
+                                        [FM_REST_HOP_HTTP_PROXY] = "HTTP proxy",
+                                        [FM_REST_HOP_TLS] = "TLS",
+                                        [FM_REST_HOP_OAUTH2] = "OAuth2 server",
+                                        [FM_REST_HOP_REST_PROXY] = "REST proxy",
+                                        [FM_REST_HOP_KAFKA] = "Kafka"};
     return names[hop];
 }
 
 static void take_secret(struct fm_rest *rest)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
-    const char *secret = o->auth == FM_REST_AUTH_BEARER ? o->token : o->password;
+    const char *secret = o->auth == FM_REST_AUTH_BEARER  ? o->token
+                         : o->auth == FM_REST_AUTH_BASIC ? o->password
+                                                         : NULL;
+    if (rest->secret.data != NULL)
+        explicit_bzero(rest->secret.data, rest->secret.cap);
     fm_buf_reset(&rest->secret);
+    rest->secret_gen++;
+    fm_oauth_reset(rest);
     fm_buf_puts(&rest->secret, secret != NULL ? secret : "");
 }
 
@@ -162,6 +171,16 @@ static void copy_endpoints(struct fm_rest_stats *out, const struct fm_rest *rest
     }
 }
 
+static void copy_token(struct fm_rest_token *out, const struct fm_rest *rest)
+{
+    const struct fm_oauth *oauth = &rest->oauth;
+    out->used = rest->conf->o.auth == FM_REST_AUTH_OAUTH2;
+    out->fetched = oauth->fetched;
+    out->failures = oauth->failures_total;
+    out->expires_ms = oauth->expires_wall;
+    memcpy(out->error, oauth->what, sizeof out->error);
+}
+
 static void publish(struct fm_rest *rest, bool ended)
 {
     const struct fm_http_proxy *proxy = &rest->conf->o.proxy;
@@ -188,6 +207,7 @@ static void publish(struct fm_rest *rest, bool ended)
             s->in_flight_since = t->sent_at;
     }
     copy_endpoints(s, rest);
+    copy_token(&s->token, rest);
     snprintf(s->effective_proxy, sizeof s->effective_proxy, "%s",
              proxy->url != NULL ? proxy->url : "");
     rest->ended = ended;
@@ -280,6 +300,7 @@ static void cancel_flights(struct fm_rest *rest, bool produce)
     for (size_t i = 0; i < rest->n_endpoints; i++)
         if (rest->endpoints[i].check != NULL)
             fm_client_cancel(rest->client, rest->endpoints[i].check);
+    fm_oauth_cancel(rest);
 }
 
 /* New options: begin anew under them. No request is in flight. */
@@ -311,6 +332,7 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
         fm_suspect_release(t);
         t->n_strikes = 0;
         t->after_isolate = t->after_from_one = t->auth_retried = false;
+        t->waits_token = false;
         t->soft_until = 0;
         t->doubt = t->step = t->row_n = t->transport_row = t->probe_portal = 0;
         t->body_limit = 0;
@@ -323,7 +345,7 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
 /* A changed secret ends a HOLD at once. */
 static void look_at_secret(struct fm_rest *rest, int64_t now, int64_t *due)
 {
-    bool held = false;
+    bool held = rest->oauth.denied;
     for (size_t i = 0; i < rest->n_topics; i++)
         held = held || (rest->topics[i]->state == FM_REST_HOLD && rest->topics[i]->endpoint_hold);
     if (!held || rest->conf->o.secret == NULL)
@@ -335,6 +357,7 @@ static void look_at_secret(struct fm_rest *rest, int64_t now, int64_t *due)
     unsigned every = rest->conf->o.hold_interval_ms < 1000 ? rest->conf->o.hold_interval_ms : 1000;
     rest->secret_at = now + every;
     *due = rest->secret_at < *due ? rest->secret_at : *due;
+    fm_oauth_secret_changed(rest, now);
     if (!fm_rest_secret_again(rest))
         return;
     for (size_t i = 0; i < rest->n_topics; i++)
@@ -350,6 +373,8 @@ static int64_t work(struct fm_rest *rest, int64_t now, bool new_conf)
     atomic_store(&rest->woken, false);
     ask_spool(rest, now);
     look_at_secret(rest, now, &due);
+    if (!new_conf)
+        fm_oauth_step(rest, now, &due);
     for (size_t i = 0; i < rest->n_topics && !new_conf; i++)
         fm_topic_step(rest->topics[i], now, &due);
     if (!new_conf)
@@ -475,6 +500,7 @@ bool fm_rest_free(struct fm_rest *rest)
     free(rest->topics);
     free(rest->asked.list);
     fm_client_free(rest->client);
+    fm_oauth_clear(&rest->oauth);
     fm_rest_conf_free(rest->next_conf);
     fm_rest_conf_free(rest->conf);
     if (rest->secret.data != NULL)

@@ -23,10 +23,16 @@ enum fm_rest_dialect {
 };
 
 enum fm_rest_format { FM_REST_JSON, FM_REST_BINARY };
-enum fm_rest_auth { FM_REST_AUTH_NONE, FM_REST_AUTH_BASIC, FM_REST_AUTH_BEARER };
+enum fm_rest_auth {
+    FM_REST_AUTH_NONE,
+    FM_REST_AUTH_BASIC,
+    FM_REST_AUTH_BEARER,
+    FM_REST_AUTH_OAUTH2 /* client credentials; the token is fetched and kept fresh */
+};
 
-/** Read the password (Basic) or token (Bearer) again, from its file, appended to out. On the
- * sender's thread, seldom (after a 401). @return false if there is none to be had */
+/** Read the password (Basic), token (Bearer) or client secret (OAuth2) again, from its file,
+ * appended to out. On the sender's thread, seldom (after a 401, before a token is fetched).
+ * @return false if there is none to be had */
 typedef bool fm_rest_secret_fn(void *arg, struct fm_buf *out);
 
 /** Everything is copied by fm_rest_new(), but for spool, log and the callbacks' arguments, which
@@ -42,6 +48,11 @@ struct fm_rest_opts {
     const char *username;
     const char *password;
     const char *token;
+    const char *oauth2_url; /* token endpoint; it is reached through proxy, verified by ca_file */
+    const char *oauth2_client;
+    const char *oauth2_secret;
+    const char *oauth2_scope; /* NULL: none */
+    const char *identity_pool; /* Confluent Cloud, with Bearer or OAuth2; NULL: no such header */
     fm_rest_secret_fn *secret; /* NULL: the secret cannot change */
     void *secret_arg;
     struct fm_tls tls;
@@ -137,6 +148,7 @@ enum fm_rest_hop {
     FM_REST_HOP_TCP,
     FM_REST_HOP_HTTP_PROXY,
     FM_REST_HOP_TLS,
+    FM_REST_HOP_OAUTH2,
     FM_REST_HOP_REST_PROXY,
     FM_REST_HOP_KAFKA
 };
@@ -178,6 +190,13 @@ struct fm_rest_last_send {
     char error[FM_REST_TEXT]; /* "": every record was accepted */
 };
 
+struct fm_rest_token { /* auth = oauth2 */
+    bool used;
+    uint64_t fetched, failures;
+    int64_t expires_ms; /* wall clock; 0: there is none, or its server does not say */
+    char error[FM_REST_TEXT]; /* of the last fetch; "": none */
+};
+
 struct fm_rest_stats {
     uint64_t records; /* accepted */
     uint64_t batches; /* produce requests answered or given up */
@@ -195,6 +214,7 @@ struct fm_rest_stats {
     size_t suspects;
     size_t in_flight_records;
     int64_t in_flight_since; /* fm_clock_ms() of the oldest request unanswered; 0: none */
+    struct fm_rest_token token;
     char effective_proxy[256]; /* HTTP proxy without password; "" none */
 };
 
@@ -210,7 +230,7 @@ enum fm_rest_check { FM_REST_CHECK_OK, FM_REST_CHECK_WARN, FM_REST_CHECK_FAIL, F
 
 struct fm_rest_step { /* borrowed in the callback */
     const char *endpoint; /* without credentials */
-    const char *step; /* "name", "TCP", "TLS", "auth", "topic", "size limit" */
+    const char *step; /* "name", "TCP", "TLS", "OAuth2", "auth", "topic", "size limit" */
     enum fm_rest_check verdict;
     const char *sentence; /* what was found and the remedy */
 };

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "rest/answer_priv.h"
+#include "rest/oauth_priv.h"
 #include "rest/rest.h"
 
 /* ---- conf.c: a private, complete copy of the options ---- */
@@ -120,6 +121,7 @@ struct fm_topic {
     unsigned row_n; /* ... and how often in a row */
     bool auth_retried;
     bool fresh;
+    bool waits_token; /* held back for want of a token */
     bool endpoint_hold; /* HOLD for a reason that concerns the endpoint */
     unsigned probe_portal;
 
@@ -129,6 +131,7 @@ struct fm_topic {
     struct fm_call *call;
     size_t endpoint;
     int64_t sent_at;
+    unsigned secret_gen; /* rest->secret_gen then */
     struct fm_spool_batch *batch;
     size_t n; /* records of the batch in the request */
     struct fm_buf body;
@@ -215,7 +218,9 @@ struct fm_rest {
     struct fm_endpoint endpoints[FM_REST_ENDPOINTS];
     size_t n_endpoints, cur;
     struct fm_buf secret; /* token or password now in use */
+    unsigned secret_gen; /* counts its changes */
     int64_t secret_at;
+    struct fm_oauth oauth;
     int64_t not_before; /* 429, drain rate */
     unsigned pace_ms, slow_step;
     uint64_t rng;
@@ -259,6 +264,8 @@ void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due);
 void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http);
 
 /* send.c */
+/** Whether requests carry a token. */
+bool fm_rest_bearer(const struct fm_rest_opts *o);
 void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due);
 /** @param format  of the records for a POST; NULL: no POST */
 enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,

@@ -13,12 +13,17 @@ static void on_produced(const struct fm_http_answer *http, void *arg)
     fm_topic_produced(arg, http);
 }
 
+bool fm_rest_bearer(const struct fm_rest_opts *o)
+{
+    return o->auth == FM_REST_AUTH_BEARER || o->auth == FM_REST_AUTH_OAUTH2;
+}
+
 enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,
                              size_t endpoint, const enum fm_rest_format *format, fm_http_done *done,
                              void *arg, struct fm_call **out, struct fm_err *err)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
-    const char *headers[5];
+    const char *headers[6];
     size_t n = 0;
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     headers[n++] = v3 ? "Accept: application/json"
@@ -29,13 +34,18 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
                        : *format == FM_REST_JSON
                            ? "Content-Type: application/vnd.kafka.json.v2+json"
                            : "Content-Type: application/vnd.kafka.binary.v2+json";
-    struct fm_buf url, bearer;
+    struct fm_buf url, bearer, pool;
     fm_buf_init(&url, 0);
     fm_buf_init(&bearer, 0);
+    fm_buf_init(&pool, 0);
     fm_buf_printf(&url, "%s%s", rest->endpoints[endpoint].url, path);
-    if (o->auth == FM_REST_AUTH_BEARER) {
+    if (fm_rest_bearer(o)) {
         fm_buf_printf(&bearer, "Authorization: Bearer %s", fm_buf_str(&rest->secret));
         headers[n++] = fm_buf_str(&bearer);
+        if (o->identity_pool != NULL) {
+            fm_buf_printf(&pool, "Confluent-Identity-Pool-Id: %s", o->identity_pool);
+            headers[n++] = fm_buf_str(&pool);
+        }
     } else if (o->auth == FM_REST_AUTH_BASIC) {
         req->username = o->username;
         req->password = fm_buf_str(&rest->secret);
@@ -51,9 +61,14 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
     if (code == FM_OK)
         code = fm_buf_code(&bearer, err);
     if (code == FM_OK)
+        code = fm_buf_code(&pool, err);
+    if (code == FM_OK)
         code = fm_client_start(rest->client, req, done, arg, out, err);
+    if (bearer.data != NULL)
+        explicit_bzero(bearer.data, bearer.cap);
     fm_buf_clear(&url);
     fm_buf_clear(&bearer);
+    fm_buf_clear(&pool);
     return code;
 }
 
@@ -118,6 +133,7 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
     enum fm_rest_format format = fm_batch_format(o->format, &t->batch->items[0]);
     t->endpoint = rest->cur;
     t->sent_at = now;
+    t->secret_gen = rest->secret_gen;
     t->flight = FM_FLIGHT_PRODUCE;
     enum fm_code code =
         fm_send_request(rest, &req, path, rest->cur, &format, on_produced, t, &t->call, err);

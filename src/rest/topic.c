@@ -91,7 +91,7 @@ bool fm_topic_idle(struct fm_topic *t, int64_t now)
     fm_isolate_clear(t);
     t->n_suspects = 0;
     t->lined.id.seq = 0;
-    t->after_isolate = t->after_from_one = t->failed = false;
+    t->after_isolate = t->after_from_one = t->failed = t->waits_token = false;
     t->doubt = t->step = 0;
     t->next_at = 0;
     t->hop = FM_REST_HOP_NONE;
@@ -204,7 +204,7 @@ static bool cluster_wanted(const struct fm_topic *t)
 
 void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
 {
-    if (t->flight != FM_FLIGHT_NONE || t->rest->leaving)
+    if (t->flight != FM_FLIGHT_NONE || t->rest->leaving || !fm_oauth_ready(t->rest, now))
         return;
     int64_t at = t->next_at > t->rest->not_before ? t->next_at : t->rest->not_before;
     if (at > now) {

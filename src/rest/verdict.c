@@ -206,7 +206,9 @@ static void hold(struct fm_topic *t, const struct fm_http_answer *http,
 static void on_auth(struct fm_topic *t, const struct fm_http_answer *http,
                     const struct fm_judgement *j, const struct rest_of *left, int64_t now)
 {
-    bool changed = fm_rest_secret_again(t->rest);
+    bool oauth2 = t->rest->conf->o.auth == FM_REST_AUTH_OAUTH2;
+    bool changed = oauth2 ? fm_oauth_refused(t->rest, t->secret_gen, now)
+                          : t->secret_gen != t->rest->secret_gen || fm_rest_secret_again(t->rest);
     if (!t->auth_retried && changed) {
         t->auth_retried = true;
         t->next_at = now;
@@ -470,7 +472,7 @@ static void judge(struct fm_topic *t, const struct fm_http_answer *http, struct 
     const struct fm_rest_opts *o = &t->rest->conf->o;
     struct fm_sent sent = {.dialect = o->dialect,
                            .n_records = t->n,
-                           .bearer = o->auth == FM_REST_AUTH_BEARER,
+                           .bearer = fm_rest_bearer(o),
                            .fresh_first = !http->reused && o->urls[t->endpoint][4] == 's'};
     int32_t *partitions = NULL;
     if (o->dialect == FM_DIALECT_REDPANDA) {
