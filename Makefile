@@ -191,8 +191,13 @@ image: ## build the container image with docker, podman or buildah
 	@docker/image.sh
 
 .PHONY: install
-install: $(B)/firstmile ## install program, man page and example configuration (DESTDIR, PREFIX)
+install: all ## install program, libraries, headers, man page, example configuration (DESTDIR, PREFIX)
 	install -D -m 0755 $(B)/firstmile $(DESTDIR)$(PREFIX)/bin/firstmile
+	install -D -m 0644 $(B)/libfirstmile.a $(DESTDIR)$(PREFIX)/lib/libfirstmile.a
+	install -D -m 0755 $(B)/libfirstmile.so $(DESTDIR)$(PREFIX)/lib/libfirstmile.so.0
+	ln -sf libfirstmile.so.0 $(DESTDIR)$(PREFIX)/lib/libfirstmile.so
+	install -d $(DESTDIR)$(PREFIX)/include/firstmile
+	install -m 0644 include/firstmile/*.h $(DESTDIR)$(PREFIX)/include/firstmile/
 	install -D -m 0644 docker/firstmile.1 $(DESTDIR)$(PREFIX)/share/man/man1/firstmile.1
 	install -D -m 0644 config.ini $(DESTDIR)$(PREFIX)/share/doc/firstmile/config.ini
 

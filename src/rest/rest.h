@@ -11,16 +11,9 @@
 
 #include "base/hist.h"
 #include "base/log.h"
+#include "firstmile/rest.h"
 #include "net/client.h"
 #include "spool/spool.h"
-
-enum fm_rest_dialect {
-    FM_DIALECT_CONFLUENT_V2,
-    FM_DIALECT_CONFLUENT_V3,
-    FM_DIALECT_KARAPACE,
-    FM_DIALECT_STRIMZI,
-    FM_DIALECT_REDPANDA
-};
 
 enum fm_rest_format { FM_REST_JSON, FM_REST_BINARY };
 enum fm_rest_auth {
@@ -84,6 +77,9 @@ struct fm_rest_opts {
     /** A record became a dead letter. On the sender's thread; must not call back. NULL allowed. */
     void (*on_dead)(void *arg, const struct fm_spool_id *id, const char *reason);
     void *on_dead_arg;
+    /** The spool was told that n records are delivered. As on_dead. */
+    void (*on_delivered)(void *arg, const struct fm_settlement *list, size_t n);
+    void *on_delivered_arg;
 };
 
 struct fm_rest; /* opaque: rest/rest.c */

@@ -54,7 +54,11 @@ static bool settle_accepted(struct fm_topic *t, bool *suspect_accepted)
             fm_strike_clear(t, &item->id);
     }
     struct fm_err err;
-    if (n > 0 && fm_spool_settle(t->rest->spool, t->settle, n, &err) != FM_OK) {
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    if (n > 0 && fm_spool_settle(t->rest->spool, t->settle, n, &err) == FM_OK) {
+        if (o->on_delivered != NULL)
+            o->on_delivered(o->on_delivered_arg, t->settle, n);
+    } else if (n > 0) {
         /* They stay in the spool and will be sent again: duplicates, never loss. */
         fm_log_limited(t->rest->log, FM_LOG_WARN, "settle",
                        "topic %s: %zu accepted records cannot "
