@@ -24,6 +24,8 @@ struct fm_facts {
     const struct fm_spool_stats *spool;
     const struct fm_poll_status *targets;
     size_t n_targets;
+    const struct fm_poll_files *files; /* the targets_file of each section that has one */
+    size_t n_files;
     uint64_t log_dropped;
     const char *reload_error; /* why the last reload changed nothing; NULL */
 };

@@ -129,6 +129,10 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
     }
     if (down > TARGETS_SHOWN)
         add(v, FM_HEALTH_DEGRADED, "%zu more targets are down", down - TARGETS_SHOWN);
+    for (size_t i = 0; i < facts->n_files; i++)
+        if (facts->files[i].error != NULL)
+            add(v, FM_HEALTH_DEGRADED, "target %s: %s (%zu targets in force)",
+                facts->files[i].section, facts->files[i].error, facts->files[i].targets);
 }
 
 enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out)

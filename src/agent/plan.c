@@ -175,6 +175,7 @@ enum fm_code fm_plan_target(struct fm_poll_target_opts *out, const struct fm_cfg
         .url = target->url,
         .hosts = target->hosts.items,
         .n_hosts = target->hosts.n,
+        .targets_file = target->targets_file,
         .attach = target->attach,
         .interval_ms = (unsigned)target->interval_ms,
         .timeout_ms = (unsigned)target->timeout_ms,

@@ -63,6 +63,8 @@ void fm_agent_publish(struct fm_agent *agent)
         .spool = agent->spool_stats,
         .targets = targets.targets,
         .n_targets = targets.n,
+        .files = targets.files,
+        .n_files = targets.n_files,
         .log_dropped = fm_log_dropped(agent->log),
         .reload_error = agent->reload_error[0] != '\0' ? agent->reload_error : NULL,
     };

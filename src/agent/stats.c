@@ -219,6 +219,18 @@ static void put_target(struct fm_buf *out, const struct fm_poll_status *t)
     fm_buf_putc(out, '}');
 }
 
+static void put_files(struct fm_buf *out, const struct fm_poll_files *f, bool first)
+{
+    fm_buf_puts(out, first ? "{\"section\":" : ",{\"section\":");
+    fm_json_cstr(out, f->section);
+    put_text(out, "path", f->path);
+    put_uint(out, "files", f->files);
+    put_uint(out, "targets", f->targets);
+    put_int(out, "read_ms", f->read_ms);
+    put_text(out, "error", f->error);
+    fm_buf_putc(out, '}');
+}
+
 void fm_document_stats(const struct fm_facts *facts, struct fm_buf *out)
 {
     fm_buf_putc(out, '{');
@@ -234,5 +246,8 @@ void fm_document_stats(const struct fm_facts *facts, struct fm_buf *out)
             fm_buf_putc(out, ',');
         put_target(out, &facts->targets[i]);
     }
+    fm_buf_puts(out, "],\"targets_files\":[");
+    for (size_t i = 0; i < facts->n_files; i++)
+        put_files(out, &facts->files[i], i == 0);
     fm_buf_puts(out, "]}");
 }

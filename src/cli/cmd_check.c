@@ -284,6 +284,29 @@ static void add_target(struct work *w, const struct fm_poll_status *t)
         add_query(w, t, &t->queries[i]);
 }
 
+/* The lists of targets in files; they are part of the configuration, so --offline reads them too.
+ */
+static enum fm_code check_files(struct work *w, struct fm_err *err)
+{
+    for (size_t i = 0; i < w->plan->n_targets; i++) {
+        const struct fm_poll_target_opts *target = &w->plan->targets[i];
+        struct fm_poll_files files;
+        char detail[600];
+        if (target->targets_file == NULL)
+            continue;
+        FM_TRY(fm_target_files(&files, target, &w->cli->arena, err));
+        (void)snprintf(detail, sizeof detail, "targets: %zu, files: %zu%s%.400s", files.targets,
+                       files.files, files.error != NULL ? "; " : "",
+                       files.error != NULL ? files.error : "");
+        add(w, "target", target->name, "targets_file",
+            files.error != NULL  ? FAIL
+            : files.targets == 0 ? WARN
+                                 : OK,
+            detail);
+    }
+    return FM_OK;
+}
+
 static enum fm_code check_targets(struct work *w, struct fm_err *err)
 {
     enum { MARGIN_MS = 5000 };
@@ -393,6 +416,7 @@ static enum fm_code look(struct work *w, struct fm_err *err)
         (void)fputs(fm_buf_str(&text), stdout);
         fm_buf_clear(&text);
     }
+    FM_TRY(check_files(w, err));
     if (w->opts->offline)
         return FM_OK;
     check_spool(w);

@@ -78,7 +78,7 @@ enum fm_code fm_session_open(struct fm_session *s, struct fm_cli *cli, const cha
     struct fm_poll_target_opts opts;
     *s = (struct fm_session){.target = target};
     fm_arena_init(&s->arena, 0);
-    bool named = strchr(target, ':') == NULL;
+    bool named = target[strcspn(target, ":/")] != ':'; /* NAME, NAME/PART, NAME/host:port */
     if (named) {
         FM_TRY(find_named(s, cli, &section, &part, err));
     } else {

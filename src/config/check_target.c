@@ -75,6 +75,18 @@ static void check_hosts(struct fm_build *b, struct fm_cfg_target *target)
     fm_template_free(tpl);
 }
 
+/* What it says is read, and read again, by who polls. */
+static void check_targets_file(struct fm_build *b, const struct fm_cfg_target *target)
+{
+    const struct fm_section *section = &target->section;
+    if (target->url != NULL || target->hosts.n > 0)
+        fm_build_key_error(b, section, "targets_file",
+                           "it names the targets itself: take %s away, or make two sections",
+                           target->url != NULL ? "url" : "hosts");
+    if (section->name[0] == '\0')
+        fm_build_key_error(b, section, "targets_file", "only a section with a name can have one");
+}
+
 static struct fm_cfg_query *find_query(const struct fm_config *cfg, const char *name)
 {
     for (size_t i = 0; i < cfg->n_queries; i++)
@@ -310,10 +322,13 @@ void fm_check_target(struct fm_build *b, struct fm_cfg_target *target)
         target->key = NULL;
     fm_check_pairs(b, section, "tags", &target->tags, FM_VARS_TAG);
     fm_check_proxy(b, section, &target->http_proxy);
-    if (target->url != NULL)
+    if (target->targets_file != NULL)
+        check_targets_file(b, target);
+    else if (target->url != NULL)
         check_hosts(b, target);
     else if (section->name[0] != '\0')
-        fm_build_key_error(b, section, "url", "a target needs one, such as local:* or web-1:9010");
+        fm_build_key_error(b, section, "url",
+                           "a target needs one, such as local:* or web-1:9010 (or targets_file)");
     resolve_queries(b, target);
     if (!b->nomem)
         resolve_rules(b, target);

@@ -173,8 +173,9 @@ const struct fm_option fm_options[] = {
      .help = "local:GLOB, pid:1234, HOST:PORT, service:jmx:..., or http(s)://... for Jolokia."},
     {ROW(target, hosts), LIST,
      .help = "Hosts to put in the place of ${host} in url, one target each."},
-    {ROW(target, targets_file), STR, .later = "lists of targets in files",
-     .help = "File with HOST:PORT lines, one target each."},
+    {ROW(target, targets_file), STR,
+     .help = "Instead of url: a file (or a glob, fleet/*.json) that lists targets as Prometheus' "
+             "file_sd does, one target each. It is followed as it changes; labels become tags."},
     {ROW(target, username), STR, .help = "JMX user."},
     {ROW(target, password), SECRET, .help = "JMX password."},
     {ROW(target, tls), ENUM("off on registry"), .def = "off",

@@ -99,6 +99,12 @@ void fm_net_set_cache(struct fm_client *client)
                             (long)(client->max_connections + client->n_conns));
 }
 
+void fm_client_keep(struct fm_client *client, unsigned max_connections)
+{
+    client->max_connections = max_connections;
+    fm_net_set_cache(client);
+}
+
 CURL *fm_net_easy_get(struct fm_client *client)
 {
     if (client->n_pool > 0)

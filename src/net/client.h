@@ -59,6 +59,9 @@ struct fm_client; /* opaque: net/client.c */
 FM_MUST_USE enum fm_code fm_client_new(struct fm_client **out, const struct fm_client_opts *opts,
                                        struct fm_err *err);
 
+/** Keep other many connections open than max_connections said. */
+void fm_client_keep(struct fm_client *client, unsigned max_connections);
+
 /** Cancels what is under way (no callbacks) and closes. Connections (net/conn.h) must be closed
  * before. NULL is allowed. */
 void fm_client_free(struct fm_client *client);

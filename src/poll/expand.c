@@ -14,6 +14,44 @@ enum {
     SOON_MS = 1000
 };
 
+static enum fm_code check_section(struct fm_section *s, struct fm_err *err)
+{
+    const struct fm_poll_target_opts *o = s->opts;
+    if (o->targets_file != NULL && o->targets_file[0] != '\0') {
+        s->kind = FM_TARGET_LISTED;
+        if (o->url != NULL || o->n_hosts > 0)
+            return fm_err_set(err, FM_ECONF, "target %s: either url or targets_file", o->name);
+        return FM_OK;
+    }
+    if (fm_target_parse(o->url, &s->kind, &s->pid, &s->glob, err) != FM_OK)
+        return fm_err_context(err, "target %s", o->name);
+    if (o->n_hosts > 0 && (s->kind != FM_TARGET_NET || strstr(o->url, "${host}") == NULL))
+        return fm_err_set(err, FM_ECONF, "target %s: hosts need ${host} in url", o->name);
+    return FM_OK;
+}
+
+void fm_sections_free(struct fm_section *sections, size_t n)
+{
+    for (size_t i = 0; sections != NULL && i < n; i++)
+        fm_arena_clear(&sections[i].list.arena);
+    free(sections);
+}
+
+/* What was read of a file that is the same one stays in force until it is read anew. */
+void fm_section_inherit(struct fm_section *s, struct fm_section *old)
+{
+    if (s->kind != FM_TARGET_LISTED || old->kind != FM_TARGET_LISTED ||
+        strcmp(s->opts->name, old->opts->name) != 0 ||
+        strcmp(s->opts->targets_file, old->opts->targets_file) != 0)
+        return;
+    s->list = old->list;
+    s->reading = old->reading;
+    memcpy(s->fault, old->fault, sizeof s->fault);
+    memcpy(s->why, old->why, sizeof s->why);
+    s->empty = old->empty;
+    old->list = (struct fm_file_list){0};
+}
+
 enum fm_code fm_sections_new(struct fm_section **out, size_t *n,
                              const struct fm_poll_target_opts *opts, size_t n_opts,
                              struct fm_err *err)
@@ -30,12 +68,8 @@ enum fm_code fm_sections_new(struct fm_section **out, size_t *n,
         for (size_t k = 0; code == FM_OK && k < i; k++)
             if (strcmp(opts[k].name, opts[i].name) == 0)
                 code = fm_err_set(err, FM_ECONF, "target %s is there twice", opts[i].name);
-        if (code == FM_OK &&
-            fm_target_parse(opts[i].url, &s->kind, &s->pid, &s->glob, err) != FM_OK)
-            code = fm_err_context(err, "target %s", opts[i].name);
-        if (code == FM_OK && opts[i].n_hosts > 0 &&
-            (s->kind != FM_TARGET_NET || strstr(opts[i].url, "${host}") == NULL))
-            code = fm_err_set(err, FM_ECONF, "target %s: hosts need ${host} in url", opts[i].name);
+        if (code == FM_OK)
+            code = check_section(s, err);
         if (code != FM_OK) {
             free(list);
             return code;
@@ -82,7 +116,7 @@ static enum fm_code add(struct fm_poll *poll, size_t section, const char *part,
                         const struct fm_jvm *jvm, struct fm_err *err)
 {
     struct fm_target *t = NULL;
-    FM_TRY(fm_target_new(&t, poll, section, part, err));
+    FM_TRY(fm_target_new(&t, poll, section, part, NULL, err));
     if (jvm != NULL) {
         t->pid = jvm->pid;
         t->jvm_start_ms = jvm->start_ms;
@@ -99,7 +133,10 @@ enum fm_code fm_sections_expand(struct fm_poll *poll, struct fm_err *err)
     for (size_t i = 0; i < poll->n_sections; i++) {
         struct fm_section *s = &poll->sections[i];
         poll->have_local = poll->have_local || s->kind == FM_TARGET_LOCAL;
-        if (s->expanded || s->kind == FM_TARGET_LOCAL)
+        poll->have_files = poll->have_files || s->kind == FM_TARGET_LISTED;
+        if (s->kind == FM_TARGET_LISTED && s->list.n > 0)
+            FM_TRY(fm_listed_expand(poll, i, err));
+        if (s->expanded || s->kind == FM_TARGET_LOCAL || s->kind == FM_TARGET_LISTED)
             continue;
         s->expanded = true;
         if (s->opts->n_hosts == 0)
@@ -152,6 +189,15 @@ static void revive(struct fm_target *t, const struct fm_jvm *jvm)
     t->poll->timer_ms = 0;
 }
 
+void fm_part_name(char *out, size_t size, const char *part, unsigned i)
+{
+    if (i == 1)
+        (void)snprintf(out, size, "%.140s", part);
+    else
+        (void)snprintf(out, size, "%.140s~%u", part, i);
+    fm_utf8_cut(out);
+}
+
 /* A JVM seen for the first time: its name is the first of PART, PART~2, ... that is free or waits
  * for a JVM that ended a short while ago. */
 static void take_in(struct fm_poll *poll, size_t section, const struct fm_jvm *jvm)
@@ -159,11 +205,7 @@ static void take_in(struct fm_poll *poll, size_t section, const struct fm_jvm *j
     struct fm_err err = {0};
     for (unsigned i = 1; i < 10000; i++) {
         char part[160];
-        if (i == 1)
-            (void)snprintf(part, sizeof part, "%.140s", jvm->name);
-        else
-            (void)snprintf(part, sizeof part, "%.140s~%u", jvm->name, i);
-        fm_utf8_cut(part);
+        fm_part_name(part, sizeof part, jvm->name, i);
         struct fm_target *t = find_part(poll, section, part);
         if (t != NULL && t->gone_ms == 0)
             continue;

@@ -15,7 +15,7 @@ struct fm_helpers {
     pthread_cond_t work, ended;
     struct fm_job *first, *last; /* waiting */
     struct fm_job *done;
-    unsigned threads, idle, attaching;
+    unsigned threads, idle, waiting;
     bool stop, abandoned;
     void (*wake)(void *arg);
     void *arg;
@@ -26,7 +26,9 @@ void fm_job_free(struct fm_job *job)
     if (job == NULL)
         return;
     fm_arena_clear(&job->arena);
+    fm_arena_clear(&job->list.arena);
     free(job->tmp_dir);
+    free(job->pattern);
     free(job);
 }
 
@@ -84,12 +86,13 @@ static void run_resolve(struct fm_job *job)
     }
 }
 
-/* The first job that may run now; at most FM_HELPERS_ATTACH of them may wait for JVMs. */
+/* The first job that may run now; at most FM_HELPERS_WAITING of them may wait for JVMs and files.
+ */
 static struct fm_job *take(struct fm_helpers *h)
 {
     struct fm_job *before = NULL;
     for (struct fm_job *job = h->first; job != NULL; before = job, job = job->next) {
-        if (job->kind == FM_JOB_RESOLVE && h->attaching >= FM_HELPERS_ATTACH)
+        if (job->kind != FM_JOB_SCAN && h->waiting >= FM_HELPERS_WAITING)
             continue;
         if (before == NULL)
             h->first = job->next;
@@ -98,7 +101,7 @@ static struct fm_job *take(struct fm_helpers *h)
         if (h->last == job)
             h->last = before;
         job->next = NULL;
-        h->attaching += job->kind == FM_JOB_RESOLVE;
+        h->waiting += job->kind != FM_JOB_SCAN;
         return job;
     }
     return NULL;
@@ -109,10 +112,12 @@ static void run(struct fm_helpers *h, struct fm_job *job)
     (void)pthread_mutex_unlock(&h->lock);
     if (job->kind == FM_JOB_SCAN)
         run_scan(job);
-    else
+    else if (job->kind == FM_JOB_RESOLVE)
         run_resolve(job);
+    else
+        job->code = fm_files_read(&job->list, job->pattern, job->mark, &job->changed, &job->err);
     (void)pthread_mutex_lock(&h->lock);
-    h->attaching -= job->kind == FM_JOB_RESOLVE;
+    h->waiting -= job->kind != FM_JOB_SCAN;
     if (h->stop) {
         fm_job_free(job);
         return;

@@ -120,7 +120,13 @@ enum fm_code fm_target_open(struct fm_jmx **out, const struct fm_poll_target_opt
     if (info == NULL)
         info = &unused;
     *info = (struct fm_target_info){0};
-    FM_TRY(fm_target_parse(opts->url, &kind, &pid, &glob, err));
+    char url[2048];
+    const char *given = opts->url;
+    if (opts->targets_file != NULL) {
+        FM_TRY(fm_listed_url(url, sizeof url, opts, part, err));
+        given = url;
+    }
+    FM_TRY(fm_target_parse(given, &kind, &pid, &glob, err));
     struct fm_jmx_opts jmx = opts->jmx;
     jmx.client = client;
     jmx.log = log;
@@ -129,8 +135,7 @@ enum fm_code fm_target_open(struct fm_jmx **out, const struct fm_poll_target_opt
     jmx.max_answer_bytes = opts->max_bytes;
     if (kind != FM_TARGET_NET)
         return open_local(out, &jmx, opts, kind, pid, glob, part, info, err);
-    char url[2048];
-    jmx.url = opts->url;
+    jmx.url = given;
     if (opts->n_hosts > 0) {
         FM_TRY(fill_host(opts, part, url, sizeof url, err));
         jmx.url = url;

@@ -11,6 +11,7 @@
 
 enum {
     DEFAULT_SCAN_MS = 10000,
+    DEFAULT_FILES_MS = 5000,
     DEFAULT_BACKOFF_MS = 60000,
     DEFAULT_BACKOFF_DENIED_MS = 300000,
     MAX_WAIT_MS = 1000,
@@ -46,6 +47,7 @@ static enum fm_code fill(struct fm_poll *poll, const struct fm_poll_opts *opts, 
     poll->log = opts->log;
     poll->hooks = opts->hooks;
     poll->scan_ms = or_default(opts->scan_ms, DEFAULT_SCAN_MS);
+    poll->files_ms = or_default(opts->files_ms, DEFAULT_FILES_MS);
     poll->max_backoff_ms = or_default(opts->max_backoff_ms, DEFAULT_BACKOFF_MS);
     poll->max_backoff_denied_ms =
         or_default(opts->max_backoff_denied_ms, DEFAULT_BACKOFF_DENIED_MS);
@@ -99,6 +101,11 @@ static enum fm_code take_next(struct fm_poll *poll, const struct fm_poll_target_
     struct fm_section *sections = NULL;
     size_t n = 0;
     FM_TRY(fm_sections_new(&sections, &n, next, n_next, err));
+    (void)pthread_mutex_lock(&poll->lock);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < poll->n_sections; k++)
+            fm_section_inherit(&sections[i], &poll->sections[k]);
+    (void)pthread_mutex_unlock(&poll->lock);
     for (size_t i = poll->n_targets; i-- > 0;) {
         struct fm_target *t = poll->targets[i];
         size_t to = 0;
@@ -116,12 +123,13 @@ static enum fm_code take_next(struct fm_poll *poll, const struct fm_poll_target_
     }
     (void)pthread_mutex_lock(&poll->lock);
     struct fm_section *old = poll->sections;
+    size_t n_old = poll->n_sections;
     poll->sections = sections;
     poll->n_sections = n;
     (void)pthread_mutex_unlock(&poll->lock);
-    free(old);
-    poll->have_local = false;
-    poll->next_scan_ms = 0;
+    fm_sections_free(old, n_old);
+    poll->have_local = poll->have_files = false;
+    poll->next_scan_ms = poll->next_files_ms = 0;
     poll->timer_ms = 0;
     /* The new sections are in force; what could not be expanded now is tried again at the next
      * look. */
@@ -170,6 +178,8 @@ static void handle_jobs(struct fm_poll *poll)
         next = job->next;
         if (job->kind == FM_JOB_SCAN)
             fm_sections_scanned(poll, job);
+        if (job->kind == FM_JOB_FILES)
+            fm_listed_read(poll, job);
         for (size_t i = 0; job->kind == FM_JOB_RESOLVE && i < poll->n_targets; i++)
             if (poll->targets[i]->id == job->target)
                 fm_target_resolved(poll->targets[i], job);
@@ -201,6 +211,8 @@ static void handle_timers(struct fm_poll *poll, int64_t now)
 {
     if (poll->have_local && !poll->scanning && now >= poll->next_scan_ms)
         start_scan(poll);
+    if (poll->have_files && now >= poll->next_files_ms)
+        fm_listed_look(poll);
     if (now < poll->timer_ms)
         return;
     int64_t first = INT64_MAX;
@@ -226,6 +238,8 @@ static int wait_ms(const struct fm_poll *poll, int64_t until)
         return 0;
     if (poll->have_local && !poll->scanning && poll->next_scan_ms < at)
         at = poll->next_scan_ms;
+    if (poll->have_files && poll->next_files_ms < at)
+        at = poll->next_files_ms;
     if (until < at)
         at = until;
     if (at <= now)
@@ -311,7 +325,7 @@ void fm_poll_free(struct fm_poll *poll)
     (void)pthread_mutex_destroy(&poll->lock);
     (void)pthread_cond_destroy(&poll->taken);
     free(poll->targets);
-    free(poll->sections);
+    fm_sections_free(poll->sections, poll->n_sections);
     free(poll->host_name);
     free(poll->tmp_dir);
     free(poll);
@@ -323,7 +337,7 @@ enum fm_code fm_poll_replace(struct fm_poll *poll, const struct fm_poll_target_o
     struct fm_section *checked = NULL;
     size_t n = 0;
     FM_TRY(fm_sections_new(&checked, &n, targets, n_targets, err));
-    free(checked);
+    fm_sections_free(checked, n);
     if (!poll->started)
         return take_next(poll, targets, n_targets, err);
     int64_t until = fm_clock_ms() + REPLACE_MS;
@@ -367,6 +381,10 @@ static enum fm_code first_failure(const struct fm_poll *poll, struct fm_err *err
         if (poll->sections[i].empty)
             return fm_err_set(err, FM_ENOTFOUND, "target %s: %s", poll->sections[i].opts->name,
                               poll->sections[i].why);
+    for (size_t i = 0; i < poll->n_sections; i++)
+        if (poll->sections[i].fault[0] != '\0')
+            return fm_err_set(err, FM_ECONF, "target %s: %s", poll->sections[i].opts->name,
+                              poll->sections[i].fault);
     return FM_OK;
 }
 

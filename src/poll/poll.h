@@ -30,6 +30,9 @@ struct fm_poll_target_opts {
         *url; /* any TARGET form of design section 3; ${host} stands for an element of hosts */
     const char *const *hosts; /* NULL: none */
     size_t n_hosts;
+    /* A file, or a glob pattern of files, that names targets (then url is NULL): one target each,
+     * NAME/host:port, its labels as tags. Looked at every files_ms. NULL: none */
+    const char *targets_file;
     const char *host; /* ${host} of records; NULL: from the URL, host_name for local JVMs */
     bool attach; /* local JVMs: the attach protocol is allowed */
     struct fm_jmx_opts jmx; /* client, log, url, netns_pid, timeout_ms, max_answer_bytes ignored */
@@ -80,6 +83,7 @@ struct fm_poll_opts {
     const char *host_name; /* ${host} of local JVMs; NULL: this machine's name */
     const char *tmp_dir; /* where hsperfdata lies; NULL: /tmp. For tests */
     unsigned scan_ms; /* between two looks for local JVMs; 0: 10 s */
+    unsigned files_ms; /* between two looks at targets_file; 0: 5 s */
     unsigned max_backoff_ms; /* 0: 1 min */
     unsigned max_backoff_denied_ms; /* credentials refused; 0: 5 min */
 };
@@ -147,10 +151,22 @@ struct fm_poll_status {
     size_t n_queries;
 };
 
+/** The targets_file of a section. */
+struct fm_poll_files {
+    const char *section;
+    const char *path; /* as configured */
+    size_t files; /* that it means */
+    size_t targets; /* in force */
+    int64_t read_ms; /* wall clock, when they were read; 0: not yet */
+    const char *error; /* file, place and fault; the targets read before stay in force; NULL */
+};
+
 struct fm_poll_snapshot {
     struct fm_arena arena; /* owns everything below */
     struct fm_poll_status *targets;
     size_t n;
+    struct fm_poll_files *files;
+    size_t n_files;
 };
 
 /** Copy the status of all targets. Clear with fm_poll_snapshot_clear(). */
@@ -191,6 +207,11 @@ FM_MUST_USE enum fm_code fm_target_open(struct fm_jmx **out, const struct fm_pol
                                         const char *part, struct fm_client *client,
                                         struct fm_log *log, struct fm_target_info *info,
                                         struct fm_err *err);
+
+/** Read a targets_file as the poll would. Blocks on files. @param out  texts in the arena */
+FM_MUST_USE enum fm_code fm_target_files(struct fm_poll_files *out,
+                                         const struct fm_poll_target_opts *opts,
+                                         struct fm_arena *arena, struct fm_err *err);
 
 /** Whether a TARGET is well formed; opens nothing. @return FM_OK or FM_ECONF */
 FM_MUST_USE enum fm_code fm_target_check(const char *url, struct fm_err *err);

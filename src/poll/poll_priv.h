@@ -15,7 +15,8 @@
 enum fm_target_kind {
     FM_TARGET_NET, /* host:port, service:..., http(s)://... */
     FM_TARGET_PID, /* pid:N */
-    FM_TARGET_LOCAL /* local:GLOB */
+    FM_TARGET_LOCAL, /* local:GLOB */
+    FM_TARGET_LISTED /* of a section: targets_file; its targets are FM_TARGET_NET */
 };
 
 FM_MUST_USE enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *pid,
@@ -23,6 +24,9 @@ FM_MUST_USE enum fm_code fm_target_parse(const char *url, enum fm_target_kind *k
 
 /** The host of a network TARGET into out ("" if there is none). */
 void fm_target_host(const char *url, char *out, size_t size);
+
+/** host:port of a network TARGET as it is written there: the PART of a targets_file's targets. */
+void fm_target_place(const char *url, char *out, size_t size);
 
 /** The TARGET without credentials and without a stub's base64. */
 void fm_target_shown(const char *url, char *out, size_t size);
@@ -33,20 +37,67 @@ bool fm_target_local_match(const char *glob, const struct fm_jvm *jvm);
 /** Whether a JVM can be polled (now, or after it has finished starting). */
 bool fm_target_pollable(const struct fm_jvm *jvm, bool attach);
 
+/* ---- file.c: what a targets_file says ---- */
+
+struct fm_file_entry {
+    const char *url;
+    const char *part; /* host:port */
+    const struct fm_sample_tag *labels;
+    size_t n_labels;
+    bool known; /* a target of it is there already; or it is a repetition */
+};
+
+struct fm_file {
+    const char *path;
+    struct fm_file_entry *entries;
+    size_t n;
+    const char *fault; /* the first, with its place; what has none is among the entries. NULL */
+};
+
+/** What the files of a section say. */
+struct fm_file_list {
+    struct fm_arena arena; /* owns everything below */
+    struct fm_file *files; /* sorted by path */
+    size_t n;
+    uint64_t mark; /* of files, their times and sizes; 0: look into them again */
+    const char *fault; /* the first of all; NULL */
+    size_t n_targets;
+    int64_t wall_ms; /* when it was read */
+};
+
+bool fm_file_is_pattern(const char *path);
+
+/** Read the files that a path or a glob pattern means. Blocks on files.
+ * @param out   its arena is ready to use
+ * @param mark  of the last reading; 0: none
+ * @param changed  false: all is as at the mark, and nothing was read
+ * @return FM_OK (also when a file has a fault); FM_ENOTFOUND (nothing matches), FM_ELIMIT,
+ *         FM_ENOMEM */
+FM_MUST_USE enum fm_code fm_files_read(struct fm_file_list *out, const char *pattern, uint64_t mark,
+                                       bool *changed, struct fm_err *err);
+
+/** Take the text of a file (its path is set) apart. @param n_all  counts the targets of a section
+ */
+FM_MUST_USE enum fm_code fm_file_parse(struct fm_file *file, size_t *n_all, const char *text,
+                                       size_t len, struct fm_arena *arena, struct fm_err *err);
+
 /* ---- helper.c ---- */
 
-enum { FM_HELPERS = 8, FM_HELPERS_ATTACH = 7 /* so that one is left to look for JVMs */ };
+enum { FM_HELPERS = 8, FM_HELPERS_WAITING = 7 /* so that one is left to look for JVMs */ };
 
-enum fm_job_kind { FM_JOB_SCAN, FM_JOB_RESOLVE };
+enum fm_job_kind { FM_JOB_SCAN, FM_JOB_RESOLVE, FM_JOB_FILES };
 
 struct fm_job {
     struct fm_job *next;
     enum fm_job_kind kind;
-    uint64_t target; /* RESOLVE: id of the target, which may be gone when it is done */
+    uint64_t target; /* RESOLVE: id of the target, which may be gone when it is done; FILES: of the
+                        reading */
     pid_t pid;
     bool attach;
     unsigned timeout_ms;
     char *tmp_dir; /* owned; NULL: /tmp */
+    char *pattern; /* FILES: owned */
+    uint64_t mark; /* FILES: of the last reading */
     /* result, all in arena */
     struct fm_arena arena;
     enum fm_code code;
@@ -54,6 +105,8 @@ struct fm_job {
     struct fm_jvm *jvms; /* SCAN: n of them; RESOLVE: one */
     size_t n;
     const char *address;
+    struct fm_file_list list; /* FILES, in an arena of its own */
+    bool changed; /* FILES */
 };
 
 struct fm_helpers;
@@ -187,6 +240,9 @@ struct fm_target {
     int64_t gone_ms; /* fm_clock_ms() when its JVM was missed; 0: it is there */
     int netns_pid;
     struct fm_arena strings; /* copies for the session's options */
+    const struct fm_sample_tag *tags; /* of its own; they lie in the section's list */
+    size_t n_tags;
+    bool listed; /* the list that is being taken over names it */
     struct fm_jmx *jmx;
 
     /* schedule, fm_clock_ms() */
@@ -253,6 +309,10 @@ struct fm_section {
     bool empty; /* lock: stands for no target */
     char why[240]; /* lock: why it is empty */
     char skipped[160]; /* what was logged last about JVMs that are left out */
+    /* targets_file */
+    uint64_t reading; /* of the job under way; 0: none */
+    struct fm_file_list list; /* lock: as last read */
+    char fault[240]; /* lock: why it cannot be read, or the list's fault; "": none */
 };
 
 struct fm_poll {
@@ -268,6 +328,9 @@ struct fm_poll {
     int64_t timer_ms; /* nothing is due before */
     int64_t next_scan_ms; /* 0: now */
     bool scanning, have_local;
+    unsigned files_ms;
+    int64_t next_files_ms; /* 0: now */
+    bool have_files;
     size_t n_done; /* targets with list_done */
 
     pthread_t thread;
@@ -288,8 +351,9 @@ struct fm_poll {
     char now_name[320]; /* fm_poll_now(); "*": all */
 };
 
+/** @param part  NULL: the section stands for one target @param url  NULL: that of the section */
 FM_MUST_USE enum fm_code fm_target_new(struct fm_target **out, struct fm_poll *poll, size_t section,
-                                       const char *part, struct fm_err *err);
+                                       const char *part, const char *url, struct fm_err *err);
 void fm_target_free(struct fm_target *t);
 /** Close the session and forget what was learnt over it. */
 void fm_target_close(struct fm_target *t);
@@ -298,6 +362,8 @@ int64_t fm_target_tick(struct fm_target *t, int64_t now_ms);
 /** The list in flight is done, or the address was found. */
 void fm_target_step(struct fm_target *t);
 void fm_target_resolved(struct fm_target *t, const struct fm_job *job);
+/** Its targets_file does not name it any more: close and announce. */
+void fm_target_retire(struct fm_target *t);
 /** Announce and remember a change of state. */
 void fm_target_set_state(struct fm_target *t, enum fm_poll_state state, const char *error);
 void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_err *err);
@@ -322,6 +388,25 @@ FM_MUST_USE enum fm_code fm_sections_new(struct fm_section **out, size_t *n,
 FM_MUST_USE enum fm_code fm_sections_expand(struct fm_poll *poll, struct fm_err *err);
 /** Take over a scan. */
 void fm_sections_scanned(struct fm_poll *poll, const struct fm_job *job);
+/** What a reload keeps of a section: the list of its targets_file. */
+void fm_section_inherit(struct fm_section *s, struct fm_section *old);
+void fm_sections_free(struct fm_section *sections, size_t n);
+
+/* ---- listed.c: targets_file to targets ---- */
+
+/** Have the files looked at, where that is not under way. */
+void fm_listed_look(struct fm_poll *poll);
+/** Take over what they say. */
+void fm_listed_read(struct fm_poll *poll, struct fm_job *job);
+/** Targets of the section's list that are not there yet, and away with those it does not name. */
+FM_MUST_USE enum fm_code fm_listed_expand(struct fm_poll *poll, size_t section, struct fm_err *err);
+/** The url of one target of a list, by its PART (NULL: the only one). Blocks on files. */
+FM_MUST_USE enum fm_code fm_listed_url(char *out, size_t size,
+                                       const struct fm_poll_target_opts *opts, const char *part,
+                                       struct fm_err *err);
+/** PART, PART~2, ...: the i-th of its kind. */
+void fm_part_name(char *out, size_t size, const char *part, unsigned i);
+
 FM_MUST_USE enum fm_code fm_poll_add(struct fm_poll *poll, struct fm_target *t, struct fm_err *err);
 void fm_poll_drop(struct fm_poll *poll, size_t index);
 

@@ -66,6 +66,8 @@ enum fm_code fm_target_sample(struct fm_target *t, struct fm_err *err)
         }
     struct fm_sample sample = {.target = t->name,
                                .host = t->host,
+                               .tags = t->tags,
+                               .n_tags = t->n_tags,
                                .timestamp_ms = t->start_wall_ms,
                                .beans = m.beans,
                                .n = m.n};

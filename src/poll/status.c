@@ -70,14 +70,26 @@ static void copy_target(struct fm_poll_status *to, const struct fm_target *t,
 static void copy_empty(struct fm_poll_status *to, const struct fm_section *s,
                        struct fm_arena *arena, bool *ok)
 {
-    *to = (struct fm_poll_status){.name = text(arena, s->opts->name, ok),
-                                  .section = text(arena, s->opts->name, ok),
-                                  .host = "",
-                                  .url = text(arena, s->opts->url, ok),
-                                  .state = FM_POLL_EMPTY,
-                                  .state_name = state_name(FM_POLL_EMPTY),
-                                  .code = FM_ENOTFOUND,
-                                  .error = text_or_null(arena, s->why, ok)};
+    *to = (struct fm_poll_status){
+        .name = text(arena, s->opts->name, ok),
+        .section = text(arena, s->opts->name, ok),
+        .host = "",
+        .url = text(arena, s->opts->url != NULL ? s->opts->url : s->opts->targets_file, ok),
+        .state = FM_POLL_EMPTY,
+        .state_name = state_name(FM_POLL_EMPTY),
+        .code = FM_ENOTFOUND,
+        .error = text_or_null(arena, s->why, ok)};
+}
+
+static void copy_files(struct fm_poll_files *to, const struct fm_section *s, struct fm_arena *arena,
+                       bool *ok)
+{
+    *to = (struct fm_poll_files){.section = text(arena, s->opts->name, ok),
+                                 .path = text(arena, s->opts->targets_file, ok),
+                                 .files = s->list.n,
+                                 .targets = s->list.n_targets,
+                                 .read_ms = s->list.wall_ms,
+                                 .error = text_or_null(arena, s->fault, ok)};
 }
 
 enum fm_code fm_poll_status_get(struct fm_poll *poll, struct fm_poll_snapshot *out,
@@ -89,12 +101,16 @@ enum fm_code fm_poll_status_get(struct fm_poll *poll, struct fm_poll_snapshot *o
     (void)pthread_mutex_lock(&poll->lock);
     out->targets =
         fm_arena_array(&out->arena, poll->n_targets + poll->n_sections + 1, sizeof *out->targets);
-    ok = out->targets != NULL;
+    out->files = fm_arena_array(&out->arena, poll->n_sections + 1, sizeof *out->files);
+    ok = out->targets != NULL && out->files != NULL;
     for (size_t i = 0; ok && i < poll->n_targets; i++)
         copy_target(&out->targets[out->n++], poll->targets[i], &out->arena, &ok);
     for (size_t i = 0; ok && i < poll->n_sections; i++)
         if (poll->sections[i].empty)
             copy_empty(&out->targets[out->n++], &poll->sections[i], &out->arena, &ok);
+    for (size_t i = 0; ok && i < poll->n_sections; i++)
+        if (poll->sections[i].kind == FM_TARGET_LISTED)
+            copy_files(&out->files[out->n_files++], &poll->sections[i], &out->arena, &ok);
     (void)pthread_mutex_unlock(&poll->lock);
     if (ok)
         return FM_OK;
@@ -106,7 +122,8 @@ void fm_poll_snapshot_clear(struct fm_poll_snapshot *snapshot)
 {
     fm_arena_clear(&snapshot->arena);
     snapshot->targets = NULL;
-    snapshot->n = 0;
+    snapshot->files = NULL;
+    snapshot->n = snapshot->n_files = 0;
 }
 
 void fm_poll_totals_get(struct fm_poll *poll, struct fm_poll_totals *out)

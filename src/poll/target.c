@@ -12,6 +12,7 @@ enum {
     DEFAULT_INTERVAL_MS = 10000,
     DEFAULT_TIMEOUT_MS = 10000,
     DEFAULT_MAX_BYTES = 8 * 1024 * 1024,
+    START_GAP_MS = 2, /* between the first polls of two targets */
     MEMORY_PER_BYTE = 4 /* values in memory against bytes on the wire */
 };
 
@@ -61,14 +62,16 @@ static char *fill_host(const char *url, const char *host)
     return text;
 }
 
-static bool set_names(struct fm_target *t, const char *part)
+static bool set_names(struct fm_target *t, const char *part, const char *url)
 {
     const struct fm_poll_target_opts *o = t->opts;
     char name[320], host[256] = "";
     (void)snprintf(name, sizeof name, part != NULL ? "%.150s/%.150s" : "%.150s", o->name, part);
     fm_utf8_cut(name);
     if (t->kind == FM_TARGET_NET) {
-        t->url = o->n_hosts > 0 ? fill_host(o->url, part) : strdup(o->url);
+        t->url = url != NULL      ? strdup(url)
+                 : o->n_hosts > 0 ? fill_host(o->url, part)
+                                  : strdup(o->url);
         if (t->url == NULL)
             return false;
         fm_target_host(t->url, host, sizeof host);
@@ -85,7 +88,7 @@ static bool set_names(struct fm_target *t, const char *part)
 }
 
 enum fm_code fm_target_new(struct fm_target **out, struct fm_poll *poll, size_t section,
-                           const char *part, struct fm_err *err)
+                           const char *part, const char *url, struct fm_err *err)
 {
     const struct fm_section *from = &poll->sections[section];
     struct fm_target *t = calloc(1, sizeof *t);
@@ -95,7 +98,7 @@ enum fm_code fm_target_new(struct fm_target **out, struct fm_poll *poll, size_t 
     t->id = ++poll->next_id;
     t->section = section;
     t->opts = from->opts;
-    t->kind = from->kind;
+    t->kind = from->kind == FM_TARGET_LISTED ? FM_TARGET_NET : from->kind;
     t->pid = from->pid;
     t->interval_ms = t->opts->interval_ms != 0 ? t->opts->interval_ms : DEFAULT_INTERVAL_MS;
     size_t max_bytes = t->opts->max_bytes != 0 ? t->opts->max_bytes : DEFAULT_MAX_BYTES;
@@ -104,12 +107,13 @@ enum fm_code fm_target_new(struct fm_target **out, struct fm_poll *poll, size_t 
     fm_arena_init(&t->cache.arena, max_bytes * MEMORY_PER_BYTE);
     fm_arena_init(&t->strings, 0);
     t->queries = calloc(t->opts->n_queries + 1, sizeof *t->queries);
-    if (t->queries == NULL || !set_names(t, part)) {
+    if (t->queries == NULL || !set_names(t, part, url)) {
         fm_target_free(t);
         return fm_err_nomem(err);
     }
     /* All at once would be a burst at every start. */
-    t->due_ms = fm_clock_ms() + (poll->once ? 0 : (int64_t)(poll->n_targets % 250));
+    int64_t turn = (int64_t)poll->n_targets * START_GAP_MS % (t->interval_ms / 2 + 1);
+    t->due_ms = fm_clock_ms() + (poll->once ? 0 : turn);
     *out = t;
     return FM_OK;
 }
@@ -340,6 +344,18 @@ static void begin(struct fm_target *t, int64_t now_ms)
 
 /* ---- its end ---- */
 
+static void announce(const struct fm_target *t, const char *state, const char *error)
+{
+    const struct fm_poll *poll = t->poll;
+    if (poll->hooks.state != NULL && !atomic_load(&poll->stop))
+        poll->hooks.state(poll->hooks.arg, &(struct fm_poll_event){.opts = t->opts,
+                                                                   .target = t->name,
+                                                                   .host = t->host,
+                                                                   .state = state,
+                                                                   .error = error,
+                                                                   .timestamp_ms = fm_wall_ms()});
+}
+
 void fm_target_set_state(struct fm_target *t, enum fm_poll_state state, const char *error)
 {
     struct fm_poll *poll = t->poll;
@@ -349,31 +365,20 @@ void fm_target_set_state(struct fm_target *t, enum fm_poll_state state, const ch
     t->state = state;
     t->state_wall_ms = fm_wall_ms();
     (void)pthread_mutex_unlock(&poll->lock);
-    const char *word = state == FM_POLL_UP ? "up" : "down";
     if (state == FM_POLL_DOWN)
         fm_log_limited(poll->log, FM_LOG_WARN, t->name, "target %s is down: %s", t->name,
                        error != NULL ? error : "no reason known");
     else
         fm_log(poll->log, FM_LOG_INFO, "target %s is up (%s)", t->name, t->shown);
-    if (poll->hooks.state != NULL && !atomic_load(&poll->stop))
-        poll->hooks.state(poll->hooks.arg, &(struct fm_poll_event){.opts = t->opts,
-                                                                   .target = t->name,
-                                                                   .host = t->host,
-                                                                   .state = word,
-                                                                   .error = error,
-                                                                   .timestamp_ms = fm_wall_ms()});
+    announce(t, state == FM_POLL_UP ? "up" : "down", error);
 }
 
-static void announce_restart(struct fm_target *t)
+void fm_target_retire(struct fm_target *t)
 {
-    struct fm_poll *poll = t->poll;
-    fm_log(poll->log, FM_LOG_INFO, "target %s: another JVM answers now (%s)", t->name, t->jvm_name);
-    if (poll->hooks.state != NULL && !atomic_load(&poll->stop))
-        poll->hooks.state(poll->hooks.arg, &(struct fm_poll_event){.opts = t->opts,
-                                                                   .target = t->name,
-                                                                   .host = t->host,
-                                                                   .state = "restarted",
-                                                                   .timestamp_ms = fm_wall_ms()});
+    fm_log(t->poll->log, FM_LOG_INFO, "target %s: targets_file does not name it any more; closed",
+           t->name);
+    if (t->state == FM_POLL_UP)
+        announce(t, "down", "targets_file does not name it any more");
 }
 
 static uint64_t next_random(struct fm_poll *poll)
@@ -444,8 +449,11 @@ void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_er
     if (code == FM_OK) {
         t->fails = 0;
         t->not_before_ms = 0;
-        if (t->restarted && t->jvm_name[0] != '\0')
-            announce_restart(t);
+        if (t->restarted && t->jvm_name[0] != '\0') {
+            fm_log(t->poll->log, FM_LOG_INFO, "target %s: another JVM answers now (%s)", t->name,
+                   t->jvm_name);
+            announce(t, "restarted", NULL);
+        }
         fm_target_set_state(t, FM_POLL_UP, NULL);
         struct fm_err failed = {0};
         if (fm_target_sample(t, &failed) != FM_OK)

@@ -133,6 +133,16 @@ void fm_target_host(const char *url, char *out, size_t size)
         copy_host(url, out, size);
 }
 
+void fm_target_place(const char *url, char *out, size_t size)
+{
+    const char *jndi = starts(url, "service:") ? strstr(url, "/jndi/rmi://") : NULL;
+    const char *at = jndi != NULL ? jndi + 9 : strstr(url, "://");
+    at = at != NULL ? at + 3 : url;
+    if (*at == '/' && starts(url, "service:")) /* service:jmx:rmi:///stub/...: the host stands in the stub */
+        at = "stub";
+    (void)snprintf(out, size, "%.*s", (int)strcspn(at, "/?#"), at);
+}
+
 void fm_target_shown(const char *url, char *out, size_t size)
 {
     const char *stub = starts(url, "service:") ? strstr(url, "/stub/") : NULL;

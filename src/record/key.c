@@ -47,6 +47,7 @@ void fm_pairs_free(struct fm_pair *pairs, size_t n)
 
 struct lookup {
     struct fm_rule *rule;
+    const struct fm_sample *sample;
     const struct fm_name *name;
     struct fm_arena *scratch;
 };
@@ -57,9 +58,20 @@ static const char *find_prop(void *arg, const char *key)
     return at->name == NULL ? NULL : fm_name_value(at->name, at->scratch, key);
 }
 
+static const char *own_tag(const struct fm_sample *sample, const char *name)
+{
+    for (size_t i = 0; i < sample->n_tags; i++)
+        if (strcmp(sample->tags[i].name, name) == 0)
+            return sample->tags[i].value;
+    return NULL;
+}
+
 static const char *find_tag(void *arg, const char *name)
 {
     const struct lookup *at = arg;
+    const char *own = own_tag(at->sample, name);
+    if (own != NULL)
+        return own;
     for (size_t i = 0; i < at->rule->n_tags; i++)
         if (strcmp(at->rule->tags[i].name, name) == 0)
             return fm_buf_str(&at->rule->tags[i].text);
@@ -95,23 +107,36 @@ static void render_text(const struct fm_template *tpl, const struct fm_template_
     put_clean(out);
 }
 
-static void render_tags(struct fm_rule *rule, const struct fm_template_values *values)
+static void put_tag(struct fm_buf *out, bool *first, const char *name, const char *text, size_t len)
 {
+    if (!*first)
+        fm_buf_putc(out, ',');
+    *first = false;
+    fm_json_key(out, name);
+    fm_json_str(out, text, len);
+}
+
+static void render_tags(struct fm_rule *rule, const struct fm_sample *sample,
+                        const struct fm_template_values *values)
+{
+    struct fm_buf *out = &rule->tag_json;
     if (rule->tags_done)
         return;
-    bool constant = true;
-    fm_buf_reset(&rule->tag_json);
-    fm_buf_puts(&rule->tag_json, "\"tags\":{");
+    bool constant = true, first = true;
+    fm_buf_reset(out);
+    fm_buf_puts(out, "\"tags\":{");
     for (size_t i = 0; i < rule->n_tags; i++) {
         struct fm_pair *tag = &rule->tags[i];
+        if (own_tag(sample, tag->name) != NULL)
+            continue;
         render_text(tag->tpl, values, &tag->text);
         constant = constant && tag->constant;
-        if (i > 0)
-            fm_buf_putc(&rule->tag_json, ',');
-        fm_json_key(&rule->tag_json, tag->name);
-        fm_json_str(&rule->tag_json, fm_buf_str(&tag->text), tag->text.len);
+        put_tag(out, &first, tag->name, fm_buf_str(&tag->text), tag->text.len);
     }
-    fm_buf_putc(&rule->tag_json, '}');
+    for (size_t i = 0; i < sample->n_tags; i++)
+        put_tag(out, &first, sample->tags[i].name, sample->tags[i].value,
+                strlen(sample->tags[i].value));
+    fm_buf_putc(out, '}');
     rule->tags_done = constant;
 }
 
@@ -135,7 +160,7 @@ static void render_headers(struct fm_rule *rule, const struct fm_template_values
 void fm_rule_render(struct fm_rule *rule, struct fm_build_state *b, const struct fm_name *name)
 {
     enum { OF_RECORD = FM_VAR_DOMAIN | FM_VAR_BEAN | FM_VAR_PROP | FM_VAR_TAG };
-    struct lookup at = {.rule = rule, .name = name, .scratch = &b->scratch};
+    struct lookup at = {.rule = rule, .sample = b->sample, .name = name, .scratch = &b->scratch};
     struct fm_template_values values = {
         .host = b->sample->host,
         .target = b->sample->target,
@@ -146,7 +171,7 @@ void fm_rule_render(struct fm_rule *rule, struct fm_build_state *b, const struct
         .tag = find_tag,
         .arg = &at,
     };
-    render_tags(rule, &values);
+    render_tags(rule, b->sample, &values);
     if (rule->key != NULL && !rule->key_done) {
         render_text(rule->key, &values, &rule->key_text);
         rule->key_done = (fm_template_vars(rule->key) & OF_RECORD) == 0;

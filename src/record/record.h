@@ -45,10 +45,18 @@ struct fm_sample_bean {
     struct fm_rule *rule;
 };
 
+/** A tag of one target alone (a label of its targets_file); not a template. */
+struct fm_sample_tag {
+    const char *name;
+    const char *value;
+};
+
 /** One poll of one target; everything borrowed. */
 struct fm_sample {
     const char *target;
     const char *host;
+    const struct fm_sample_tag *tags; /* added to the rule's; they win over those of the same name */
+    size_t n_tags;
     int64_t timestamp_ms; /* wall clock, start of the poll */
     const struct fm_sample_bean *beans;
     size_t n;

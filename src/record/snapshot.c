@@ -54,7 +54,7 @@ static bool same_snapshot(const struct fm_rule *a, const struct fm_rule *b)
                       a->nonfinite == b->nonfinite && a->max_bytes == b->max_bytes &&
                       (a->key == NULL) == (b->key == NULL) && same_buf(&a->prefix, &b->prefix) &&
                       same_buf(&a->key_text, &b->key_text) &&
-                      same_pairs(a->tags, a->n_tags, b->tags, b->n_tags) &&
+                      same_buf(&a->tag_json, &b->tag_json) &&
                       same_pairs(a->headers, a->n_headers, b->headers, b->n_headers));
 }
 

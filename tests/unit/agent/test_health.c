@@ -125,6 +125,13 @@ Test(health, names_suspects_dead_letters_and_targets_that_are_down)
     w.target.state = FM_POLL_DOWN;
     w.target.error = "connection refused";
     expect(&w, FM_HEALTH_DEGRADED, "orders is down: connection refused");
+    well(&w);
+    struct fm_poll_files files = {.section = "fleet", .path = "f.json", .targets = 3};
+    w.facts.files = &files;
+    w.facts.n_files = 1;
+    expect(&w, FM_HEALTH_OK, NULL);
+    files.error = "f.json:2:1: no JSON";
+    expect(&w, FM_HEALTH_DEGRADED, "fleet: f.json:2:1: no JSON (3 targets in force)");
 }
 
 Test(health, fails_for_a_minute_after_a_drop_and_is_degraded_without_durability)

@@ -281,6 +281,29 @@ Test(chunks, end_with_the_first_error_of_the_sink)
     fm_rule_free(rule);
 }
 
+Test(rule, lets_tags_of_the_target_win_and_templates_see_them)
+{
+    static const char *const tags[] = {"env=none", "site=${host}"};
+    static const struct fm_sample_tag own[] = {{"env", "pr\"od"}, {"rack", "7"}};
+    struct fm_rule *rule = make_rule(FM_SHAPE_BEAN, "${tag.env}/${tag.site}", tags, 2, 1 << 20);
+    struct fixture f;
+    fixture_init(&f);
+    fixture_bean(&f, rule, "d:k=v", "{\"A\":1}");
+    f.sample.tags = own;
+    f.sample.n_tags = 2;
+    cr_assert_eq(fixture_build(&f), FM_OK);
+    cr_expect_not_null(
+        strstr(f.values[0], "\"tags\":{\"site\":\"web-1\",\"env\":\"pr\\\"od\",\"rack\":\"7\"}}"),
+        "%s", f.values[0]);
+    cr_expect_str_eq(f.keys[0], "pr\"od/web-1");
+    f.sample.n_tags = 0; /* the next target of the section has none */
+    cr_assert_eq(fixture_build(&f), FM_OK);
+    cr_expect_not_null(strstr(f.values[0], "\"tags\":{\"env\":\"none\",\"site\":\"web-1\"}}"));
+    cr_expect_str_eq(f.keys[0], "none/web-1");
+    fixture_clear(&f);
+    fm_rule_free(rule);
+}
+
 Test(rule, renders_templates_of_tags_keys_and_headers)
 {
     static const char *const tags[] = {"site=${host}/${target}", "kind=${prop.type}",
