@@ -7,7 +7,7 @@ declare -A groups=(
              libini-config-dev librdkafka-dev"
     [test]="libcriterion-dev openssl python3 JDK"
     [lint]="clang-format clang-tidy cppcheck"
-    [fuzz]="clang libclang-rt-14-dev"
+    [fuzz]="clang libclang-rt-dev"
     [demo]="openssl curl JDK"
     [e2e]="maven kcat openssl curl python3 jq JDK"
 )

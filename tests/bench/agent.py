@@ -172,7 +172,7 @@ def watch(pid):
 
 
 def main():
-    work = tempfile.mkdtemp(prefix="firstmile-bench.")
+    work = tempfile.mkdtemp(prefix="firstmile-bench.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     bench = Bench(work)
     try:
         jvm = bench.jvm()

@@ -165,7 +165,7 @@ CASES = [same_names, same_values, polls, refusals, proxy_mode]
 
 def main():
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    work = tempfile.mkdtemp(prefix="firstmile-jolokia.")
+    work = tempfile.mkdtemp(prefix="firstmile-jolokia.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     try:
         classes = r.compile_fixture(work)
         for artifact, jar in AGENTS:

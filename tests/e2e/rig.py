@@ -532,7 +532,9 @@ class Rig:
     """All of it together."""
 
     def __init__(self):
-        self.work = tempfile.mkdtemp(prefix="firstmile-e2e.")
+        # Not /tmp: where that lies in memory, /health rightly says that nothing is durable.
+        self.work = tempfile.mkdtemp(prefix="firstmile-e2e.",
+                                     dir=os.environ.get("TMPDIR", "/var/tmp"))
         self.agents, self.others = [], []
         self.external = bool(os.environ.get("E2E_REST_URL"))
         self.topic = os.environ.get("E2E_TOPIC", "firstmile-e2e")
