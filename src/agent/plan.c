@@ -385,6 +385,7 @@ static void fill_times(struct fm_rest_opts *out, const struct fm_config *config)
     out->connection_life_ms = (unsigned)rest->connection_life_ms;
     out->drain_rate = (unsigned)rest->drain_rate;
     out->size_limit = rest->size_limit_bytes;
+    out->gzip = rest->compression == FM_CFG_COMPRESSION_GZIP;
     out->topic_auto_created = rest->topic_auto_created;
 }
 

@@ -154,6 +154,10 @@ static void put_endpoint(struct fm_buf *out, const struct fm_rest_stats *rest,
         put_int(out, "cert_days", e->cert_days);
     else
         fm_buf_puts(out, ",\"cert_days\":null");
+    static const char *const gzip[] = {[FM_REST_GZIP_NONE] = "none",
+                                       [FM_REST_GZIP_ON] = "gzip",
+                                       [FM_REST_GZIP_REFUSED] = "refused"};
+    put_text(out, "compression", gzip[e->gzip]);
     put_text(out, "reason", or_null(e->reason));
     fm_buf_putc(out, '}');
 }

@@ -75,8 +75,9 @@ const struct fm_option fm_options[] = {
     {ROW(rest, http_proxy_ca_file), STR,
      .help = "Certificates (PEM) to trust for an https:// proxy."},
     {ROW(rest, no_proxy), LIST, .help = "Hosts that are reached without the HTTP proxy."},
-    {ROW(rest, compression), ENUM("none gzip"), .def = "none", .later = "compressed requests",
-     .help = "Compression of requests."},
+    {ROW(rest, compression), ENUM("none gzip"), .def = "none",
+     .help = "gzip: requests are compressed, for Karapace and gateways; switched off for an endpoint "
+             "that refuses them."},
     {AT(rest, connect_timeout_ms), .key = "connect_timeout", MSEC(1, 3600000), .def = "10s",
      .help = "Longest wait for a connection, TLS included."},
     {AT(rest, timeout_ms), .key = "timeout", MSEC(1, 3600000), .def = "130s",

@@ -130,7 +130,8 @@ void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due)
         fm_probe_path(rest->conf->o.dialect, e->cluster, rest->topics[0]->name, path, sizeof path);
         struct fm_http_request req = {.method = "GET",
                                       .timeout_ms = rest->conf->o.probe_timeout_ms};
-        if (fm_send_request(rest, &req, path, i, NULL, on_checked, rest, &e->check, &err) != FM_OK)
+        if (fm_send_request(rest, &req, path, i, NULL, false, on_checked, rest, &e->check, &err) !=
+            FM_OK)
             e->retry_at = now + fm_rest_backoff(rest, e->step++);
         return;
     }

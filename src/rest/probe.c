@@ -383,7 +383,8 @@ static void start_get(struct fm_topic *t, const char *path, enum fm_flight fligh
     t->flight = flight;
     t->endpoint = rest->cur;
     t->sent_at = fm_clock_ms();
-    if (fm_send_request(rest, &req, path, rest->cur, NULL, on_probed, t, &t->call, &err) != FM_OK) {
+    if (fm_send_request(rest, &req, path, rest->cur, NULL, false, on_probed, t, &t->call, &err) !=
+        FM_OK) {
         t->flight = FM_FLIGHT_NONE;
         t->next_at = fm_clock_ms() + fm_rest_backoff(rest, t->step++);
         fm_topic_reason(t, FM_REST_HOP_NONE, "the probe cannot be made", fm_err_text(&err), NULL);

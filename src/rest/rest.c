@@ -158,6 +158,9 @@ static void copy_endpoints(struct fm_rest_stats *out, const struct fm_rest *rest
         o->state = e->left ? FM_REST_OUTAGE : FM_REST_RUN;
         o->since_ms = e->since_wall;
         o->cert_days = e->cert_days;
+        o->gzip = !rest->conf->o.gzip ? FM_REST_GZIP_NONE
+                  : e->no_gzip        ? FM_REST_GZIP_REFUSED
+                                      : FM_REST_GZIP_ON;
         snprintf(o->reason, sizeof o->reason, "%s", e->reason);
         for (size_t k = 0; i == rest->cur && k < rest->n_topics; k++) {
             const struct fm_topic *t = rest->topics[k];
@@ -332,7 +335,7 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
         fm_suspect_release(t);
         t->n_strikes = 0;
         t->after_isolate = t->after_from_one = t->auth_retried = false;
-        t->waits_token = false;
+        t->waits_token = t->plain = false;
         t->soft_until = 0;
         t->doubt = t->step = t->row_n = t->transport_row = t->probe_portal = 0;
         t->body_limit = 0;
@@ -501,6 +504,7 @@ bool fm_rest_free(struct fm_rest *rest)
     free(rest->asked.list);
     fm_client_free(rest->client);
     fm_oauth_clear(&rest->oauth);
+    fm_gzip_free(rest->gzip);
     fm_rest_conf_free(rest->next_conf);
     fm_rest_conf_free(rest->conf);
     if (rest->secret.data != NULL)

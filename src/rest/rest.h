@@ -71,6 +71,7 @@ struct fm_rest_opts {
     unsigned idle_age_ms; /* [25 s] */
     unsigned connection_life_ms; /* [10 min] */
     unsigned limit_age_ms; /* the size limit is read again after this [1 h] */
+    bool gzip; /* compress requests, until an endpoint does not take them */
     unsigned drain_rate; /* records a second; 0: no limit */
     uint64_t size_limit; /* of one stored record; 0: ask the topic */
     bool topic_auto_created; /* the first produce creates a missing topic */
@@ -166,12 +167,19 @@ struct fm_rest_topic {
     uint64_t size_limit; /* 0: not known yet */
 };
 
+enum fm_rest_gzip {
+    FM_REST_GZIP_NONE, /* not configured */
+    FM_REST_GZIP_ON,
+    FM_REST_GZIP_REFUSED /* refused compressed what it took plain: no more of it */
+};
+
 struct fm_rest_endpoint {
     char url[256]; /* without credentials */
     bool current;
     enum fm_rest_state state; /* the worst of its topics; OUTAGE for one that was left */
     int64_t since_ms; /* wall clock */
     int cert_days; /* -1: unknown */
+    enum fm_rest_gzip gzip;
     char reason[FM_REST_TEXT];
 };
 

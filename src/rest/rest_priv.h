@@ -52,6 +52,18 @@ FM_MUST_USE enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_bat
                                         const struct fm_spool_batch *batch, size_t *used,
                                         struct fm_err *err);
 
+/* ---- gzip.c ---- */
+
+struct fm_gzip; /* opaque */
+struct fm_gzip *fm_gzip_new(void); /* NULL: no memory */
+void fm_gzip_free(struct fm_gzip *g); /* NULL is allowed */
+/** @return false: no memory; send it plain */
+bool fm_gzip_body(struct fm_gzip *g, const struct fm_buf *body, struct fm_buf *out);
+/** Whether this answer may come from the compression alone, so that the same records must be sent
+ * plain before it counts (reference 3.5). Pure */
+bool fm_gzip_doubted(const struct fm_sent *sent, const struct fm_http_answer *http,
+                     const struct fm_judgement *j);
+
 /* ---- v3.c ---- */
 
 enum { FM_CLUSTER_ID = 128, FM_V3_PATH = 600 };
@@ -135,6 +147,9 @@ struct fm_topic {
     struct fm_spool_batch *batch;
     size_t n; /* records of the batch in the request */
     struct fm_buf body;
+    struct fm_buf packed; /* the body, compressed */
+    bool gzip; /* packed is what was sent */
+    bool plain; /* the next request is not compressed */
     struct fm_verdict *verdicts;
     size_t verdicts_cap;
     struct fm_settlement *settle;
@@ -197,6 +212,7 @@ struct fm_endpoint {
     char reason[FM_REST_TEXT];
     struct fm_call *check; /* asking whether it is back */
     int64_t hold_next; /* one topic at a time tries in an endpoint's HOLD */
+    bool no_gzip; /* it does not take compressed requests */
     char cluster[FM_CLUSTER_ID]; /* v3; "": not known (again) */
 };
 
@@ -221,6 +237,7 @@ struct fm_rest {
     unsigned secret_gen; /* counts its changes */
     int64_t secret_at;
     struct fm_oauth oauth;
+    struct fm_gzip *gzip; /* NULL until needed */
     int64_t not_before; /* 429, drain rate */
     unsigned pace_ms, slow_step;
     uint64_t rng;
@@ -269,8 +286,9 @@ bool fm_rest_bearer(const struct fm_rest_opts *o);
 void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due);
 /** @param format  of the records for a POST; NULL: no POST */
 enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,
-                             size_t endpoint, const enum fm_rest_format *format, fm_http_done *done,
-                             void *arg, struct fm_call **out, struct fm_err *err);
+                             size_t endpoint, const enum fm_rest_format *format, bool gzip,
+                             fm_http_done *done, void *arg, struct fm_call **out,
+                             struct fm_err *err);
 
 /* probe.c */
 void fm_probe_start(struct fm_topic *t, bool limit_only);

@@ -19,11 +19,12 @@ bool fm_rest_bearer(const struct fm_rest_opts *o)
 }
 
 enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,
-                             size_t endpoint, const enum fm_rest_format *format, fm_http_done *done,
-                             void *arg, struct fm_call **out, struct fm_err *err)
+                             size_t endpoint, const enum fm_rest_format *format, bool gzip,
+                             fm_http_done *done, void *arg, struct fm_call **out,
+                             struct fm_err *err)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
-    const char *headers[6];
+    const char *headers[7];
     size_t n = 0;
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     headers[n++] = v3 ? "Accept: application/json"
@@ -34,6 +35,8 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
                        : *format == FM_REST_JSON
                            ? "Content-Type: application/vnd.kafka.json.v2+json"
                            : "Content-Type: application/vnd.kafka.binary.v2+json";
+    if (gzip)
+        headers[n++] = "Content-Encoding: gzip";
     struct fm_buf url, bearer, pool;
     fm_buf_init(&url, 0);
     fm_buf_init(&bearer, 0);
@@ -101,6 +104,17 @@ static void drop_batch(struct fm_topic *t)
     t->batch = NULL;
 }
 
+/* @return whether packed holds the body now */
+static bool compress(struct fm_topic *t)
+{
+    struct fm_rest *rest = t->rest;
+    if (!rest->conf->o.gzip || t->plain || rest->endpoints[rest->cur].no_gzip)
+        return false;
+    if (rest->gzip == NULL)
+        rest->gzip = fm_gzip_new();
+    return rest->gzip != NULL && fm_gzip_body(rest->gzip, &t->body, &t->packed);
+}
+
 /* The batch is read: build the body and start the request. */
 static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_t now,
                                   struct fm_err *err)
@@ -120,9 +134,11 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
     FM_TRY(fm_batch_build(&t->body, &limits, t->batch, &t->n, err));
     if (!room_for(t, t->n))
         return fm_err_nomem(err);
+    t->gzip = compress(t);
+    const struct fm_buf *sent = t->gzip ? &t->packed : &t->body;
     struct fm_http_request req = {.method = "POST",
-                                  .body = t->body.data,
-                                  .body_len = t->body.len,
+                                  .body = sent->data,
+                                  .body_len = sent->len,
                                   .timeout_ms = total_ms(t),
                                   .fresh = t->fresh};
     char path[FM_V3_PATH];
@@ -135,8 +151,8 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
     t->sent_at = now;
     t->secret_gen = rest->secret_gen;
     t->flight = FM_FLIGHT_PRODUCE;
-    enum fm_code code =
-        fm_send_request(rest, &req, path, rest->cur, &format, on_produced, t, &t->call, err);
+    enum fm_code code = fm_send_request(rest, &req, path, rest->cur, &format, t->gzip, on_produced,
+                                        t, &t->call, err);
     if (code != FM_OK)
         t->flight = FM_FLIGHT_NONE;
     else

@@ -26,6 +26,7 @@ struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name)
     t->rest = rest;
     snprintf(t->name, sizeof t->name, "%s", name);
     fm_buf_init(&t->body, 0);
+    fm_buf_init(&t->packed, 0);
     t->state = FM_REST_RUN;
     t->health = FM_REST_RUN;
     rest->topics[rest->n_topics++] = t;
@@ -39,6 +40,7 @@ void fm_topic_free(struct fm_topic *t)
         return;
     fm_spool_batch_free(t->rest->spool, t->batch);
     fm_buf_clear(&t->body);
+    fm_buf_clear(&t->packed);
     free(t->verdicts);
     free(t->settle);
     free(t->parts);

@@ -21,14 +21,15 @@ static void note_send(struct fm_topic *t, const struct fm_http_answer *http,
     struct fm_rest *rest = t->rest;
     struct fm_rest_last_send *last = &rest->now.last_send;
     rest->now.batches++;
-    rest->now.bytes += t->body.len;
+    size_t bytes = t->gzip ? t->packed.len : t->body.len;
+    rest->now.bytes += bytes;
     rest->now.records += j->accepted;
     rest->now.possible_duplicates += j->unknown;
     rest->now.retries += t->n - j->accepted;
     last->time_ms = fm_wall_ms();
     last->http_status = http->status;
     last->records = t->n;
-    last->bytes = t->body.len;
+    last->bytes = bytes;
     last->duration_ms = http->duration_ms;
     snprintf(last->endpoint, sizeof last->endpoint, "%s", rest->endpoints[t->endpoint].url);
     snprintf(last->topic, sizeof last->topic, "%s", t->name);
@@ -471,11 +472,13 @@ static void collect_left(struct fm_topic *t, struct rest_of *left)
     }
 }
 
-static void judge(struct fm_topic *t, const struct fm_http_answer *http, struct fm_judgement *j)
+/* @return whether it may be the compression that was refused */
+static bool judge(struct fm_topic *t, const struct fm_http_answer *http, struct fm_judgement *j)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
     struct fm_sent sent = {.dialect = o->dialect,
                            .n_records = t->n,
+                           .gzip = t->gzip,
                            .bearer = fm_rest_bearer(o),
                            .fresh_first = !http->reused && o->urls[t->endpoint][4] == 's'};
     int32_t *partitions = NULL;
@@ -499,6 +502,7 @@ static void judge(struct fm_topic *t, const struct fm_http_answer *http, struct 
             (struct fm_judgement){.cls = FM_CLS_RETRY, .flags = v.flags, .top = v, .unknown = t->n};
     }
     free(partitions);
+    return fm_gzip_doubted(&sent, http, j);
 }
 
 /* v3, a 404: the cluster that was found once may be gone; look it up again, but only once before
@@ -569,8 +573,43 @@ static void clean_up(struct fm_topic *t, int64_t now)
     fm_spool_batch_free(rest->spool, t->batch);
     t->batch = NULL;
     t->n = 0;
-    if (rest->n_topics > 4 || t->body.cap > 2 * rest->conf->o.batch_bytes)
+    if (rest->n_topics > 4 || t->body.cap > 2 * rest->conf->o.batch_bytes) {
         fm_buf_clear(&t->body); /* memory stays bounded whatever came */
+        fm_buf_clear(&t->packed);
+    }
+}
+
+/* The same records once more, plain; only then does an answer count. */
+static void send_plain(struct fm_topic *t, int64_t now)
+{
+    struct rest_of left = {.ids = calloc(t->n, sizeof *left.ids), .p = calloc(t->n, 1)};
+    t->plain = true;
+    t->next_at = now;
+    if (t->mode == FM_MODE_PART && left.ids != NULL && left.p != NULL) {
+        collect_left(t, &left);
+        (void)!fm_isolate_push(t, left.ids, left.n, false);
+    }
+    free(left.ids);
+    free(left.p);
+    snprintf(t->rest->now.last_send.error, sizeof t->rest->now.last_send.error,
+             "the compressed request was refused; it is sent again uncompressed");
+}
+
+/* What was refused compressed has been sent plain. */
+static void plain_answered(struct fm_topic *t, const struct fm_http_answer *http,
+                           const struct fm_judgement *j)
+{
+    struct fm_endpoint *e = &t->rest->endpoints[t->endpoint];
+    if (!t->plain || t->gzip || http->failure != FM_HTTP_OK)
+        return;
+    t->plain = false;
+    if (j->accepted == 0 || e->no_gzip)
+        return;
+    e->no_gzip = true;
+    fm_log(t->rest->log, FM_LOG_WARN,
+           "%s refuses compressed requests and takes plain ones: compression is off for it until "
+           "the next start; set [rest] compression = none",
+           e->url);
 }
 
 void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
@@ -579,8 +618,16 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
     struct fm_judgement j;
     t->flight = FM_FLIGHT_NONE;
     t->call = NULL;
-    judge(t, http, &j);
+    bool doubt = judge(t, http, &j);
+    if (doubt)
+        j.unknown = 0; /* what cannot be read is not written */
     note_send(t, http, &j, now);
+    if (doubt) {
+        send_plain(t, now);
+        clean_up(t, now);
+        return;
+    }
+    plain_answered(t, http, &j);
     bool suspect_accepted;
     bool evidence = settle_accepted(t, &suspect_accepted);
     apply_strikes(t, &j);

@@ -392,7 +392,6 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\nauth = oauth2\n", "oauth2 needs oauth2_url, oauth2_client and oauth2_secret"},
         {"[rest]\nauth = oauth3\n", "did you mean oauth2?"},
         {"[rest]\nformat = avro\n", "not have avro (planned"},
-        {"[rest]\ncompression = gzip\n", "not have gzip (planned"},
         {"[rest]\nmax_in_flight = 2\n", "not have 2 (planned"},
         {"[rest]\ndrain_rate = 5\n", "not have 5 (planned"},
         {"[rest]\nschema_id = 5\n", "planned: "},

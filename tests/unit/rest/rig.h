@@ -33,7 +33,8 @@ struct mock_request {
     const uint64_t *seq;
     size_t body_len;
     const char *head;
-    const char *body;
+    const char *body; /* inflated */
+    bool gzip; /* it came compressed */
 };
 
 enum mock_how { MOCK_ANSWER, MOCK_RESET, MOCK_CLOSE, MOCK_HANG };

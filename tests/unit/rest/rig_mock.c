@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -147,12 +148,34 @@ static bool send_reply(struct peer_conn *conn, const struct mock_reply *r)
     return ok && r->cut == 0 && !r->no_length;
 }
 
+/* In place. */
+static void inflate_body(struct peer_request *in)
+{
+    size_t cap = 32 << 20;
+    char *plain = malloc(cap);
+    z_stream z = {.next_in = (unsigned char *)in->body,
+                  .avail_in = (unsigned)in->body_len,
+                  .next_out = (unsigned char *)plain,
+                  .avail_out = (unsigned)cap - 1};
+    cr_assert_eq(inflateInit2(&z, 15 + 16), Z_OK);
+    cr_assert_eq(inflate(&z, Z_FINISH), Z_STREAM_END);
+    in->body_len = z.total_out;
+    plain[in->body_len] = '\0';
+    (void)inflateEnd(&z);
+    free(in->body);
+    in->body = realloc(plain, in->body_len + 1);
+}
+
 static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct peer_request *in)
 {
     static const char topic_json[] =
         "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"},"
         "\"partitions\":[]}";
-    struct mock_request req = {.post = strncmp(in->head, "POST", 4) == 0,
+    bool gzip = strstr(in->head, "Content-Encoding: gzip\r\n") != NULL;
+    if (gzip)
+        inflate_body(in);
+    struct mock_request req = {.gzip = gzip,
+                               .post = strncmp(in->head, "POST", 4) == 0,
                                .conn = nth,
                                .body_len = in->body_len,
                                .head = in->head,
