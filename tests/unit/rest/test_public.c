@@ -373,7 +373,7 @@ Test(public_rest, example_sends_lines)
                    "cc -std=c17 -Wall -Wextra -Wpedantic -Werror -Iinclude "
                    "$(case %s in *asan) echo -fsanitize=address,undefined;; esac) "
                    "tests/examples/rest_produce.c %s/libfirstmile.a $(pkg-config --libs libcurl "
-                   "jansson libmicrohttpd gnutls sqlite3 ini_config) "
+                   "jansson libmicrohttpd gnutls sqlite3 ini_config zlib) "
                    "$(pkg-config --libs rdkafka 2>/dev/null) -lpthread -lm -o %s/rest_produce && "
                    "printf 'one\\ntwo\\nthree\\n' | %s/rest_produce %s t | grep -qx '3 accepted'",
                    build, build, build, build, url);
