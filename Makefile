@@ -43,6 +43,7 @@ FIRST    := -Wl,--no-as-needed -lc $(if $(filter -fsanitize=%,$(CFLAGS_$(VARIANT
             $(call pkg,--libs-only-l,libcrypto)) -Wl,--as-needed
 
 CLI_SRC  := $(wildcard src/cli/*.c)
+CLI_PURE := $(addprefix src/cli/,opt.c screen.c series.c table.c)
 LIB_SRC  := $(filter-out $(CLI_SRC),$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 HARNESS  := $(sort $(wildcard tests/harness/*.c))
 MODULES  := $(sort $(notdir $(patsubst %/,%,$(wildcard tests/unit/*/))))
@@ -98,7 +99,7 @@ $(B)/firstmile: $(CLI_OBJ) $(B)/libfirstmile.a
 .SECONDEXPANSION:
 # The command line is not in the library: its tests link what they call, and run the program.
 $(B)/tests/test_%: $$(call obj,$$(sort $$(wildcard tests/unit/%/*.c))) $(call obj,$(HARNESS)) \
-    $$(if $$(filter cli,$$*),$(call obj,src/cli/opt.c src/cli/table.c)) $(B)/libfirstmile.a \
+    $$(if $$(filter cli,$$*),$(call obj,$(CLI_PURE))) $(B)/libfirstmile.a \
     | $$(if $$(filter cli,$$*),$(B)/firstmile)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LD    $@")

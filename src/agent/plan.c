@@ -76,6 +76,30 @@ static enum fm_code add_rules(struct fm_plan *plan, const struct fm_cfg_target *
 
 /* ---- queries ---- */
 
+enum fm_code fm_plan_query(struct fm_query **out, const struct fm_cfg_query *source,
+                           struct fm_arena *scratch, struct fm_err *err)
+{
+    struct fm_query_where *where = fm_arena_array(scratch, source->n_where + 1, sizeof *where);
+    if (where == NULL)
+        return fm_err_nomem(err);
+    for (size_t i = 0; i < source->n_where; i++)
+        where[i] = (struct fm_query_where){source->where[i].property, source->where[i].regex};
+    struct fm_query_opts opts = {
+        .name = source->section.name,
+        .bean = source->bean,
+        .exclude = source->exclude,
+        .where = where,
+        .n_where = source->n_where,
+        .attributes = source->attributes.items,
+        .n_attributes = source->attributes.n,
+        .max_beans = (unsigned)source->max_beans,
+    };
+    enum fm_code code = fm_query_new(out, &opts, err);
+    if (code != FM_OK)
+        (void)fm_err_context(err, "[query:%s]", source->section.name);
+    return code;
+}
+
 static enum fm_code compile_query(struct fm_plan *plan, const struct fm_cfg_query *source,
                                   const struct fm_query **out, struct fm_err *err)
 {
@@ -94,26 +118,7 @@ static enum fm_code compile_query(struct fm_plan *plan, const struct fm_cfg_quer
     if (sources == NULL)
         return fm_err_nomem(err);
     plan->query_sources = sources;
-    struct fm_query_where *where = fm_arena_array(&plan->arena, source->n_where + 1, sizeof *where);
-    if (where == NULL)
-        return fm_err_nomem(err);
-    for (size_t i = 0; i < source->n_where; i++)
-        where[i] = (struct fm_query_where){source->where[i].property, source->where[i].regex};
-    struct fm_query_opts opts = {
-        .name = source->section.name,
-        .bean = source->bean,
-        .exclude = source->exclude,
-        .where = where,
-        .n_where = source->n_where,
-        .attributes = source->attributes.items,
-        .n_attributes = source->attributes.n,
-        .max_beans = (unsigned)source->max_beans,
-    };
-    enum fm_code code = fm_query_new(&queries[plan->n_queries], &opts, err);
-    if (code != FM_OK) {
-        (void)fm_err_context(err, "[query:%s]", source->section.name);
-        return code;
-    }
+    FM_TRY(fm_plan_query(&queries[plan->n_queries], source, &plan->arena, err));
     sources[plan->n_queries] = source;
     *out = queries[plan->n_queries++];
     return FM_OK;

@@ -40,6 +40,10 @@ bool fm_plan_secrets_changed(const struct fm_plan *plan);
 /** NULL is allowed. */
 void fm_plan_free(struct fm_plan *plan);
 
+/** Compile one query of the configuration; the caller frees it with fm_query_free(). */
+FM_MUST_USE enum fm_code fm_plan_query(struct fm_query **out, const struct fm_cfg_query *source,
+                                       struct fm_arena *scratch, struct fm_err *err);
+
 /** Options of a session with the target of a section, for commands. Strings in the arena. */
 FM_MUST_USE enum fm_code fm_plan_target(struct fm_poll_target_opts *out,
                                         const struct fm_cfg_target *target,

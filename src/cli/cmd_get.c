@@ -1,5 +1,4 @@
 /* cli/cmd_get.c - `get TARGET BEAN [ATTRIBUTE[/path]]...` */
-#include <math.h>
 #include <string.h>
 
 #include "cli/session.h"
@@ -188,30 +187,6 @@ static enum fm_code resolve(struct fm_session *s, const char *bean, struct item 
     return FM_OK;
 }
 
-/* A value for people: text as it is, numbers that JSON cannot say by their names. */
-static void put_bare(struct fm_buf *out, const struct fm_value *v, enum fm_json_nonfinite nonfinite)
-{
-    double real = v->kind == FM_V_DOUBLE ? v->d : v->kind == FM_V_FLOAT ? (double)v->f : 0;
-    if (v->kind == FM_V_STRING)
-        fm_buf_put(out, v->text.ptr, v->text.len);
-    else if (!isfinite(real))
-        fm_buf_puts(out, isnan(real) ? "NaN" : real > 0 ? "Infinity" : "-Infinity");
-    else
-        fm_value_print(out, v, nonfinite);
-}
-
-/* On a line of its own: a text that would break the line is written as JSON. */
-static void put_line(struct fm_buf *out, const struct fm_value *v, enum fm_json_nonfinite nonfinite)
-{
-    bool breaks = false;
-    for (size_t i = 0; v->kind == FM_V_STRING && i < v->text.len; i++)
-        breaks = breaks || (unsigned char)v->text.ptr[i] < 0x20;
-    if (breaks)
-        fm_value_print(out, v, nonfinite);
-    else
-        put_bare(out, v, nonfinite);
-}
-
 static void print_items(const struct fm_cli *cli, const struct item *items, size_t n, bool bare,
                         enum fm_json_nonfinite nonfinite)
 {
@@ -226,12 +201,12 @@ static void print_items(const struct fm_cli *cli, const struct item *items, size
             fm_json_key(&out, items[i].label);
             fm_value_print(&out, items[i].value, nonfinite);
         } else if (bare) {
-            put_bare(&out, items[i].value, nonfinite);
+            fm_text_value(&out, items[i].value, false, nonfinite);
             fm_buf_putc(&out, '\n');
         } else {
             fm_buf_puts(&out, items[i].label);
             fm_buf_putc(&out, '\t');
-            put_line(&out, items[i].value, nonfinite);
+            fm_text_value(&out, items[i].value, true, nonfinite);
             fm_buf_putc(&out, '\n');
         }
         first = false;

@@ -47,20 +47,42 @@ static enum fm_code unknown_target(const struct fm_config *config, const char *f
 }
 
 /* NAME or NAME/PART of the configuration. */
-static enum fm_code find_named(struct fm_session *s, struct fm_cli *cli,
+static enum fm_code find_named(struct fm_cli *cli, const char *target, struct fm_config **config,
                                const struct fm_cfg_target **out, const char **part,
                                struct fm_err *err)
 {
     const char *file = NULL;
-    FM_TRY(fm_cmd_config(cli, &s->config, &file, err));
-    const char *slash = strchr(s->target, '/');
-    size_t len = slash != NULL ? (size_t)(slash - s->target) : strlen(s->target);
-    const char *name = fm_arena_strndup(&cli->arena, s->target, len);
+    FM_TRY(fm_cmd_config(cli, config, &file, err));
+    const char *slash = strchr(target, '/');
+    size_t len = slash != NULL ? (size_t)(slash - target) : strlen(target);
+    const char *name = fm_arena_strndup(&cli->arena, target, len);
     if (name == NULL)
         return fm_err_nomem(err);
     *part = slash != NULL ? slash + 1 : NULL;
-    *out = fm_config_target(s->config, name);
-    return *out != NULL ? FM_OK : unknown_target(s->config, file, name, err);
+    *out = fm_config_target(*config, name);
+    return *out != NULL ? FM_OK : unknown_target(*config, file, name, err);
+}
+
+enum fm_code fm_cmd_target(struct fm_cli *cli, const char *target, struct fm_config **config,
+                           struct fm_poll_target_opts *out, const char **part, struct fm_err *err)
+{
+    const struct fm_cfg_target *section = NULL;
+    bool named = target[strcspn(target, ":/")] != ':'; /* NAME, NAME/PART, NAME/host:port */
+    *config = NULL;
+    *part = NULL;
+    if (named) {
+        FM_TRY(find_named(cli, target, config, &section, part, err));
+    } else {
+        FM_TRY(fm_target_check(target, err));
+        FM_TRY(load(cli, cli->global.config, config, err));
+        section = &(*config)->unnamed;
+    }
+    FM_TRY(fm_plan_target(out, section, *config, &cli->arena, err));
+    if (!named) {
+        out->name = target;
+        out->url = target;
+    }
+    return FM_OK;
 }
 
 static enum fm_code open_client(struct fm_session *s, struct fm_cli *cli, struct fm_err *err)
@@ -73,24 +95,11 @@ static enum fm_code open_client(struct fm_session *s, struct fm_cli *cli, struct
 enum fm_code fm_session_open(struct fm_session *s, struct fm_cli *cli, const char *target,
                              struct fm_err *err)
 {
-    const struct fm_cfg_target *section = NULL;
     const char *part = NULL;
     struct fm_poll_target_opts opts;
     *s = (struct fm_session){.target = target};
     fm_arena_init(&s->arena, 0);
-    bool named = target[strcspn(target, ":/")] != ':'; /* NAME, NAME/PART, NAME/host:port */
-    if (named) {
-        FM_TRY(find_named(s, cli, &section, &part, err));
-    } else {
-        FM_TRY(fm_target_check(target, err));
-        FM_TRY(load(cli, cli->global.config, &s->config, err));
-        section = &s->config->unnamed;
-    }
-    FM_TRY(fm_plan_target(&opts, section, s->config, &cli->arena, err));
-    if (!named) {
-        opts.name = target;
-        opts.url = target;
-    }
+    FM_TRY(fm_cmd_target(cli, target, &s->config, &opts, &part, err));
     FM_TRY(open_client(s, cli, err));
     return fm_target_open(&s->jmx, &opts, part, s->client, cli->log, &s->info, err);
 }

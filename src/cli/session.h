@@ -11,6 +11,16 @@
 FM_MUST_USE enum fm_code fm_cmd_config(struct fm_cli *cli, struct fm_config **out,
                                        const char **path, struct fm_err *err);
 
+/** The TARGET of a command line as options; queries are left to the caller. Reads the configuration
+ * file only where one is needed: for the name of a target, or when -c says so. Strings lie in the
+ * arena of cli and in the configuration.
+ * @param config  the caller's, also after a failure (NULL then, if there is none)
+ * @param part  of a section for several, the one wanted; NULL: none was named
+ * @return FM_OK, FM_EUSAGE, FM_ECONF, ... */
+FM_MUST_USE enum fm_code fm_cmd_target(struct fm_cli *cli, const char *target,
+                                       struct fm_config **config, struct fm_poll_target_opts *out,
+                                       const char **part, struct fm_err *err);
+
 /** A session with the TARGET of a command line. */
 struct fm_session {
     const char *target; /* as given */
@@ -21,9 +31,8 @@ struct fm_session {
     struct fm_arena arena; /* answers of calls */
 };
 
-/** Find the target and make its session; it connects with the first call. Reads the configuration
- * file only where one is needed: for the name of a target, or when -c says so. Close it also after
- * a failure. May block on files and on attach. */
+/** Find the target (fm_cmd_target()) and make its session; it connects with the first call. Close
+ * it also after a failure. May block on files and on attach. */
 FM_MUST_USE enum fm_code fm_session_open(struct fm_session *s, struct fm_cli *cli,
                                          const char *target, struct fm_err *err);
 void fm_session_close(struct fm_session *s);

@@ -1,6 +1,7 @@
 #include "cli/table.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,21 @@ void fm_text_safe(struct fm_buf *out, const char *text, size_t len, bool keep_li
     }
     if (cut)
         fm_buf_puts(out, "\xe2\x80\xa6");
+}
+
+void fm_text_value(struct fm_buf *out, const struct fm_value *v, bool one_line,
+                   enum fm_json_nonfinite nonfinite)
+{
+    double real = v->kind == FM_V_DOUBLE ? v->d : v->kind == FM_V_FLOAT ? (double)v->f : 0;
+    bool breaks = false;
+    for (size_t i = 0; one_line && v->kind == FM_V_STRING && i < v->text.len; i++)
+        breaks = breaks || (unsigned char)v->text.ptr[i] < 0x20;
+    if (v->kind == FM_V_STRING && !breaks)
+        fm_buf_put(out, v->text.ptr, v->text.len);
+    else if (!isfinite(real))
+        fm_buf_puts(out, isnan(real) ? "NaN" : real > 0 ? "Infinity" : "-Infinity");
+    else
+        fm_value_print(out, v, nonfinite);
 }
 
 void fm_text_size(char *out, size_t size, uint64_t bytes)

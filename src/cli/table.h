@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "value/value.h"
 
 enum fm_colour { FM_PLAIN, FM_RED, FM_YELLOW, FM_GREEN, FM_BOLD };
 
@@ -70,6 +71,12 @@ size_t fm_text_width(const char *text, size_t len);
 /** Append text so that a terminal cannot be fooled: controls and invalid bytes become U+FFFD;
  * newline and tab are kept if asked for. At most max columns, then "…"; 0: all. */
 void fm_text_safe(struct fm_buf *out, const char *text, size_t len, bool keep_lines, size_t max);
+
+/** A value for people: text as it is, numbers that JSON cannot say by their names, the rest as
+ * JSON.
+ * @param one_line  a text that would break the line becomes JSON too */
+void fm_text_value(struct fm_buf *out, const struct fm_value *v, bool one_line,
+                   enum fm_json_nonfinite nonfinite);
 
 /** "17 B", "3.4 KiB", "120 MiB". */
 void fm_text_size(char *out, size_t size, uint64_t bytes);

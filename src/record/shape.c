@@ -169,17 +169,6 @@ struct walk {
     struct fm_buf path;
 };
 
-static void put_step(struct fm_buf *path, const char *key, size_t len)
-{
-    if (path->len > 0)
-        fm_buf_putc(path, '/');
-    for (size_t i = 0; i < len; i++) {
-        if (key[i] == '/' || key[i] == '\\')
-            fm_buf_putc(path, '\\');
-        fm_buf_putc(path, key[i]);
-    }
-}
-
 static enum fm_code put_number(struct walk *w, const struct fm_value *value)
 {
     struct fm_buf *out = &w->b->value;
@@ -209,7 +198,7 @@ static enum fm_code walk_numbers(struct walk *w, const struct fm_value *value, u
     case FM_V_OBJECT:
         for (size_t i = 0; depth < FM_VALUE_DEPTH && i < value->object.n; i++) {
             const struct fm_member *m = &value->object.members[i];
-            put_step(&w->path, m->key.ptr, m->key.len);
+            fm_value_put_step(&w->path, m->key.ptr, m->key.len);
             FM_TRY(walk_numbers(w, &m->value, depth + 1));
             fm_buf_truncate(&w->path, len);
         }

@@ -160,6 +160,17 @@ const struct fm_value *fm_value_path(const struct fm_value *value, const char *p
     }
 }
 
+void fm_value_put_step(struct fm_buf *path, const char *key, size_t len)
+{
+    if (path->len > 0)
+        fm_buf_putc(path, '/');
+    for (size_t i = 0; i < len; i++) {
+        if (key[i] == '/' || key[i] == '\\')
+            fm_buf_putc(path, '\\');
+        fm_buf_putc(path, key[i]);
+    }
+}
+
 bool fm_value_set_text(struct fm_value *out, struct fm_arena *arena, enum fm_value_kind kind,
                        const char *text, size_t len)
 {

@@ -66,6 +66,9 @@ const struct fm_value *fm_value_member(const struct fm_value *value, const char 
  * digits index arrays. @return NULL if the path leads nowhere; value itself for "" */
 const struct fm_value *fm_value_path(const struct fm_value *value, const char *path);
 
+/** Append a step to a path as fm_value_path() reads it: '/' before all but the first, escapes. */
+void fm_value_put_step(struct fm_buf *path, const char *key, size_t len);
+
 /** Set *out to a string in the arena. @return false without memory */
 bool fm_value_set_text(struct fm_value *out, struct fm_arena *arena, enum fm_value_kind kind,
                        const char *text, size_t len);

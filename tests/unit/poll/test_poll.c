@@ -288,6 +288,25 @@ Test(poll, backs_off_from_a_target_that_refuses)
     fm_query_free(all);
 }
 
+Test(poll, reads_all_again_when_asked_to_poll_now)
+{
+    struct fm_query *all = query("d:*", "A");
+    struct fm_poll_query queries[] = {{.query = all}};
+    struct fm_poll_target_opts t = {
+        .name = "t", .url = "one:1", .interval_ms = 60000, .queries = queries, .n_queries = 1};
+    struct fm_poll *poll = open_poll(&t, 1);
+    cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
+    int64_t until = fm_clock_ms() + 3000;
+    while (!three_samples() && fm_clock_ms() < until) {
+        if (samples() > 0)
+            fm_poll_now(poll, "t"); /* long before its next turn */
+        (void)usleep(2000);
+    }
+    cr_expect(three_samples());
+    close_poll(poll);
+    fm_query_free(all);
+}
+
 static bool missed_some(void)
 {
     return seen.full && samples() >= 0 && one.lists >= 1;
