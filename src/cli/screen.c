@@ -237,16 +237,19 @@ static struct layout lay_out(const struct fm_screen *screen, const struct row *r
         l.target = 0;
         rest = l.value + GAP;
     }
-    size_t room = cols > rest ? cols - rest : 1;
-    l.name = l.name < room ? l.name : room;
+    if (cols < rest + 3) { /* no room for both */
+        l.value = 0;
+        rest = 0;
+    }
+    l.name = l.name < cols - rest ? l.name : cols - rest;
     return l;
 }
 
 /* Columns are reached by their number: a character whose width the terminal judges otherwise
- * shifts nothing. */
+ * shifts nothing. What the frame before left in between is erased. */
 static void go_to(struct fm_buf *out, size_t column)
 {
-    fm_buf_printf(out, "\033[%zuG", column + 1);
+    fm_buf_printf(out, "\033[K\033[%zuG", column + 1);
 }
 
 static void put_row(const struct fm_screen *screen, const struct layout *l,
@@ -260,6 +263,8 @@ static void put_row(const struct fm_screen *screen, const struct layout *l,
         go_to(out, at += l->target + GAP);
     }
     put_padded(out, s->label, l->name, false, screen->ascii);
+    if (l->value == 0)
+        return;
     go_to(out, at += l->name + GAP);
     if (s->here && !s->is_number) { /* a text may use the room of the other columns too */
         size_t room =
@@ -329,13 +334,16 @@ static void put_headings(const struct fm_screen *screen, const struct layout *l,
     }
     put_padded(out, screen->sort == FM_SORT_NAME ? "NAME v" : "NAME", l->name, false,
                screen->ascii);
-    go_to(out, at += l->name + GAP);
-    put_padded(out, screen->sort == FM_SORT_VALUE ? "VALUE v" : "VALUE", l->value, true,
-               screen->ascii);
-    go_to(out, at += l->value + GAP);
-    if (l->rate > 0)
+    if (l->value > 0) {
+        go_to(out, at += l->name + GAP);
+        put_padded(out, screen->sort == FM_SORT_VALUE ? "VALUE v" : "VALUE", l->value, true,
+                   screen->ascii);
+    }
+    if (l->rate > 0) {
+        go_to(out, at += l->value + GAP);
         put_padded(out, screen->sort == FM_SORT_RATE ? "/S v" : "RATE/S", l->rate, true,
                    screen->ascii);
+    }
     if (l->trend > 0) {
         go_to(out, at + l->rate + GAP);
         put_padded(out, "TREND", l->trend, false, screen->ascii);
