@@ -225,11 +225,13 @@ static enum fm_code tick(struct produce *p, struct fm_err *err)
 static enum fm_code note_run(struct produce *p, const char *stream, uint64_t first, uint64_t n,
                              struct fm_err *err)
 {
-    struct run *last = p->n_runs > 0 ? &p->runs[p->n_runs - 1] : NULL;
-    if (last != NULL && last->file == p->chunk_file && last->line + last->n == p->chunk_line &&
-        last->seq + last->n == first && strcmp(last->stream, stream) == 0) {
-        last->n += n;
-        return FM_OK;
+    if (p->n_runs > 0) {
+        struct run *last = &p->runs[p->n_runs - 1];
+        if (last->file == p->chunk_file && last->line + last->n == p->chunk_line &&
+            last->seq + last->n == first && strcmp(last->stream, stream) == 0) {
+            last->n += n;
+            return FM_OK;
+        }
     }
     if (p->n_runs == p->cap_runs) {
         size_t cap = p->cap_runs > 0 ? p->cap_runs * 2 : 16;

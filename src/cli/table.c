@@ -1,5 +1,6 @@
 #include "cli/table.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -350,6 +351,7 @@ static void put_heading(struct fm_buf *out, const struct fm_table *table, const 
 static void put_text(struct fm_buf *out, const struct fm_table *table, size_t *widths,
                      const struct fm_table_style *style)
 {
+    assert(table->n_columns > 0); /* there are cells */
     for (size_t k = 0; k < table->n_columns; k++)
         widths[k] = strlen(table->columns[k].name);
     for (size_t i = 0; i < table->n_cells; i++) {

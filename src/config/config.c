@@ -99,6 +99,7 @@ enum fm_code fm_config_load(struct fm_config **out, const char *path,
     struct fm_config_error *errors = calloc(FM_CONFIG_ERRORS, sizeof *errors);
     struct fm_build b = {.cfg = calloc(1, sizeof *b.cfg), .errors = errors};
     if (b.cfg == NULL || errors == NULL) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): FM_AUTO frees it, unseen by LLVM 14 */
         free(b.cfg);
         return fm_err_nomem(err);
     }

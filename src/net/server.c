@@ -561,8 +561,10 @@ void fm_server_stop(struct fm_server *server)
         (void)unlink(server->unix_path);
     if (server->daemon != NULL)
         MHD_stop_daemon(server->daemon);
-    while (server->slots != NULL)
-        slot_remove(server->slots); /* accepted, but never taken over */
+    for (struct fm_slot *slot = server->slots, *next; slot != NULL; slot = next) {
+        next = slot->next;
+        slot_remove(slot); /* accepted, but never taken over */
+    }
     if (server->wake_fd >= 0)
         (void)close(server->wake_fd);
     if (server->spare_fd >= 0)

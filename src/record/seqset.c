@@ -1,5 +1,6 @@
 #include "record/seqset_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,7 @@ static bool block_has(const struct fm_seqblock *b, unsigned place)
 /* place is in no run and at is the run behind it. */
 static bool insert_run(struct fm_seqset *set, struct fm_seqblock *b, unsigned at, unsigned place)
 {
+    assert(b->runs != NULL || at == 0);
     bool joins_left = at > 0 && b->runs[at - 1].to + 1U == place;
     bool joins_right = at < b->n_runs && b->runs[at].from == place + 1U;
     if (joins_left && joins_right) {

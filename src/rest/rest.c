@@ -1,5 +1,6 @@
 #include "rest/rest.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,7 @@ static unsigned rank(const struct fm_topic *t)
 /* With more topics than the array holds, the worst are told; equal ones in the order met. */
 static void publish_topics(struct fm_rest_stats *s, const struct fm_rest *rest)
 {
-    const struct fm_topic *best[FM_REST_TOPICS];
+    const struct fm_topic *best[FM_REST_TOPICS] = {NULL};
     s->n_topics = 0;
     s->n_topics_total = rest->n_topics;
     s->n_topics_failing = 0;
@@ -138,8 +139,10 @@ static void publish_topics(struct fm_rest_stats *s, const struct fm_rest *rest)
         memmove(best + at + 1, best + at, (s->n_topics - 1 - at) * sizeof(*best));
         best[at] = t;
     }
-    for (size_t i = 0; i < s->n_topics; i++)
+    for (size_t i = 0; i < s->n_topics; i++) {
+        assert(best[i] != NULL);
         copy_topic(&s->topics[i], best[i]);
+    }
 }
 
 static bool asks_nothing(const struct fm_topic *t)

@@ -69,6 +69,9 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
         code = fm_client_start(rest->client, req, done, arg, out, err);
     if (bearer.data != NULL)
         explicit_bzero(bearer.data, bearer.cap);
+    req->url = NULL; /* they end here */
+    req->headers = NULL;
+    req->n_headers = 0;
     fm_buf_clear(&url);
     fm_buf_clear(&bearer);
     fm_buf_clear(&pool);

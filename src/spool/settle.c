@@ -67,6 +67,7 @@ enum fm_code dead_load(struct fm_spool *sp, struct dead *dead, struct loaded **o
     if (*out == NULL) {
         fm_chunk_free(chunk);
         free(*reason);
+        *reason = NULL; /* the caller frees what is there */
         return fm_err_nomem(err);
     }
     return FM_OK;
@@ -113,11 +114,13 @@ void dead_trim(struct fm_spool *sp)
 static enum fm_code bury(struct fm_spool *sp, struct row *row, uint32_t i, const char *reason,
                          struct fm_err *err)
 {
-    FM_AUTO(fm_auto_free) char *why = strdup(reason != NULL ? reason : "");
     struct dead *dead = calloc(1, sizeof *dead);
+    if (dead == NULL)
+        return fm_err_nomem(err);
     struct loaded *loaded = NULL;
     struct fm_record rec = {0};
-    enum fm_code code = why == NULL || dead == NULL ? fm_err_nomem(err) : FM_OK;
+    dead->reason = strdup(reason != NULL ? reason : "");
+    enum fm_code code = dead->reason == NULL ? fm_err_nomem(err) : FM_OK;
     if (code == FM_OK)
         code = row_load(sp, row, &loaded, err);
     if (code == FM_OK)
@@ -132,16 +135,13 @@ static enum fm_code bury(struct fm_spool *sp, struct row *row, uint32_t i, const
     }
     loaded_unref(loaded);
     if (code != FM_OK) {
-        if (dead != NULL)
-            dead_free(sp, dead);
+        dead_free(sp, dead);
         return code;
     }
     dead->stream = row->stream;
     dead->seq = row->first + i;
     dead->dead_ms = fm_wall_ms();
-    dead->bytes = fm_chunk_bytes(dead->loaded->chunk) + strlen(why);
-    dead->reason = why;
-    why = NULL;
+    dead->bytes = fm_chunk_bytes(dead->loaded->chunk) + strlen(dead->reason);
     dead->stream->dead++;
     row_take(sp, row, i);
     dead_link(sp, dead);
@@ -196,6 +196,7 @@ static enum fm_code revive(struct fm_spool *sp, struct dead *dead, struct fm_err
 {
     struct loaded *loaded;
     FM_AUTO(fm_auto_free) char *reason = NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): FM_AUTO frees it, unseen by LLVM 14 */
     FM_TRY(dead_load(sp, dead, &loaded, &reason, err));
     struct row *row;
     struct fm_record rec;

@@ -1,6 +1,7 @@
 /* One POST at a time. What a list asks stands as ranges of calls on a small stack; the topmost is
  * sent, as much of it as one POST holds. An agent refuses a bulk as a whole when it cannot parse
  * one item: such a range is halved until the culprit stands alone, which is then not sent again. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,6 +318,7 @@ static enum fm_code take_item(struct fm_jolokia *d, const struct item *item,
                               const struct fm_jolokia_reply *r, struct fm_err *err)
 {
     struct fm_jmx_call *call = d->list.n > 0 ? &d->list.calls[item->call] : NULL;
+    assert(call != NULL || (item->kind != ITEM_TYPES && item->kind != ITEM_CALL));
     switch (item->kind) {
     case ITEM_TARGET_NAME:
     case ITEM_OWN_NAME:

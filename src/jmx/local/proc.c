@@ -182,6 +182,7 @@ char *fm_proc_cmdline(pid_t pid, struct fm_arena *arena)
     while (len > 0 && text[len - 1] == '\0')
         len--;
     if (len <= 0)
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): FM_AUTO frees it, unseen by LLVM 14 */
         return NULL;
     for (ssize_t i = 0; i < len; i++)
         if (text[i] == '\0')
