@@ -234,7 +234,7 @@ void fm_spool_batch_free(struct fm_spool *sp, struct fm_spool_batch *batch)
     (void)pthread_mutex_unlock(&sp->lock);
 }
 
-enum fm_code want_copy(struct want *out, const struct fm_spool_want *in, struct fm_err *err)
+static enum fm_code want_copy(struct want *out, const struct fm_spool_want *in, struct fm_err *err)
 {
     size_t len = in->topic != NULL ? strlen(in->topic) : 0;
     if (len >= TOPIC_SIZE)
@@ -258,4 +258,20 @@ enum fm_code want_copy(struct want *out, const struct fm_spool_want *in, struct 
         out->n_only = in->n_only;
     }
     return FM_OK;
+}
+
+enum fm_code fm_spool_read(struct fm_spool *sp, const struct fm_spool_want *want,
+                           struct fm_spool_batch **out, unsigned timeout_ms, struct fm_err *err)
+{
+    struct op *op;
+    FM_TRY(op_new(&op, OP_READ, err));
+    enum fm_code code = want_copy(&op->want, want, err);
+    if (code == FM_OK)
+        code = op_call(sp, op, timeout_ms, err);
+    if (code == FM_OK) {
+        *out = op->batch;
+        op->batch = NULL;
+    }
+    op_unref(op);
+    return code;
 }

@@ -345,8 +345,10 @@ FM_MUST_USE enum fm_code row_lose(struct fm_spool *sp, struct row *row, uint32_t
 /* ---- commit.c ---- */
 FM_MUST_USE enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err);
 void spool_housekeeping(struct fm_spool *sp);
-void spool_publish(struct fm_spool *sp);
 int64_t spool_line_ms(const struct fm_spool *sp);
+
+/* ---- publish.c ---- */
+void spool_publish(struct fm_spool *sp);
 
 /* ---- settle.c ---- */
 void settle_apply(struct fm_spool *sp, const struct op *op);
@@ -368,16 +370,26 @@ FM_MUST_USE enum fm_code drop_apply(struct fm_spool *sp, struct op *op);
 void page_free(struct page *page);
 
 /* ---- spool.c ---- */
+/* The limits that may change while running, with their defaults. */
+void spool_set_limits(struct fm_spool_opts *to, const struct fm_spool_opts *from);
+
+/* ---- thread.c ---- */
+void *spool_main(void *spool);
+
+/* ---- op.c ---- */
+FM_MUST_USE enum fm_code op_new(struct op **out, enum op_type type, struct fm_err *err);
 void op_unref(struct op *op);
-void op_done(struct fm_spool *sp, struct op *op, enum fm_code code, const struct fm_err *err);
 void op_push(struct op_list *list, struct op *op);
 struct op *op_pop(struct op_list *list);
-FM_MUST_USE enum fm_code op_new(struct op **out, enum op_type type, struct fm_err *err);
+/* Under the lock: hand op to the thread, which gets a reference of its own. */
+void op_enqueue(struct fm_spool *sp, struct op *op);
+/* Wait under the lock for the end of op. @return false at the deadline */
+bool op_await(struct fm_spool *sp, struct op *op, int64_t deadline_ms);
 /* Queue op and wait for it. The caller's reference stays. */
 FM_MUST_USE enum fm_code op_call(struct fm_spool *sp, struct op *op, int64_t timeout_ms,
                                  struct fm_err *err);
-FM_MUST_USE enum fm_code want_copy(struct want *out, const struct fm_spool_want *in,
-                                   struct fm_err *err);
+/* On the thread: tell whoever waits; the queue's reference ends. */
+void op_done(struct fm_spool *sp, struct op *op, enum fm_code code, const struct fm_err *err);
 
 /* ---- folder.c: folder, lock, identity, reserve ---- */
 FM_MUST_USE enum fm_code folder_open(struct fm_spool *sp, struct fm_err *err);

@@ -1,0 +1,117 @@
+/* What others see of the spool: snapshots that its thread publishes at each commit. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "spool/spool_priv.h"
+
+/* 0: current with pending records, ... 3: an old one without any. */
+static int stream_rank(const struct stream *s)
+{
+    bool current = s->topic->current == s && !s->ended;
+    return (current ? 0 : 2) + (s->pending > 0 ? 0 : 1);
+}
+
+static void publish_streams(const struct fm_spool *sp, struct fm_spool_stats *out)
+{
+    size_t max = sizeof out->streams / sizeof *out->streams;
+    out->n_streams_total = sp->n_streams;
+    for (int rank = 0; rank < 4; rank++) {
+        for (size_t i = sp->n_streams; i > 0 && out->n_streams < max; i--) {
+            const struct stream *s = sp->streams[i - 1];
+            if (stream_rank(s) != rank)
+                continue;
+            struct fm_spool_stream *o = &out->streams[out->n_streams++];
+            memcpy(o->stream, s->name, sizeof o->stream);
+            memcpy(o->topic, s->topic->name, sizeof o->topic);
+            o->current = rank < 2;
+            o->assigned = s->assigned;
+            o->delivered = s->delivered;
+            o->pending = s->pending;
+            o->lost = s->lost;
+            o->dead = s->dead;
+        }
+    }
+}
+
+static int oldest_first(const void *a, const void *b)
+{
+    const struct topic *const *x = a, *const *y = b;
+    return (*x)->head->id < (*y)->head->id ? -1 : (*x)->head->id > (*y)->head->id;
+}
+
+static struct fm_spool_topic *topics_now(const struct fm_spool *sp, size_t *n)
+{
+    struct fm_spool_topic *list = calloc(sp->n_topics + 1, sizeof *list);
+    const struct topic **order = calloc(sp->n_topics + 1, sizeof(const struct topic *));
+    *n = 0;
+    for (size_t i = 0; list != NULL && order != NULL && i < sp->n_topics; i++) {
+        const struct topic *t = sp->topic_list[i];
+        if (t->pending > 0 && t->head->stored)
+            order[(*n)++] = t;
+    }
+    if (*n > 1)
+        qsort(order, *n, sizeof *order, oldest_first);
+    for (size_t i = 0; i < *n; i++) {
+        memcpy(list[i].topic, order[i]->name, sizeof list[i].topic);
+        list[i].pending = order[i]->pending;
+        list[i].oldest_ms = order[i]->head->time_ms;
+    }
+    if (order == NULL) {
+        free(list);
+        list = NULL;
+    }
+    free(order);
+    return list;
+}
+
+void spool_publish(struct fm_spool *sp)
+{
+    struct fm_spool_stats now = {.records = sp->n_pending,
+                                 .bytes = sp->bytes,
+                                 .oldest_ms = sp->head != NULL ? sp->head->time_ms : 0,
+                                 .durable = sp->dir != NULL && sp->opts.sync_full && !sp->on_tmpfs,
+                                 .dead_records = sp->n_dead,
+                                 .dead_bytes = sp->dead_bytes,
+                                 .last_drop_ms = sp->last_drop_ms,
+                                 .last_dead_ms = sp->last_dead_ms,
+                                 .commits = sp->commits,
+                                 .commit_failures = sp->commit_failures};
+    now.disk_bytes = sp->sizes.pages * sp->sizes.page_size + sp->sizes.wal_bytes;
+    memcpy(now.error, sp->error, sizeof now.error);
+    for (size_t i = 0; i < sp->n_streams; i++)
+        now.lost_total += sp->streams[i]->lost;
+    publish_streams(sp, &now);
+    size_t n;
+    struct fm_spool_topic *topics = topics_now(sp, &n);
+    (void)pthread_mutex_lock(&sp->lock);
+    if (sp->stats.last_drop_ms > now.last_drop_ms)
+        now.last_drop_ms = sp->stats.last_drop_ms; /* a refusal by fm_spool_append() */
+    sp->stats = now;
+    if (topics != NULL) {
+        struct fm_spool_topic *before = sp->topics;
+        sp->topics = topics;
+        sp->n_topics_out = n;
+        topics = before;
+    }
+    (void)pthread_mutex_unlock(&sp->lock);
+    free(topics);
+    sp->seen = false;
+}
+
+void fm_spool_topics(struct fm_spool *sp, struct fm_spool_topic *out, size_t max, size_t *n)
+{
+    (void)pthread_mutex_lock(&sp->lock);
+    *n = sp->n_topics_out;
+    size_t copied = *n < max ? *n : max;
+    if (copied > 0)
+        memcpy(out, sp->topics, copied * sizeof *out);
+    (void)pthread_mutex_unlock(&sp->lock);
+}
+
+void fm_spool_stats_get(struct fm_spool *sp, struct fm_spool_stats *out)
+{
+    (void)pthread_mutex_lock(&sp->lock);
+    *out = sp->stats;
+    out->queue_bytes = sp->queue_bytes;
+    (void)pthread_mutex_unlock(&sp->lock);
+}
