@@ -4,6 +4,42 @@
 
 #include "net/client_priv.h"
 
+struct fm_call {
+    enum fm_net_kind kind; /* first: see enum fm_net_kind */
+    struct fm_client *client;
+    struct fm_call *prev, *next;
+    CURL *easy;
+    fm_http_done *done;
+    void *arg;
+    struct fm_net_target target;
+    struct curl_slist *headers;
+    struct curl_slist *connect_to;
+    const char *body; /* borrowed; NULL: none */
+    size_t body_len;
+    size_t body_read; /* handed to libcurl */
+    struct fm_buf answer;
+    size_t head_bytes;
+    char *content_type, *retry_after, *location; /* owned; of the last head seen */
+    int64_t started_ns;
+    int64_t window_ms; /* when the current window of the upload began */
+    size_t window_bytes; /* bytes on the wire then */
+    unsigned slow_ms;
+    curl_socket_t fd; /* for TCP_QUICKACK; CURL_SOCKET_BAD: unknown */
+    struct fm_net_watch watch;
+    bool head_done; /* the empty line of a final answer was seen */
+    bool interim; /* the head now read is a 1xx */
+    bool ready; /* the connection stands, the request goes out */
+    bool too_large;
+    bool slow;
+    bool cancelled;
+    char detail[CURL_ERROR_SIZE];
+};
+
+/** Give back what a call holds; it is in no list any more. call.c */
+void fm_net_call_free(struct fm_call *call);
+
+/* ---- call_end.c ---- */
+
 /** The handle has ended: tell the caller, free the call. */
 void fm_net_call_done(struct fm_call *call, CURLcode result);
 

@@ -8,6 +8,9 @@
 #include "base/buf.h"
 #include "net/server.h"
 
+/* Slots for connections that are shut down but not yet gone. */
+enum { FM_EXTRA_SLOTS = 32 };
+
 enum fm_slot_phase {
     FM_SLOT_NEW, /* accepted, not yet taken over by the library's thread */
     FM_SLOT_READING, /* within a request: a deadline runs */
@@ -83,8 +86,11 @@ void fm_server_on_completed(void *cls, struct MHD_Connection *conn, void **state
 void *fm_server_on_line(void *cls, const char *uri, struct MHD_Connection *conn);
 size_t fm_server_unescape(void *cls, struct MHD_Connection *conn, char *text);
 
-/* server.c */
+/* server_accept.c */
 void fm_server_wake(struct fm_server *server);
+void *fm_server_run(void *server); /* the thread that accepts */
+
+/* server_slot.c */
 struct fm_slot *fm_server_slot(struct MHD_Connection *conn);
 void fm_slot_phase_set(struct fm_slot *slot, enum fm_slot_phase phase);
 /* Have the library ignore the connection until resumed. @return false when the server stops */
@@ -92,5 +98,15 @@ bool fm_slot_suspend(struct fm_slot *slot, int64_t resume_ms);
 void fm_slot_resume(struct fm_slot *slot);
 /* Keep a suspended connection so until the client goes away or the server stops. */
 void fm_slot_hang(struct fm_slot *slot);
+/* Under the lock. */
+struct fm_slot *fm_slot_add(struct fm_server *server, int fd);
+void fm_slot_remove(struct fm_slot *slot);
+/* Under the lock: make room for one more. @return false if no slot may be given up */
+bool fm_slots_evict(struct fm_server *server);
+/* Shut down what is past its deadline.
+ * @return how long the thread may sleep, -1: until something happens */
+int fm_slots_check(struct fm_server *server);
+/* Begin to stop: the library must not be stopped while connections are suspended. */
+void fm_slots_resume(struct fm_server *server);
 
 #endif

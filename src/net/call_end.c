@@ -1,0 +1,217 @@
+/* The end of a request: why it ended, what its answer says; and uploads that are given up. */
+#include "net/call_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* An upload that moves less than this within its window is given up. */
+enum { SLOW_UPLOAD_BYTES = 1024 };
+
+static void unlink_call(struct fm_call *call)
+{
+    struct fm_client *client = call->client;
+    if (call->prev != NULL)
+        call->prev->next = call->next;
+    else
+        client->calls = call->next;
+    if (call->next != NULL)
+        call->next->prev = call->prev;
+    client->n_calls--;
+    (void)curl_multi_remove_handle(client->multi, call->easy);
+}
+
+void fm_net_call_drop(struct fm_call *call)
+{
+    unlink_call(call);
+    fm_net_call_free(call);
+}
+
+static size_t on_wire(const struct fm_call *call)
+{
+    curl_off_t sent = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+/* When the server's certificate ends: from the handshake of this call, else as remembered from the
+ * one that opened the kept connection. */
+static int cert_days(struct fm_call *call)
+{
+    struct fm_client *client = call->client;
+    struct curl_certinfo *info = NULL;
+    char peer[sizeof client->certs[0].peer];
+    if (!call->target.use_tls)
+        return -1;
+    (void)snprintf(peer, sizeof peer, "%s:%s", call->target.host, call->target.port);
+    struct fm_net_cert *cert = NULL;
+    for (size_t i = 0; i < FM_NET_CERTS && cert == NULL; i++)
+        if (strcmp(client->certs[i].peer, peer) == 0)
+            cert = &client->certs[i];
+    if (curl_easy_getinfo(call->easy, CURLINFO_CERTINFO, &info) == CURLE_OK && info != NULL &&
+        info->num_of_certs > 0) {
+        for (struct curl_slist *line = info->certinfo[0]; line != NULL; line = line->next) {
+            if (strncmp(line->data, "Expire date:", 12) != 0)
+                continue;
+            if (cert == NULL)
+                cert = &client->certs[client->next_cert++ % FM_NET_CERTS];
+            (void)snprintf(cert->peer, sizeof cert->peer, "%s", peer);
+            cert->until_s = curl_getdate(line->data + 12, NULL);
+        }
+    }
+    if (cert == NULL || cert->until_s <= 0)
+        return -1;
+    int64_t left = cert->until_s - fm_wall_ms() / 1000;
+    return left > 0 ? (int)(left / 86400) : 0;
+}
+
+static struct fm_net_verdict own_verdict(const struct fm_call *call, struct fm_err *err)
+{
+    const struct fm_net_target *t = &call->target;
+    if (call->cancelled) {
+        (void)fm_err_set(err, FM_ESTOP, "the request to %s:%s was given up", t->host, t->port);
+        return (struct fm_net_verdict){FM_HTTP_CANCELLED, FM_HOP_NONE};
+    }
+    if (call->slow) {
+        (void)fm_err_set(
+            err, FM_ETIMEOUT,
+            "%s:%s stopped taking the request's body (less than %d bytes in %u ms); is "
+            "the network congested or the batch too large?",
+            t->host, t->port, (int)SLOW_UPLOAD_BYTES, call->slow_ms);
+        return (struct fm_net_verdict){FM_HTTP_SLOW_UPLOAD, FM_HOP_HTTP};
+    }
+    (void)fm_err_set(
+        err, FM_ELIMIT, "%s:%s sent an answer above the limit (%s); is it the right service?",
+        t->host, t->port, call->head_bytes > FM_NET_MAX_HEAD ? "64 KiB of headers" : "its body");
+    return (struct fm_net_verdict){FM_HTTP_TOO_LARGE, FM_HOP_HTTP};
+}
+
+/* A proxy that was asked directly (http:// target) refuses with an ordinary answer. */
+static void check_forward_proxy(const struct fm_call *call, struct fm_http_answer *answer)
+{
+    const struct fm_net_target *t = &call->target;
+    if (!t->via_proxy || t->use_tls || answer->status != 407)
+        return;
+    answer->failure = FM_HTTP_PROXY_DENIED;
+    answer->hop = FM_HOP_PROXY;
+    answer->connect_status = answer->status;
+    (void)fm_err_set(&answer->err, FM_EPROXY,
+                     "the HTTP proxy %s wants credentials (407) for %s:%s; set or correct its user "
+                     "name and password",
+                     t->proxy, t->host, t->port);
+}
+
+static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_answer *answer)
+{
+    const struct fm_net_target *t = &call->target;
+    long connects = 0;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+    (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &answer->connect_status);
+    answer->reused = call->ready && (connects == 0 || result == CURLE_SEND_FAIL_REWIND);
+    size_t sent = on_wire(call);
+    /* Only a failed send over plain TCP tells that nothing went out: TLS may have sent a part of
+     * what libcurl counts as unsent, and its counter is gone when it wanted to begin anew. */
+    bool tls = t->use_tls || t->proxy_tls;
+    answer->body_sent = sent > 0 || (call->body_read > 0 && (tls || result != CURLE_SEND_ERROR));
+    /* An end within the head is success to libcurl. */
+    if (result == CURLE_OK && !call->head_done)
+        result = CURLE_PARTIAL_FILE;
+    struct fm_net_end end = {.result = result,
+                             .connect_code = answer->connect_status,
+                             .status = answer->status,
+                             .connected = call->watch.connected,
+                             .ready = call->ready,
+                             .reused = answer->reused,
+                             .any_answer = call->head_bytes > 0,
+                             .detail = call->detail[0] != '\0' ? call->detail
+                                                               : curl_easy_strerror(result)};
+    if (!call->ready)
+        answer->status = 0; /* at most a proxy's */
+    struct fm_net_verdict verdict = call->cancelled || call->slow || call->too_large
+                                        ? own_verdict(call, &answer->err)
+                                        : fm_net_explain(call->easy, t, &end, &answer->err);
+    answer->failure = verdict.failure;
+    answer->hop = verdict.hop;
+    answer->cert_days = cert_days(call);
+    answer->duration_ms = (double)(fm_clock_ns() - call->started_ns) / 1e6;
+    answer->body_len = call->answer.len;
+    call->answer.failed = call->answer.over_limit = false; /* what fitted is still shown */
+    call->answer.max = 0;
+    answer->body = fm_buf_str(&call->answer);
+    if (call->answer.failed)
+        answer->body_len = 0;
+    answer->content_type = call->content_type != NULL ? call->content_type : "";
+    answer->retry_after = call->retry_after;
+    answer->location = call->location;
+    if (answer->failure == FM_HTTP_OK)
+        check_forward_proxy(call, answer);
+}
+
+void fm_net_call_done(struct fm_call *call, CURLcode result)
+{
+    struct fm_http_answer answer = {0};
+    fill_answer(call, result, &answer);
+    unlink_call(call);
+    call->done(&answer, call->arg);
+    fm_net_call_free(call);
+}
+
+void fm_client_cancel(struct fm_client *client, struct fm_call *call)
+{
+    (void)client;
+    call->cancelled = true;
+    fm_net_call_done(call, CURLE_ABORTED_BY_CALLBACK);
+}
+
+/* ---- uploads that do not move -------------------------------------------------------------- */
+
+static bool uploading(const struct fm_call *call)
+{
+    return call->ready && call->body_len > 0 && call->head_bytes == 0;
+}
+
+static bool stalled(struct fm_call *call, int64_t now)
+{
+    if (!uploading(call) || now - call->window_ms < (int64_t)call->slow_ms)
+        return false;
+    size_t sent = on_wire(call);
+    if (sent >= call->body_len)
+        return false;
+    if (sent - call->window_bytes < SLOW_UPLOAD_BYTES)
+        return true;
+    call->window_ms = now;
+    call->window_bytes = sent;
+    return false;
+}
+
+unsigned fm_net_calls_check(struct fm_client *client)
+{
+    unsigned n = 0;
+    int64_t now = fm_clock_ms();
+    for (struct fm_call *call = client->calls; call != NULL;) {
+        if (!stalled(call, now)) {
+            call = call->next;
+            continue;
+        }
+        call->slow = true;
+        fm_net_call_done(call, CURLE_ABORTED_BY_CALLBACK);
+        n++;
+        call = client->calls; /* the callback may have changed the list */
+    }
+    return n;
+}
+
+int fm_net_calls_wait(const struct fm_client *client, int timeout_ms)
+{
+    int64_t now = fm_clock_ms();
+    for (const struct fm_call *call = client->calls; call != NULL; call = call->next) {
+        if (!uploading(call) || on_wire(call) >= call->body_len)
+            continue;
+        int64_t left = call->window_ms + call->slow_ms - now;
+        if (left < timeout_ms)
+            timeout_ms = left > 0 ? (int)left : 1;
+    }
+    return timeout_ms;
+}
