@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "net/server_priv.h"
+#include "net/sock_priv.h"
 
 enum { BACKLOG = 256 };
 
@@ -57,19 +58,6 @@ static int try_address(const struct addrinfo *at)
     return -1;
 }
 
-static uint16_t port_of(int fd)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } name = {0};
-    socklen_t len = sizeof name;
-    if (getsockname(fd, &name.any, &len) != 0)
-        return 0;
-    return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
-}
-
 static enum fm_code listen_tcp(struct fm_server *server, const char *where, struct fm_err *err)
 {
     char host[256], port[8];
@@ -99,7 +87,7 @@ static enum fm_code listen_tcp(struct fm_server *server, const char *where, stru
                                         : "this host has no such address");
     if (server->listen_fd < 0)
         return fm_err_sys(err, sys, "cannot listen on %s", where);
-    server->port = port_of(server->listen_fd);
+    server->port = fm_net_local_port(server->listen_fd);
     return FM_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "net/client_priv.h"
+#include "net/sock_priv.h"
 
 static bool is_connected(curl_socket_t fd)
 {
@@ -67,7 +68,7 @@ void fm_net_unwatch(struct fm_net_watch *watch)
             client->socks[i].watch = NULL;
 }
 
-static int port_of(curl_socket_t fd)
+uint16_t fm_net_local_port(int fd)
 {
     union {
         struct sockaddr any;
@@ -85,7 +86,7 @@ curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port)
     for (size_t i = 0; i < client->n_socks; i++) {
         struct fm_net_sock *sock = &client->socks[i];
         if (sock->port == 0)
-            sock->port = port_of(sock->fd);
+            sock->port = fm_net_local_port(sock->fd);
         if (sock->port == local_port)
             return sock->fd;
     }

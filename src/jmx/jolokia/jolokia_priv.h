@@ -1,8 +1,9 @@
 /* jmx/jolokia/jolokia_priv.h - a session with a Jolokia agent, 1.x or 2.x, over HTTP.
  *
- * driver.c sends bulk POSTs and judges their fate, request.c writes them, reply.c reads them,
- * value.c turns JSON into values, types.c remembers the declared types that mend what the agent
- * flattened. Wire facts: Jolokia's manual and the agents 1.7.2 and 2.1. */
+ * driver.c is the session's life, ask.c chooses what the next bulk POST holds, answer.c judges what
+ * came back; request.c writes requests, reply.c reads replies, value.c turns JSON into values,
+ * types.c remembers the declared types that mend what the agent flattened. Wire facts: Jolokia's
+ * manual and the agents 1.7.2 and 2.1. */
 #ifndef FM_JMX_JOLOKIA_JOLOKIA_PRIV_H
 #define FM_JMX_JOLOKIA_JOLOKIA_PRIV_H
 
