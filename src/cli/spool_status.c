@@ -1,0 +1,142 @@
+/* cli/spool_status.c - `spool status`: totals, and the accounting of each stream */
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/cmd_spool_priv.h"
+
+static const struct fm_column stream_columns[] = {
+    {.name = "stream"},
+    {.name = "topic", .flex = true},
+    {.name = "current"},
+    {.name = "assigned", .right = true},
+    {.name = "delivered", .right = true},
+    {.name = "pending", .right = true},
+    {.name = "lost", .right = true},
+    {.name = "dead", .right = true},
+};
+
+/* The members of "streams":{ID:{...}} as rows. */
+static bool add_streams(struct fm_jscan *s, struct fm_table *table, struct fm_arena *arena)
+{
+    enum { NUMBERS = 5 };
+    static const char *const names[NUMBERS] = {"assigned", "delivered", "pending", "lost", "dead"};
+    enum fm_jtoken token;
+    while ((token = fm_jscan_next(s)) == FM_J_KEY) {
+        int64_t numbers[NUMBERS] = {0};
+        const char *topic = "";
+        bool current = false;
+        const char *id = fm_spool_text(arena, s);
+        if (fm_jscan_next(s) != FM_J_OBJECT)
+            return false;
+        while ((token = fm_jscan_next(s)) == FM_J_KEY) {
+            struct fm_jscan key = *s;
+            enum fm_jtoken value = fm_jscan_next(s);
+            for (size_t i = 0; value == FM_J_NUMBER && i < NUMBERS; i++)
+                if (fm_jscan_is(&key, names[i]))
+                    (void)fm_jscan_i64(s, &numbers[i]);
+            if (value == FM_J_STRING && fm_jscan_is(&key, "topic"))
+                topic = fm_spool_text(arena, s);
+            if (value == FM_J_TRUE && fm_jscan_is(&key, "current"))
+                current = true;
+            if (!fm_jscan_skip(s, value))
+                return false;
+        }
+        fm_table_text(table, id);
+        fm_table_text(table, topic);
+        fm_table_bool(table, current);
+        for (size_t i = 0; i < NUMBERS; i++)
+            fm_table_int(table, numbers[i]);
+    }
+    return token == FM_J_OBJECT_END;
+}
+
+struct totals {
+    int64_t records, bytes, disk_bytes, oldest_ms, dead_records, lost;
+    bool durable;
+    const char *error;
+};
+
+static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_table *table)
+{
+    struct fm_arena *arena = &w->call->cli->arena;
+    struct {
+        const char *name;
+        int64_t *place;
+    } numbers[] = {
+        {"records", &t->records},     {"bytes", &t->bytes}, {"disk_bytes", &t->disk_bytes},
+        {"oldest_ms", &t->oldest_ms}, {"lost", &t->lost},   {"dead_records", &t->dead_records}};
+    struct fm_jscan s;
+    fm_jscan_init(&s, w->answer.data, w->answer.len);
+    if (fm_jscan_next(&s) != FM_J_OBJECT)
+        return false;
+    enum fm_jtoken token;
+    while ((token = fm_jscan_next(&s)) == FM_J_KEY) {
+        struct fm_jscan key = s;
+        enum fm_jtoken value = fm_jscan_next(&s);
+        if (value == FM_J_OBJECT && fm_jscan_is(&key, "streams")) {
+            if (!add_streams(&s, table, arena))
+                return false;
+            continue;
+        }
+        for (size_t i = 0; value == FM_J_NUMBER && i < sizeof numbers / sizeof numbers[0]; i++)
+            if (fm_jscan_is(&key, numbers[i].name))
+                (void)fm_jscan_i64(&s, numbers[i].place);
+        if (value == FM_J_TRUE && fm_jscan_is(&key, "durable"))
+            t->durable = true;
+        if (value == FM_J_STRING && fm_jscan_is(&key, "error"))
+            t->error = fm_spool_text(arena, &s);
+        if (!fm_jscan_skip(&s, value))
+            return false;
+    }
+    return token == FM_J_OBJECT_END;
+}
+
+static void print_totals(const struct fm_spool_work *w, const struct totals *t)
+{
+    char size[32], disk[32], age[32];
+    fm_text_size(size, sizeof size, (uint64_t)t->bytes);
+    fm_text_size(disk, sizeof disk, (uint64_t)t->disk_bytes);
+    fm_text_age(age, sizeof age, fm_wall_ms() - t->oldest_ms);
+    (void)printf("%lld records pending (%s, %s on disk)", (long long)t->records, size, disk);
+    if (t->oldest_ms > 0)
+        (void)printf(", the oldest %s%s", strcmp(age, "now") == 0 ? "from just " : "", age);
+    if (t->oldest_ms > 0 && strcmp(age, "now") != 0)
+        (void)printf(" old");
+    (void)printf("; %lld lost, %lld dead letters; %s; ", (long long)t->lost,
+                 (long long)t->dead_records, t->durable ? "durable" : "not durable");
+    if (w->store.spool != NULL)
+        (void)printf("no agent runs\n");
+    else if (w->store.pid > 0)
+        (void)printf("held by process %d\n", w->store.pid);
+    else
+        (void)printf("held by the agent\n");
+    if (t->error != NULL)
+        (void)printf("the last commit failed: %s\n", t->error);
+}
+
+enum fm_code fm_spool_print_status(struct fm_spool_work *w, struct fm_err *err)
+{
+    struct fm_buf request;
+    struct totals totals = {.records = 0};
+    struct fm_table table;
+    struct fm_cli *cli = w->call->cli;
+    fm_buf_init(&request, 0);
+    fm_spool_put_request(&request, w, "spool.status", 0, NULL);
+    FM_TRY(fm_spool_ask(w, &request, err));
+    if (cli->global.json) {
+        (void)fwrite(w->answer.data, 1, w->answer.len, stdout);
+        return FM_OK;
+    }
+    fm_table_init(&table, stream_columns, sizeof stream_columns / sizeof stream_columns[0],
+                  &cli->arena);
+    enum fm_code code = FM_OK;
+    if (!read_status(w, &totals, &table)) {
+        code = fm_err_set(err, FM_EPROTO, "the agent's answer cannot be read: versions differ");
+    } else {
+        const struct fm_table_style style = fm_cmd_style(cli);
+        print_totals(w, &totals);
+        code = fm_table_print(&table, stdout, &style, err);
+    }
+    fm_table_clear(&table);
+    return code;
+}
