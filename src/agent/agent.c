@@ -430,7 +430,7 @@ void fm_agent_release(struct fm_agent *agent)
     fm_http_stop(agent->http);
     fm_control_close(agent->control);
     fm_spool_free(agent->spool, 0);
-    fm_arena_clear(&agent->rest_arena);
+    fm_arena_wipe(&agent->rest_arena);
     fm_buf_clear(&agent->health);
     fm_buf_clear(&agent->stats);
     fm_buf_clear(&agent->metrics);

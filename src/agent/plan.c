@@ -304,14 +304,7 @@ void fm_plan_free(struct fm_plan *plan)
     free(plan->queries);
     free(plan->query_sources);
     free(plan->rules);
-    for (size_t i = 0; i < plan->n_targets; i++) {
-        const struct fm_jmx_opts *jmx = &plan->targets[i].jmx;
-        const char *secrets[] = {jmx->password, jmx->jolokia_password, jmx->tls_opts.key_password};
-        for (size_t k = 0; k < sizeof secrets / sizeof secrets[0]; k++)
-            if (secrets[k] != NULL) /* ours, in the arena: the const is the readers' */
-                explicit_bzero((void *)(uintptr_t)secrets[k], strlen(secrets[k]));
-    }
-    fm_arena_clear(&plan->arena);
+    fm_arena_wipe(&plan->arena);
     free(plan);
 }
 

@@ -121,7 +121,7 @@ static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct f
                            fm_err_text(&rest_err));
         }
     }
-    fm_arena_clear(&agent->rest_arena);
+    fm_arena_wipe(&agent->rest_arena);
     agent->rest_arena = c->arena;
     agent->rest_opts = c->rest;
     fm_arena_init(&c->arena, 0);
@@ -162,6 +162,6 @@ void fm_agent_reload(struct fm_agent *agent)
         (void)snprintf(agent->reload_error, sizeof agent->reload_error, "%s", fm_err_text(&err));
     }
     fm_plan_free(change.plan);
-    fm_arena_clear(&change.arena);
+    fm_arena_wipe(&change.arena);
     fm_config_free(change.config);
 }

@@ -30,6 +30,13 @@ void fm_arena_clear(struct fm_arena *arena)
     fm_arena_init(arena, arena->max);
 }
 
+void fm_arena_wipe(struct fm_arena *arena)
+{
+    for (struct fm_arena_block *block = arena->blocks; block != NULL; block = block->next)
+        explicit_bzero(block->data, block->used);
+    fm_arena_clear(arena);
+}
+
 void fm_arena_reset(struct fm_arena *arena)
 {
     struct fm_arena_block *keep = NULL;

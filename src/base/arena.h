@@ -21,6 +21,9 @@ void fm_arena_init(struct fm_arena *arena, size_t max_bytes);
 /** Free everything; usable again with the same limit. */
 void fm_arena_clear(struct fm_arena *arena);
 
+/** As fm_arena_clear(), but what lies there is overwritten first: for arenas that hold secrets. */
+void fm_arena_wipe(struct fm_arena *arena);
+
 /** Free everything but one block of ordinary size, for the next unit of work. */
 void fm_arena_reset(struct fm_arena *arena);
 

@@ -80,6 +80,6 @@ int main(int argc, char **argv)
     if (code != FM_OK && err.text[0] != '\0')
         (void)fprintf(stderr, "firstmile: %s\n", err.text);
     fm_log_free(cli.log);
-    fm_arena_clear(&cli.arena);
+    fm_arena_wipe(&cli.arena);
     return exit_code(code);
 }

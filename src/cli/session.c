@@ -109,7 +109,7 @@ void fm_session_close(struct fm_session *s)
     fm_jmx_free(s->jmx);
     fm_client_free(s->client);
     fm_config_free(s->config);
-    fm_arena_clear(&s->arena);
+    fm_arena_wipe(&s->arena);
     *s = (struct fm_session){.target = NULL};
 }
 

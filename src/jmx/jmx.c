@@ -30,6 +30,26 @@ static const struct fm_jmx_driver *find_driver(const char *url)
     return NULL;
 }
 
+const char *fm_jmx_keep(struct fm_arena *arena, const char *text, bool *ok)
+{
+    if (text == NULL)
+        return NULL;
+    const char *out = fm_arena_strndup(arena, text, strlen(text));
+    *ok = *ok && out != NULL;
+    return out;
+}
+
+struct fm_tls fm_jmx_keep_tls(struct fm_arena *arena, const struct fm_tls *tls, bool *ok)
+{
+    return (struct fm_tls){.ca_file = fm_jmx_keep(arena, tls->ca_file, ok),
+                           .cert_file = fm_jmx_keep(arena, tls->cert_file, ok),
+                           .key_file = fm_jmx_keep(arena, tls->key_file, ok),
+                           .key_password = fm_jmx_keep(arena, tls->key_password, ok),
+                           .pinned_key = fm_jmx_keep(arena, tls->pinned_key, ok),
+                           .verify_chain_only = tls->verify_chain_only,
+                           .verify_name = fm_jmx_keep(arena, tls->verify_name, ok)};
+}
+
 enum fm_code fm_jmx_new(struct fm_jmx **out, const struct fm_jmx_opts *opts, struct fm_err *err)
 {
     if (opts->url == NULL || *opts->url == '\0')

@@ -32,6 +32,11 @@ struct fm_jmx_driver {
 extern const struct fm_jmx_driver fm_jmx_rmi;
 extern const struct fm_jmx_driver fm_jmx_jolokia;
 
+/** Copies into a session's arena (wiped when it ends) of what its options point to; NULL stays
+ * NULL. Without memory *ok becomes false; it is never set to true. */
+const char *fm_jmx_keep(struct fm_arena *arena, const char *text, bool *ok);
+struct fm_tls fm_jmx_keep_tls(struct fm_arena *arena, const struct fm_tls *tls, bool *ok);
+
 /** The list has ended. Calls without an outcome get code and err. Runs done, which may free the
  * session: the driver must return at once afterwards and touch nothing. */
 void fm_jmx_finish(struct fm_jmx *jmx, enum fm_code code, const struct fm_err *err);

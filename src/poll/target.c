@@ -123,7 +123,7 @@ void fm_target_close(struct fm_target *t)
     if (t->jmx != NULL)
         t->poll->sessions->close(t->jmx);
     t->jmx = NULL;
-    fm_arena_clear(&t->strings);
+    fm_arena_wipe(&t->strings);
     t->poll->n_done -= t->list_done;
     t->list_done = false;
     t->stale_session = false;
@@ -203,7 +203,7 @@ static enum fm_code open_session(struct fm_target *t, struct fm_err *err)
 {
     if (t->jmx != NULL)
         return FM_OK;
-    fm_arena_clear(&t->strings);
+    fm_arena_wipe(&t->strings);
     struct fm_jmx_opts opts;
     if (!session_opts(t, &opts))
         return fm_err_nomem(err);

@@ -49,7 +49,7 @@ struct fm_rule {
 };
 
 /** One topic of a sample and the chunk that is being filled for it. */
-struct fm_topic {
+struct fm_build_topic {
     const char *name; /* in the build's arena */
     bool valid;
     struct fm_chunk *chunk; /* NULL: none open */
@@ -64,7 +64,7 @@ struct fm_build_state {
     struct fm_record_count count;
     struct fm_arena arena; /* for the whole build */
     struct fm_arena scratch; /* for one record */
-    struct fm_topic *topics; /* malloc'ed */
+    struct fm_build_topic *topics; /* malloc'ed */
     size_t n_topics;
     struct fm_buf value;
     struct fm_err *err;

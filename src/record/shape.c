@@ -6,7 +6,7 @@
 
 /* ---- topics and chunks ---- */
 
-static enum fm_code flush(struct fm_build_state *b, struct fm_topic *topic)
+static enum fm_code flush(struct fm_build_state *b, struct fm_build_topic *topic)
 {
     if (topic->chunk == NULL)
         return FM_OK;
@@ -23,14 +23,14 @@ static enum fm_code find_topic(struct fm_build_state *b, const char *name, bool 
     for (*out = 0; *out < b->n_topics; (*out)++)
         if (strcmp(b->topics[*out].name, name) == 0)
             return FM_OK;
-    struct fm_topic *topics = realloc(b->topics, (b->n_topics + 1) * sizeof *topics);
+    struct fm_build_topic *topics = realloc(b->topics, (b->n_topics + 1) * sizeof *topics);
     if (topics == NULL)
         return fm_err_nomem(b->err);
     b->topics = topics;
     const char *kept = fm_arena_strndup(&b->arena, name, strlen(name));
     if (kept == NULL)
         return fm_err_nomem(b->err);
-    topics[b->n_topics++] = (struct fm_topic){.name = kept, .valid = valid};
+    topics[b->n_topics++] = (struct fm_build_topic){.name = kept, .valid = valid};
     return FM_OK;
 }
 
@@ -61,7 +61,7 @@ enum fm_code fm_rule_prepare(struct fm_rule *rule, struct fm_build_state *b)
 
 /* ---- one record ---- */
 
-static void lose(struct fm_build_state *b, struct fm_topic *topic)
+static void lose(struct fm_build_state *b, struct fm_build_topic *topic)
 {
     topic->lost++;
     b->count.omitted++;
@@ -75,7 +75,7 @@ static bool side_too_large(const struct fm_rule *rule)
     return sum > FM_HEADER_MAX || (rule->key != NULL && rule->key_text.len > FM_KEY_MAX);
 }
 
-static enum fm_code add(struct fm_build_state *b, struct fm_topic *topic,
+static enum fm_code add(struct fm_build_state *b, struct fm_build_topic *topic,
                         const struct fm_record *rec, const struct fm_rule *rule)
 {
     if (topic->chunk != NULL &&
@@ -92,7 +92,7 @@ static enum fm_code add(struct fm_build_state *b, struct fm_topic *topic,
 
 enum fm_code fm_build_put(struct fm_build_state *b, struct fm_rule *rule)
 {
-    struct fm_topic *topic = &b->topics[rule->topic_index];
+    struct fm_build_topic *topic = &b->topics[rule->topic_index];
     const struct fm_buf *value = &b->value;
     if (value->failed && !value->over_limit)
         return fm_err_nomem(b->err);

@@ -123,7 +123,7 @@ void fm_rest_conf_free(struct fm_rest_conf *conf)
 {
     if (conf == NULL)
         return;
-    fm_arena_clear(&conf->arena);
+    fm_arena_wipe(&conf->arena);
     free(conf);
 }
 

@@ -45,58 +45,29 @@ static bool accepts(const char *url)
     return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
 }
 
-static const char *copy(struct fm_jolokia *d, const char *text, bool *ok)
-{
-    if (text == NULL)
-        return NULL;
-    const char *out = fm_arena_strndup(&d->strings, text, strlen(text));
-    *ok = *ok && out != NULL;
-    return out;
-}
-
-static char *copy_secret(const char *text, bool *ok)
-{
-    char *out = text != NULL ? strdup(text) : NULL;
-    *ok = *ok && (text == NULL || out != NULL);
-    return out;
-}
-
 static bool copy_opts(struct fm_jolokia *d, const struct fm_jmx_opts *opts)
 {
-    const struct fm_tls *tls = &opts->tls_opts;
     const struct fm_http_proxy *proxy = &opts->http_proxy;
     bool ok = fm_jolokia_url(&d->url, opts->url);
     d->shown = fm_arena_strndup(&d->strings, opts->url, strcspn(opts->url, "?#"));
     ok = ok && d->shown != NULL;
-    d->username = copy(d, opts->username, &ok);
-    d->password = copy_secret(opts->password, &ok);
-    d->target_password = copy_secret(opts->jolokia_password, &ok);
-    d->target = (struct fm_jolokia_target){.url = copy(d, opts->jolokia_target, &ok),
-                                           .username = copy(d, opts->jolokia_username, &ok),
-                                           .password = d->target_password};
-    d->tls = (struct fm_tls){.ca_file = copy(d, tls->ca_file, &ok),
-                             .cert_file = copy(d, tls->cert_file, &ok),
-                             .key_file = copy(d, tls->key_file, &ok),
-                             .key_password = copy(d, tls->key_password, &ok),
-                             .pinned_key = copy(d, tls->pinned_key, &ok),
-                             .verify_chain_only = tls->verify_chain_only,
-                             .verify_name = copy(d, tls->verify_name, &ok)};
+    d->username = fm_jmx_keep(&d->strings, opts->username, &ok);
+    d->password = fm_jmx_keep(&d->strings, opts->password, &ok);
+    d->target = (struct fm_jolokia_target){
+        .url = fm_jmx_keep(&d->strings, opts->jolokia_target, &ok),
+        .username = fm_jmx_keep(&d->strings, opts->jolokia_username, &ok),
+        .password = fm_jmx_keep(&d->strings, opts->jolokia_password, &ok)};
+    d->tls = fm_jmx_keep_tls(&d->strings, &opts->tls_opts, &ok);
     bool none = proxy->url == NULL || strcmp(proxy->url, "none") == 0;
-    d->proxy = (struct fm_http_proxy){.url = none ? NULL : copy(d, proxy->url, &ok),
-                                      .username = copy(d, proxy->username, &ok),
-                                      .password = copy(d, proxy->password, &ok),
-                                      .ca_file = copy(d, proxy->ca_file, &ok),
-                                      .no_proxy = copy(d, proxy->no_proxy, &ok)};
+    d->proxy =
+        (struct fm_http_proxy){.url = none ? NULL : fm_jmx_keep(&d->strings, proxy->url, &ok),
+                               .username = fm_jmx_keep(&d->strings, proxy->username, &ok),
+                               .password = fm_jmx_keep(&d->strings, proxy->password, &ok),
+                               .ca_file = fm_jmx_keep(&d->strings, proxy->ca_file, &ok),
+                               .no_proxy = fm_jmx_keep(&d->strings, proxy->no_proxy, &ok)};
     d->max_answer = opts->max_answer_bytes != 0 ? opts->max_answer_bytes : 8 * 1024 * 1024;
     d->max_value = opts->convert.max_value_bytes;
     return ok;
-}
-
-static void wipe(char *secret)
-{
-    if (secret != NULL)
-        explicit_bzero(secret, strlen(secret));
-    free(secret);
 }
 
 static void give_up(struct fm_jolokia *d)
@@ -115,12 +86,10 @@ static void free_driver(void *impl)
     if (d == NULL)
         return;
     give_up(d);
-    wipe(d->password);
-    wipe(d->target_password);
     fm_buf_clear(&d->url);
     fm_buf_clear(&d->body);
     fm_jolokia_types_clear(&d->types);
-    fm_arena_clear(&d->strings);
+    fm_arena_wipe(&d->strings);
     free(d);
 }
 

@@ -23,13 +23,12 @@ struct fm_jolokia_range {
 struct fm_jolokia {
     struct fm_jmx *jmx;
     struct fm_client *client;
-    struct fm_arena strings;
+    struct fm_arena strings; /* holds secrets: wiped when freed, as is the body */
     struct fm_buf url;
     const char *shown; /* the URL without what may be secret */
     const char *username;
-    char *password; /* wiped when freed, as is the body */
+    const char *password;
     struct fm_jolokia_target target;
-    char *target_password;
     struct fm_tls tls;
     struct fm_http_proxy proxy;
     size_t max_answer;

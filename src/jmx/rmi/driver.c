@@ -343,36 +343,20 @@ static bool accepts(const char *url)
     return strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0;
 }
 
-static const char *copy(struct fm_rmi *d, const char *text, bool *ok)
-{
-    if (text == NULL)
-        return NULL;
-    const char *out = fm_arena_strndup(&d->strings, text, strlen(text));
-    *ok = *ok && out != NULL;
-    return out;
-}
-
 static bool copy_opts(struct fm_rmi *d, const struct fm_jmx_opts *opts)
 {
     bool ok = true;
-    const struct fm_tls *tls = &opts->tls_opts;
-    d->url = copy(d, opts->url, &ok);
-    d->username = copy(d, opts->username, &ok);
-    d->password = strdup(opts->password == NULL ? "" : opts->password);
-    d->tls_opts = (struct fm_tls){.ca_file = copy(d, tls->ca_file, &ok),
-                                  .cert_file = copy(d, tls->cert_file, &ok),
-                                  .key_file = copy(d, tls->key_file, &ok),
-                                  .key_password = copy(d, tls->key_password, &ok),
-                                  .pinned_key = copy(d, tls->pinned_key, &ok),
-                                  .verify_chain_only = tls->verify_chain_only,
-                                  .verify_name = copy(d, tls->verify_name, &ok)};
+    d->url = fm_jmx_keep(&d->strings, opts->url, &ok);
+    d->username = fm_jmx_keep(&d->strings, opts->username, &ok);
+    d->password = fm_jmx_keep(&d->strings, opts->password, &ok);
+    d->tls_opts = fm_jmx_keep_tls(&d->strings, &opts->tls_opts, &ok);
     d->tls = opts->tls || opts->tls_registry;
     d->tls_registry = opts->tls_registry;
     d->follow_stub_host = opts->follow_stub_host;
     d->netns_pid = opts->netns_pid;
     d->timeout_ms = opts->timeout_ms == 0 ? 10000 : opts->timeout_ms;
     d->convert = opts->convert;
-    return ok && d->password != NULL;
+    return ok;
 }
 
 /* Say goodbye if that needs no waiting: else the JVM keeps the connection for two minutes. */
@@ -396,11 +380,8 @@ static void free_driver(void *impl)
     fm_rmi_forget_unreadable(d);
     fm_rmi_slow_clear(d);
     fm_rmi_address_clear(&d->address);
-    if (d->password != NULL)
-        explicit_bzero(d->password, strlen(d->password));
-    free(d->password);
     free(d->again);
-    fm_arena_clear(&d->strings);
+    fm_arena_wipe(&d->strings);
     free(d);
 }
 

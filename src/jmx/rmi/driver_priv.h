@@ -54,7 +54,7 @@ struct fm_rmi {
     struct fm_arena strings;
     const char *url;
     const char *username;
-    char *password; /* wiped when freed */
+    const char *password; /* in strings, which is wiped when freed */
     struct fm_tls tls_opts;
     struct fm_jmx_convert convert;
     bool tls;

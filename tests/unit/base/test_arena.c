@@ -2,6 +2,8 @@
 #include <stdalign.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 
@@ -93,4 +95,46 @@ Test(arena, copies_text_with_a_terminator)
     cr_assert_str_eq(fm_arena_strndup(&arena, "hello", 3), "hel");
     cr_assert_str_eq(fm_arena_strndup(&arena, NULL, 0), "");
     fm_arena_clear(&arena);
+}
+
+/* Without the sanitizer, which keeps freed memory for a while, only the wiped one is looked at. */
+#ifdef __SANITIZE_ADDRESS__
+enum { FIRST_RUN = 0 };
+#else
+enum { FIRST_RUN = 1 };
+#endif
+
+/* Memory that was freed, read past the sanitizer's eyes. */
+static bool still_holds(const char *at, const char *text)
+{
+    char seen[64] = "";
+    struct iovec to = {seen, strlen(text)}, from = {(void *)(uintptr_t)at, strlen(text)};
+    ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+    cr_assert_eq(n, (ssize_t)strlen(text));
+    return memcmp(seen, text, strlen(text)) == 0;
+}
+
+Test(arena, wipe_leaves_nothing_of_any_block)
+{
+    static const char secret[] = "correct horse battery staple";
+    struct fm_arena arena;
+    const char *small[2], *behind;
+    for (int wipe = FIRST_RUN; wipe < 2; wipe++) {
+        fm_arena_init(&arena, 0);
+        (void)fm_arena_alloc(&arena, 256); /* free() writes into the first words */
+        small[0] = fm_arena_strndup(&arena, secret, strlen(secret));
+        char *large = fm_arena_alloc(&arena, 100000);
+        behind = large + 50000;
+        memcpy(large + 50000, secret, sizeof secret);
+        (void)fm_arena_alloc(&arena, 2000);
+        small[1] = fm_arena_strndup(&arena, secret, strlen(secret));
+        if (wipe)
+            fm_arena_wipe(&arena);
+        else
+            fm_arena_clear(&arena);
+        cr_assert_eq(still_holds(small[0], secret), !wipe);
+        cr_assert_eq(still_holds(small[1], secret), !wipe);
+        cr_assert_eq(still_holds(behind, secret), !wipe);
+        cr_assert_eq(arena.used, 0);
+    }
 }
