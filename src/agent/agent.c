@@ -24,7 +24,7 @@ enum {
     PUBLISH_MS = 1000, /* documents are rendered at most so often */
     SETTLED_MS = 5000, /* after that the start has left nothing behind that is still in use */
     STEADY_MS = 25000, /* and then the first polls and the first TLS handshakes */
-    SECRETS_MS = 10000, /* secret files of targets are looked at so often */
+    SECRETS_MS = 10000, /* secret files are looked at so often */
     STALE_MS = 30000, /* documents this old: /livez says that the main thread hangs */
     SANDBOX_BYTES = 64 << 20
 };

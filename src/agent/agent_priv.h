@@ -59,7 +59,11 @@ FM_MUST_USE enum fm_code fm_agent_start_http(struct fm_agent *agent, const struc
 void fm_agent_spool_opts(struct fm_agent *agent, const struct fm_config *config,
                          struct fm_spool_opts *out);
 
-/** Targets whose password file changed get a new session. Reads files; call it seldom. */
+/** The local server takes over its password file as it is now. */
+void fm_agent_refresh_http(struct fm_agent *agent);
+
+/** The same, and targets whose password file changed get a new session. Reads files; call it
+ * seldom. */
 void fm_agent_refresh_secrets(struct fm_agent *agent);
 
 /** Free everything, in whatever state; the spool last. */

@@ -72,8 +72,26 @@ static void take_http(struct fm_agent *agent, const struct fm_config *fresh)
         fm_log(agent->log, FM_LOG_ERROR, "reload: no local server: %s", fm_err_text(&err));
 }
 
+void fm_agent_refresh_http(struct fm_agent *agent)
+{
+    const struct fm_cfg_http *cfg = &agent->config->http;
+    if (agent->http == NULL || cfg->username == NULL || fm_secret_file(cfg->password) == NULL)
+        return;
+    struct fm_err err = {0};
+    struct fm_buf password;
+    fm_buf_init(&password, FM_SECRET_MAX);
+    enum fm_code code = fm_secret_get(cfg->password, &password, &err);
+    if (code == FM_OK)
+        code = fm_http_set_auth(agent->http, cfg->username, fm_buf_str(&password), &err);
+    fm_secret_wipe(&password);
+    if (code != FM_OK)
+        fm_log_limited(agent->log, FM_LOG_ERROR, "http secret",
+                       "the local server keeps its password: %s", fm_err_text(&err));
+}
+
 void fm_agent_refresh_secrets(struct fm_agent *agent)
 {
+    fm_agent_refresh_http(agent);
     if (!fm_plan_secrets_changed(agent->plan))
         return;
     struct fm_err err = {0};
@@ -136,6 +154,7 @@ static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct f
     (void)pthread_mutex_unlock(&agent->secret_lock);
     c->config = NULL;
     fm_config_free(old);
+    fm_poll_retry(agent->poll);
     return FM_OK;
 }
 

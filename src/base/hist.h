@@ -21,7 +21,4 @@ void fm_hist_add(struct fm_hist *hist, uint64_t us);
 /** Upper bound of bucket i in milliseconds; 0 for the last (+Inf). */
 uint64_t fm_hist_bound_ms(unsigned bucket);
 
-/** Upper bound in ms of the bucket that holds quantile q (0..1); 0 when empty. */
-uint64_t fm_hist_quantile_ms(const struct fm_hist *hist, double q);
-
 #endif

@@ -73,17 +73,6 @@ uint64_t fm_log_dropped(const struct fm_log *log)
     return log->dropped;
 }
 
-bool fm_log_level_parse(const char *text, enum fm_log_level *out)
-{
-    for (int i = 0; i <= FM_LOG_DEBUG; i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (enum fm_log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void render(struct fm_buf *line, enum fm_log_format format, enum fm_log_level level,
                    const char *text)
 {

@@ -38,7 +38,4 @@ void fm_log_limited(struct fm_log *log, enum fm_log_level level, const char *cau
 /** Lines that could not be written so far. */
 uint64_t fm_log_dropped(const struct fm_log *log);
 
-/** Parse "error", "warn", "info", "debug". */
-bool fm_log_level_parse(const char *text, enum fm_log_level *out);
-
 #endif

@@ -46,8 +46,7 @@ static const char *const run_text[] = {
     "SIGTERM or SIGINT: stop polling, finish the request in flight (3 s at most), leave the rest "
     "in "
     "the spool and end within 5 s; a second one ends at once. SIGHUP: read the configuration "
-    "again; "
-    "a faulty one changes nothing.",
+    "again (a faulty one changes nothing) and try targets that are down at once.",
     NULL,
 };
 static const char *const run_examples[] = {

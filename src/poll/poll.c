@@ -146,9 +146,8 @@ static void handle_requests(struct fm_poll *poll)
     poll->taking = has_next;
     const struct fm_poll_target_opts *next = poll->next;
     size_t n_next = poll->n_next;
-    char now_name[sizeof poll->now_name];
-    memcpy(now_name, poll->now_name, sizeof now_name);
-    poll->now_name[0] = '\0';
+    bool retry = poll->retry;
+    poll->retry = false;
     (void)pthread_mutex_unlock(&poll->lock);
     if (has_next) {
         struct fm_err err = {0};
@@ -162,8 +161,8 @@ static void handle_requests(struct fm_poll *poll)
         (void)pthread_cond_broadcast(&poll->taken);
         (void)pthread_mutex_unlock(&poll->lock);
     }
-    for (size_t i = 0; now_name[0] != '\0' && i < poll->n_targets; i++)
-        if (strcmp(now_name, "*") == 0 || strcmp(now_name, poll->targets[i]->name) == 0) {
+    for (size_t i = 0; retry && i < poll->n_targets; i++)
+        if (poll->targets[i]->state == FM_POLL_DOWN) {
             poll->targets[i]->due_ms = fm_clock_ms();
             poll->targets[i]->begun = false;
             poll->targets[i]->not_before_ms = 0;
@@ -360,10 +359,10 @@ enum fm_code fm_poll_replace(struct fm_poll *poll, const struct fm_poll_target_o
     return fm_err_set(err, code, "the poll thread did not take over the new targets");
 }
 
-void fm_poll_now(struct fm_poll *poll, const char *name)
+void fm_poll_retry(struct fm_poll *poll)
 {
     (void)pthread_mutex_lock(&poll->lock);
-    (void)snprintf(poll->now_name, sizeof poll->now_name, "%s", name != NULL ? name : "*");
+    poll->retry = true;
     (void)pthread_mutex_unlock(&poll->lock);
     fm_client_wakeup(poll->client);
 }

@@ -114,8 +114,9 @@ FM_MUST_USE enum fm_code fm_poll_replace(struct fm_poll *poll,
                                          const struct fm_poll_target_opts *targets,
                                          size_t n_targets, struct fm_err *err);
 
-/** Poll this target (full name; NULL: all) as soon as possible, whatever its schedule. */
-void fm_poll_now(struct fm_poll *poll, const char *name);
+/** Poll the targets that are down as soon as possible, however long they were to be left alone:
+ * somebody may have mended them. The others keep their schedule. */
+void fm_poll_retry(struct fm_poll *poll);
 
 /* ---- looking at it ---- */
 
@@ -173,13 +174,6 @@ struct fm_poll_snapshot {
 FM_MUST_USE enum fm_code fm_poll_status_get(struct fm_poll *poll, struct fm_poll_snapshot *out,
                                             struct fm_err *err);
 void fm_poll_snapshot_clear(struct fm_poll_snapshot *snapshot);
-
-/** Cheap counters for a health document. */
-struct fm_poll_totals {
-    size_t targets, up, down;
-    uint64_t polls, failed, missed;
-};
-void fm_poll_totals_get(struct fm_poll *poll, struct fm_poll_totals *out);
 
 /* ---- for commands ---- */
 

@@ -348,7 +348,7 @@ struct fm_poll {
     bool has_next;
     bool taking; /* the thread has picked next up and is at it */
     enum fm_code next_code;
-    char now_name[320]; /* fm_poll_now(); "*": all */
+    bool retry; /* fm_poll_retry() */
 };
 
 /** @param part  NULL: the section stands for one target @param url  NULL: that of the section */

@@ -125,19 +125,3 @@ void fm_poll_snapshot_clear(struct fm_poll_snapshot *snapshot)
     snapshot->files = NULL;
     snapshot->n = snapshot->n_files = 0;
 }
-
-void fm_poll_totals_get(struct fm_poll *poll, struct fm_poll_totals *out)
-{
-    *out = (struct fm_poll_totals){0};
-    (void)pthread_mutex_lock(&poll->lock);
-    out->targets = poll->n_targets;
-    for (size_t i = 0; i < poll->n_targets; i++) {
-        const struct fm_target *t = poll->targets[i];
-        out->up += t->state == FM_POLL_UP;
-        out->down += t->state == FM_POLL_DOWN;
-        out->polls += t->polls;
-        out->failed += t->failed;
-        out->missed += t->missed;
-    }
-    (void)pthread_mutex_unlock(&poll->lock);
-}

@@ -3,18 +3,6 @@
 
 #include "record/record_priv.h"
 
-bool fm_shape_parse(const char *text, enum fm_shape *out)
-{
-    static const char *const words[] = {"bean", "metric", "snapshot"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(text, words[i]) != 0)
-            continue;
-        *out = (enum fm_shape)i;
-        return true;
-    }
-    return false;
-}
-
 static enum fm_code compile_topic(struct fm_rule *rule, const char *text, struct fm_err *err)
 {
     if (fm_template_new(&rule->topic, text == NULL ? "" : text, FM_VARS_TOPIC, rule->agent, err) !=

@@ -14,9 +14,6 @@
 
 enum fm_shape { FM_SHAPE_BEAN, FM_SHAPE_METRIC, FM_SHAPE_SNAPSHOT };
 
-/** Parse "bean", "metric", "snapshot". */
-bool fm_shape_parse(const char *text, enum fm_shape *out);
-
 struct fm_rule_opts {
     const char *agent;
     enum fm_shape shape;

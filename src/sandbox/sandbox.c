@@ -104,8 +104,3 @@ void fm_sandbox_stats(struct fm_sandbox *sandbox, struct fm_sandbox_stats *out)
 {
     fm_core_stats(&sandbox->core, out);
 }
-
-enum fm_code fm_sandbox_faults(struct fm_sandbox *sandbox, const char *script, struct fm_err *err)
-{
-    return fm_core_faults(&sandbox->core, script, err);
-}

@@ -83,13 +83,8 @@ struct fm_sandbox_stats {
 /** Any thread. */
 void fm_sandbox_stats(struct fm_sandbox *sandbox, struct fm_sandbox_stats *out);
 
-/** Replace the fault script (text; "" = none) and count requests from 1 again. Any thread.
- * @return FM_OK, FM_ECONF (the sentence names the line) or FM_ENOMEM */
-FM_MUST_USE enum fm_code fm_sandbox_faults(struct fm_sandbox *sandbox, const char *script,
-                                           struct fm_err *err);
-
-/** Write the version of librdkafka that this was built with ("2.0.2"), or "none", into out. The library
- * itself is loaded only for fm_sandbox_opts.kafka. Any thread. */
+/** Write the version of librdkafka that this was built with ("2.0.2"), or "none", into out. The
+ * library itself is loaded only for fm_sandbox_opts.kafka. Any thread. */
 void fm_sandbox_kafka_version(char *out, size_t size);
 
 #endif

@@ -10,11 +10,29 @@ static _Atomic unsigned calls, reads, opens;
 static _Atomic unsigned plan_kind, plan_at, plan_times, read_at, read_times;
 static _Atomic bool fired;
 static sqlite3_vfs shim;
+static void (*_Atomic watch_fn)(const struct fault_op *op, void *arg);
+static void *_Atomic watch_arg;
 
 struct file {
     sqlite3_file base;
     sqlite3_file *real; /* behind this struct */
+    const char *path; /* SQLite keeps it as long as the file is open */
 };
+
+/* @return rc, after it was told if it is success */
+static int tell(int rc, struct fault_op op)
+{
+    void (*fn)(const struct fault_op *op, void *arg) = watch_fn;
+    if (rc == SQLITE_OK && fn != NULL)
+        fn(&op, watch_arg);
+    return rc;
+}
+
+static const char *path_of(sqlite3_file *f)
+{
+    const char *path = ((struct file *)(void *)f)->path;
+    return path != NULL ? path : "";
+}
 
 static sqlite3_file *real_of(sqlite3_file *f)
 {
@@ -62,7 +80,10 @@ static int x_write(sqlite3_file *f, const void *buf, int n, sqlite3_int64 at)
     }
     if (kind == FAULT_EIO)
         return SQLITE_IOERR_WRITE;
-    int rc = r->pMethods->xWrite(r, buf, n, at);
+    int rc =
+        tell(r->pMethods->xWrite(r, buf, n, at),
+             (struct fault_op){
+                 .call = FAULT_WRITE, .path = path_of(f), .data = buf, .n = (size_t)n, .at = at});
     if (kind == FAULT_EXIT_AFTER)
         _exit(9);
     return rc;
@@ -75,7 +96,8 @@ static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
         _exit(9);
     if (kind == FAULT_EIO)
         return SQLITE_IOERR_TRUNCATE;
-    int rc = real_of(f)->pMethods->xTruncate(real_of(f), size);
+    int rc = tell(real_of(f)->pMethods->xTruncate(real_of(f), size),
+                  (struct fault_op){.call = FAULT_TRUNCATE, .path = path_of(f), .at = size});
     if (kind == FAULT_EXIT_AFTER)
         _exit(9);
     return rc;
@@ -88,7 +110,8 @@ static int x_sync(sqlite3_file *f, int flags)
         _exit(9);
     if (kind == FAULT_EIO)
         return SQLITE_IOERR_FSYNC;
-    int rc = real_of(f)->pMethods->xSync(real_of(f), flags);
+    int rc = tell(real_of(f)->pMethods->xSync(real_of(f), flags),
+                  (struct fault_op){.call = FAULT_SYNC, .path = path_of(f)});
     if (kind == FAULT_EXIT_AFTER)
         _exit(9);
     return rc;
@@ -178,6 +201,7 @@ static int x_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
 {
     struct file *file = (struct file *)(void *)f;
     file->real = (sqlite3_file *)(void *)(file + 1);
+    file->path = name;
     if ((flags & SQLITE_OPEN_MAIN_DB) != 0)
         opens++;
     int rc = real_vfs(v)->xOpen(real_vfs(v), name, file->real, flags, out);
@@ -190,7 +214,8 @@ static int x_delete(sqlite3_vfs *v, const char *name, int sync)
     enum fault_kind kind = next_fault();
     if (kind == FAULT_EXIT_BEFORE || kind == FAULT_EXIT_HALF)
         _exit(9);
-    int rc = real_vfs(v)->xDelete(real_vfs(v), name, sync);
+    int rc = tell(real_vfs(v)->xDelete(real_vfs(v), name, sync),
+                  (struct fault_op){.call = FAULT_DELETE, .path = name, .synced = sync != 0});
     if (kind == FAULT_EXIT_AFTER)
         _exit(9);
     return rc;
@@ -219,6 +244,13 @@ void fault_plan(enum fault_kind kind, unsigned n, unsigned times)
     plan_at = n;
     plan_times = times;
     plan_kind = kind;
+}
+
+void fault_watch(void (*fn)(const struct fault_op *op, void *arg), void *arg)
+{
+    watch_fn = NULL;
+    watch_arg = arg;
+    watch_fn = fn;
 }
 
 void fault_plan_read(unsigned n, unsigned times)

@@ -7,6 +7,7 @@
 #define FM_TEST_FAULT_VFS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum fault_kind {
     FAULT_NONE,
@@ -27,6 +28,21 @@ void fault_plan_read(unsigned n, unsigned times);
 unsigned fault_calls(void);
 /** Whether the planned fault happened. */
 bool fault_fired(void);
+enum fault_call { FAULT_WRITE, FAULT_TRUNCATE, FAULT_SYNC, FAULT_DELETE };
+
+/** A changing call that has succeeded. */
+struct fault_op {
+    enum fault_call call;
+    const char *path;
+    const void *data; /* WRITE */
+    size_t n; /* ... its bytes */
+    long long at; /* WRITE: where; TRUNCATE: the new size */
+    bool synced; /* DELETE: the folder was synced too */
+};
+
+/** Have each of them told, on the thread that did it; NULL: no more. */
+void fault_watch(void (*fn)(const struct fault_op *op, void *arg), void *arg);
+
 /** Connections' main databases opened so far. */
 unsigned fault_opens(void);
 

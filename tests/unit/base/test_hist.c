@@ -28,20 +28,6 @@ Test(hist, what_is_above_all_bounds_is_counted)
     cr_assert_eq(fm_hist_bound_ms(FM_HIST_BUCKETS - 1), 0);
 }
 
-Test(hist, quantiles_are_bounds_of_buckets)
-{
-    struct fm_hist hist = {0};
-    cr_assert_eq(fm_hist_quantile_ms(&hist, 0.99), 0);
-    for (int i = 0; i < 98; i++)
-        fm_hist_add(&hist, 1500);
-    fm_hist_add(&hist, 60000);
-    fm_hist_add(&hist, 60000);
-    cr_expect_eq(fm_hist_quantile_ms(&hist, 0), 2);
-    cr_expect_eq(fm_hist_quantile_ms(&hist, 0.5), 2);
-    cr_expect_eq(fm_hist_quantile_ms(&hist, 0.99), 64);
-    cr_expect_eq(fm_hist_quantile_ms(&hist, 1), 64);
-}
-
 static void *add_many(void *arg)
 {
     for (int i = 0; i < 10000; i++)

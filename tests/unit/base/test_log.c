@@ -122,15 +122,9 @@ Test(log, never_blocks_when_nobody_reads, .timeout = 20)
     stop(&b);
 }
 
-Test(log, null_is_silent_and_names_are_parsed)
+Test(log, null_is_silent)
 {
-    enum fm_log_level level = FM_LOG_ERROR;
     fm_log(NULL, FM_LOG_ERROR, "x");
     fm_log_limited(NULL, FM_LOG_ERROR, "c", "x");
     fm_log_free(NULL);
-    cr_assert(fm_log_level_parse("debug", &level));
-    cr_assert_eq(level, FM_LOG_DEBUG);
-    cr_assert_not(fm_log_level_parse("Debug", &level));
-    cr_assert_not(fm_log_level_parse("", &level));
-    cr_assert_eq(level, FM_LOG_DEBUG);
 }

@@ -281,7 +281,7 @@ Test(poll, backs_off_from_a_target_that_refuses)
     cr_expect_leq(one.lists, 7, "%d tries in 600 ms at 20 ms: no doubling", one.lists);
     cr_expect_str_eq(seen.events, "t down;", "down is said once");
     one.refuse = 0;
-    fm_poll_now(poll, "t");
+    fm_poll_retry(poll);
     cr_assert(wait_until(three_samples, 3000));
     close_poll(poll);
     cr_expect_str_eq(seen.events, "t down;t up;");
@@ -325,15 +325,20 @@ Test(poll, starts_no_poll_while_there_is_no_room)
     cr_assert(wait_until(missed_some, 1000));
     (void)usleep(30000); /* one that is under way may end */
     int lists = one.lists;
-    struct fm_poll_totals totals = {0};
+    uint64_t missed = 0;
+    enum fm_poll_state state = FM_POLL_DOWN;
     int64_t until = fm_clock_ms() + 3000;
-    while (totals.missed < 5 && fm_clock_ms() < until) {
+    while (missed < 5 && fm_clock_ms() < until) {
+        struct fm_poll_snapshot now;
         (void)usleep(5000);
-        fm_poll_totals_get(poll, &totals);
+        cr_assert_eq(fm_poll_status_get(poll, &now, NULL), FM_OK);
+        missed = now.targets[0].missed;
+        state = now.targets[0].state;
+        fm_poll_snapshot_clear(&now);
     }
-    cr_expect_geq(totals.missed, 5);
+    cr_expect_geq(missed, 5);
     cr_expect_eq(one.lists, lists);
-    cr_expect_eq(totals.up, 1);
+    cr_expect_eq(state, FM_POLL_UP);
     close_poll(poll);
     fm_query_free(all);
 }

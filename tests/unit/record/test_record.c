@@ -389,11 +389,3 @@ Test(rule, loses_records_whose_topic_turns_out_wrong)
     fixture_clear(&f);
     fm_rule_free(rule);
 }
-
-Test(rule, knows_its_shapes)
-{
-    enum fm_shape shape;
-    cr_assert(fm_shape_parse("snapshot", &shape));
-    cr_assert_eq(shape, FM_SHAPE_SNAPSHOT);
-    cr_assert_not(fm_shape_parse("Bean", &shape));
-}
