@@ -22,7 +22,7 @@
 /** Which proxy it is, and which of its interfaces is meant. */
 enum fm_rest_dialect {
     FM_DIALECT_CONFLUENT_V2,
-    FM_DIALECT_CONFLUENT_V3, /* the base URL ends before /clusters: "https://host:8082/v3" */
+    FM_DIALECT_CONFLUENT_V3, /* the base URL ends before /clusters; a bare host means HOST/v3 */
     FM_DIALECT_KARAPACE,
     FM_DIALECT_STRIMZI,
     FM_DIALECT_REDPANDA

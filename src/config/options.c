@@ -39,7 +39,8 @@ const struct fm_option fm_options[] = {
     {ROW(rest, topic), STR, .def = "firstmile", .flags = FM_OPT_TEMPLATE,
      .help = "Topic; may hold ${agent}, ${host} and ${target}."},
     {ROW(rest, api), ENUM("v2 v3"), .def = "v2",
-     .help = "Version of the proxy's API; v3 wants a url that ends before /clusters (.../v3)."},
+     .help = "Version of the proxy's API; v3 wants a url that ends before /clusters; a bare host "
+             "means HOST/v3."},
     {ROW(rest, dialect), ENUM("confluent karapace strimzi redpanda"), .def = "confluent",
      .help = "Which proxy it is; their answers differ."},
     {ROW(rest, format), ENUM("json binary avro protobuf jsonschema"), .def = "json",

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,22 @@ static enum fm_code check_url(const char *url, struct fm_err *err)
     return FM_OK;
 }
 
+/* Without slashes at its end. v3 begins at /v3 below the host at every self-managed proxy, so a URL
+ * without any path means that; one with a path is taken as it is written. */
+static const char *base_url(struct fm_rest_conf *c, const char *url)
+{
+    size_t len = strlen(url);
+    while (len > 0 && url[len - 1] == '/')
+        len--;
+    const char *host = strstr(url, "://") + 3;
+    bool bare = memchr(host, '/', (size_t)(url + len - host)) == NULL;
+    bool v3 = bare && c->o.dialect == FM_DIALECT_CONFLUENT_V3;
+    char *copy = fm_arena_alloc(&c->arena, len + sizeof "/v3");
+    if (copy != NULL)
+        (void)snprintf(copy, len + sizeof "/v3", "%.*s%s", (int)len, url, v3 ? "/v3" : "");
+    return copy;
+}
+
 static enum fm_code copy_urls(struct fm_rest_conf *c, struct fm_err *err)
 {
     const char **urls = fm_arena_array(&c->arena, c->o.n_urls, sizeof *urls);
@@ -78,10 +95,7 @@ static enum fm_code copy_urls(struct fm_rest_conf *c, struct fm_err *err)
         return fm_err_nomem(err);
     for (size_t i = 0; i < c->o.n_urls; i++) {
         FM_TRY(check_url(c->o.urls[i], err));
-        size_t len = strlen(c->o.urls[i]);
-        while (len > 0 && c->o.urls[i][len - 1] == '/')
-            len--;
-        if ((urls[i] = fm_arena_strndup(&c->arena, c->o.urls[i], len)) == NULL)
+        if ((urls[i] = base_url(c, c->o.urls[i])) == NULL)
             return fm_err_nomem(err);
     }
     c->o.urls = urls;

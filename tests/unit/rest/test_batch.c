@@ -132,6 +132,27 @@ Test(batch, karapace_keeps_the_sum_below_the_limit_and_the_body_below_1_mib)
     fm_buf_clear(&body);
 }
 
+Test(conf, takes_a_bare_host_as_the_root_of_v3)
+{
+    static const char *const urls[][2] = {{"https://host:8082", "https://host:8082/v3"},
+                                          {"https://host:8082//", "https://host:8082/v3"},
+                                          {"https://host/v3/", "https://host/v3"},
+                                          {"https://host/kafka/v3", "https://host/kafka/v3"},
+                                          {"http://host/prefix", "http://host/prefix"}};
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        struct fm_rest_conf *conf;
+        struct fm_rest_opts o = {
+            .urls = &urls[i][0], .n_urls = 1, .dialect = FM_DIALECT_CONFLUENT_V3};
+        cr_assert_eq(fm_rest_conf_new(&conf, &o, NULL), FM_OK);
+        cr_assert_str_eq(conf->o.urls[0], urls[i][1]);
+        fm_rest_conf_free(conf);
+        o.dialect = FM_DIALECT_CONFLUENT_V2;
+        cr_assert_eq(fm_rest_conf_new(&conf, &o, NULL), FM_OK);
+        cr_assert_eq(i < 2, strcmp(conf->o.urls[0], urls[i][1]) != 0);
+        fm_rest_conf_free(conf);
+    }
+}
+
 Test(conf, refuses_what_cannot_be_a_base_url)
 {
     static const char *const bad[] = {"ftp://x",    "http://", "http:///x", "https://u:p@host",
