@@ -66,20 +66,27 @@ static bool remove_folder(struct fm_spool *sp, int fd, const char *name)
     return unlinkat(sp->dir_fd, name, AT_REMOVEDIR) == 0;
 }
 
-/* The newest stays whatever its size: it is being read. */
-static void prune(struct fm_spool *sp)
+static int open_folder(const struct fm_spool *sp, const char *name)
+{
+    return openat(sp->dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* The one just made stays whatever its size, and even if the clock went back and its name says that
+ * it is old: it is being read. */
+static void prune(struct fm_spool *sp, const char *made)
 {
     FM_AUTO(fm_auto_free) struct folder *list = calloc(LISTED_MAX, sizeof *list);
-    size_t n = list != NULL ? list_folders(sp, list, LISTED_MAX) : 0;
-    uint64_t bytes = 0;
+    size_t n = list != NULL ? list_folders(sp, list, LISTED_MAX) : 0, kept = 1;
+    FM_AUTO(fm_auto_close) int made_fd = open_folder(sp, made);
+    uint64_t bytes = made_fd >= 0 ? folder_bytes(made_fd) : 0;
     bool over = false;
     for (size_t i = 0; i < n; i++) {
-        FM_AUTO(fm_auto_close)
-        int fd = openat(sp->dir_fd, list[i].name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        FM_AUTO(fm_auto_close) int fd = open_folder(sp, list[i].name);
+        if (fd < 0 || strcmp(list[i].name, made) == 0)
             continue;
         bytes += folder_bytes(fd);
-        over = over || (i > 0 && (i >= KEPT || bytes > sp->opts.max_size));
+        over = over || kept == KEPT || bytes > sp->opts.max_size;
+        kept++;
         if (over && remove_folder(sp, fd, list[i].name))
             fm_log(sp->opts.log, FM_LOG_WARN, "spool: removed %s/%s, the newest %d are kept",
                    sp->dir, list[i].name, KEPT);
@@ -110,7 +117,7 @@ enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_er
             return fm_err_sys(err, errno, "cannot set %s/%s aside", sp->dir, database_files[i]);
     }
     (void)fsync(sp->dir_fd);
-    prune(sp);
+    prune(sp, name);
     if (snprintf(out, size, "%s/%s", sp->dir, name) >= (int)size)
         return fm_err_set(err, FM_ELIMIT, "the path of the spool is too long");
     return FM_OK;

@@ -2,11 +2,13 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fault_vfs.h"
@@ -25,7 +27,8 @@ struct op {
 struct power {
     pthread_mutex_t lock;
     char dir[64];
-    char kept[80]; /* another link to the database, so that it stays the same file */
+    char db[80], kept[80]; /* where the database lies, and where it lies while it is not there */
+    ino_t inode;
     struct op *ops;
     size_t n, cap;
 };
@@ -80,6 +83,7 @@ struct power *power_record(const char *dir)
     cr_assert_not_null(p);
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)snprintf(p->dir, sizeof p->dir, "%s", dir);
+    (void)snprintf(p->db, sizeof p->db, "%s/spool.db", dir);
     (void)snprintf(p->kept, sizeof p->kept, "%s.kept", dir);
     fault_watch(note, p);
     return p;
@@ -93,25 +97,33 @@ size_t power_count(struct power *p)
     return n;
 }
 
+void power_folder_synced(struct power *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->ops[i].what.call == FAULT_DELETE && p->ops[i].synced_by == SIZE_MAX)
+            p->ops[i].synced_by = p->n;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
 void power_stop(struct power *p)
 {
-    char path[128];
+    struct stat info;
     fault_watch(NULL, NULL);
-    (void)snprintf(path, sizeof path, "%s/spool.db", p->dir);
-    cr_assert_eq(link(path, p->kept), 0);
+    cr_assert_eq(stat(p->db, &info), 0);
+    p->inode = info.st_ino;
 }
 
 static void put(const struct power *p, const struct fault_op *op, size_t n)
 {
-    size_t len = strlen(op->path);
     if (op->call == FAULT_SYNC)
         return;
     if (op->call == FAULT_DELETE) {
         (void)unlink(op->path);
         return;
     }
-    if (len > 8 && strcmp(op->path + len - 8, "spool.db") == 0 && access(op->path, F_OK) != 0)
-        (void)!link(p->kept, op->path);
+    if (strcmp(op->path, p->db) == 0 && access(p->db, F_OK) != 0)
+        cr_assert_eq(rename(p->kept, p->db), 0);
     int fd = open(op->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     cr_assert_geq(fd, 0);
     if (op->call == FAULT_TRUNCATE)
@@ -134,24 +146,46 @@ static void put_side(const struct power *p, const char *name, const char *text)
     (void)close(fd);
 }
 
+/* The spool may have set it aside as damaged. */
+static void fetch_database(const struct power *p)
+{
+    char pattern[128];
+    glob_t found = {0};
+    struct stat info;
+    (void)snprintf(pattern, sizeof pattern, "%s/*/spool.db", p->dir);
+    (void)glob(pattern, 0, NULL, &found);
+    for (size_t i = 0; i <= found.gl_pathc; i++) {
+        const char *path = i < found.gl_pathc ? found.gl_pathv[i] : p->db;
+        if (stat(path, &info) == 0 && info.st_ino == p->inode)
+            cr_assert_eq(rename(path, p->kept), 0);
+    }
+    globfree(&found);
+    cr_assert_eq(truncate(p->kept, 0), 0);
+}
+
 void power_cut(struct power *p, size_t n, enum power_kind kind, unsigned seed)
 {
     unsigned random = seed * 2654435761u + 1;
-    cr_assert_eq(truncate(p->kept, 0), 0);
+    fetch_database(p);
     for (size_t i = 0; i < p->n; i++)
         (void)unlink(p->ops[i].what.path);
     char shm[128];
     (void)snprintf(shm, sizeof shm, "%s/spool.db-shm", p->dir);
     (void)unlink(shm); /* lies in memory only */
+    const char *undeleted = NULL; /* what is written to its name from then on went elsewhere */
     for (size_t i = 0; i < n; i++) {
         const struct op *op = &p->ops[i];
+        if (undeleted != NULL && strcmp(op->what.path, undeleted) == 0)
+            continue;
         size_t len = op->what.n;
         random ^= random << 13;
         random ^= random >> 17;
         random ^= random << 5;
         if (op->synced_by >= n) {
-            if (kind == POWER_NOTHING || (kind == POWER_SOME && random % 2 == 0))
+            if (kind == POWER_NOTHING || (kind == POWER_SOME && random % 2 == 0)) {
+                undeleted = op->what.call == FAULT_DELETE ? op->what.path : undeleted;
                 continue;
+            }
             if (kind == POWER_TORN && i + 1 == n)
                 len /= 2;
         }

@@ -16,6 +16,8 @@ struct power;
 struct power *power_record(const char *dir);
 /** Changes recorded so far. */
 size_t power_count(struct power *p);
+/** The folder itself was synced: what was deleted so far does not come back. */
+void power_folder_synced(struct power *p);
 /** Record no more. */
 void power_stop(struct power *p);
 /** Put the folder into the state of a cut behind n changes. The database stays the same file: its

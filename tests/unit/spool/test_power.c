@@ -1,0 +1,149 @@
+/* Power cuts behind every change of the disk (fault catalogue S10). */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault_vfs.h"
+#include "power.h"
+#include "spool_kit.h"
+
+enum { CHUNKS = 8, PER_CHUNK = 3, RECORDS = CHUNKS * PER_CHUNK };
+
+/* What had been acknowledged after how many changes. */
+struct ledger {
+    size_t stored_at[RECORDS + 1], settled_at[RECORDS + 1], sent_at[RECORDS + 1];
+    struct fm_spool_id ids[RECORDS + 1];
+};
+
+static unsigned number_of(const struct fm_record *rec)
+{
+    char text[200];
+    kit_text(rec, text, sizeof text);
+    return text[0] == 'r' ? (unsigned)strtoul(text + 1, NULL, 10) : 0;
+}
+
+static void settle_some(struct kit *kit, struct power *power, struct ledger *ledger)
+{
+    struct fm_spool_batch *batch = kit_read(kit, "t", 4);
+    struct fm_settlement list[4];
+    unsigned numbers[4] = {0};
+    for (size_t i = 0; i < batch->n; i++) {
+        numbers[i] = number_of(&batch->items[i].rec);
+        ledger->sent_at[numbers[i]] = power_count(power);
+        bool dies = numbers[i] > 0 && numbers[i] % 5 == 4;
+        list[i] = (struct fm_settlement){.id = batch->items[i].id,
+                                         .how = dies ? FM_SETTLE_DEAD : FM_SETTLE_DELIVERED};
+    }
+    size_t n = batch->n;
+    cr_assert_eq(fm_spool_settle(kit->spool, list, n, NULL), FM_OK);
+    fm_spool_batch_free(kit->spool, batch);
+    kit_flush(kit);
+    for (size_t i = 0; i < n; i++)
+        ledger->settled_at[numbers[i]] = power_count(power);
+}
+
+/* Creation, two runs, stores, settlements, dead letters, a checkpoint at the end of each run. */
+static void live(struct kit *kit, struct power *power, struct ledger *ledger)
+{
+    memset(ledger, 0xff, sizeof *ledger); /* SIZE_MAX: never */
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        if (i % (CHUNKS / 2) == 0) {
+            kit_reopen(kit);
+            power_folder_synced(power); /* by the spool, when it opens */
+        }
+        struct fm_chunk *chunk = kit_chunk("t", 1 + i * PER_CHUNK, PER_CHUNK, 1500);
+        struct fm_spool_id id = {.seq = 0};
+        cr_assert_eq(fm_spool_store(kit->spool, &chunk, 10000, id.stream, &id.seq, NULL, NULL),
+                     FM_OK);
+        for (unsigned k = 0; k < PER_CHUNK; k++, id.seq++) {
+            ledger->stored_at[1 + i * PER_CHUNK + k] = power_count(power);
+            ledger->ids[1 + i * PER_CHUNK + k] = id;
+        }
+        if (i % 2 == 1)
+            settle_some(kit, power, ledger);
+    }
+    kit_close(kit);
+}
+
+static bool note_number(const struct fm_spool_entry *entry, void *arg)
+{
+    ((unsigned *)arg)[number_of(&entry->rec)]++;
+    return true;
+}
+
+struct sum {
+    unsigned cuts, lost, back, again;
+};
+
+/* Open what the cut left, and compare it with what had been acknowledged by then. */
+static void compare(struct kit *kit, const struct ledger *ledger, size_t at, struct sum *sum)
+{
+    unsigned found[RECORDS + 102] = {0};
+    sum->cuts++;
+    kit_open(kit);
+    kit_check_equation(kit);
+    cr_assert_eq(fm_spool_walk(kit->spool, false, NULL, note_number, found, NULL), FM_OK);
+    struct fm_chunk *chunk = kit_chunk("t", RECORDS + 100, 1, 0);
+    struct fm_spool_id fresh = {.seq = 0};
+    cr_assert_eq(fm_spool_store(kit->spool, &chunk, 10000, fresh.stream, &fresh.seq, NULL, NULL),
+                 FM_OK);
+    for (unsigned r = 1; r <= RECORDS; r++) {
+        cr_assert_leq(found[r], 1, "record %u is there twice", r);
+        sum->lost += ledger->stored_at[r] <= at && ledger->sent_at[r] > at && found[r] == 0;
+        sum->back += ledger->settled_at[r] <= at && found[r] != 0;
+        sum->again += ledger->stored_at[r] <= at && fresh.seq <= ledger->ids[r].seq &&
+                      strcmp(fresh.stream, ledger->ids[r].stream) == 0;
+    }
+    for (unsigned r = 1; r < RECORDS; r += PER_CHUNK)
+        if (ledger->sent_at[r] > at && ledger->sent_at[r + 1] > at && ledger->sent_at[r + 2] > at)
+            cr_assert(found[r] == found[r + 1] && found[r] == found[r + 2], "half a chunk");
+    kit_close(kit);
+}
+
+/* Cuts behind every step-th change (FM_SWEEP=all: every one), in each of their kinds. */
+static struct sum sweep(bool full, size_t step)
+{
+    static struct ledger ledger;
+    struct sum sum = {0};
+    struct kit kit;
+    const char *all = getenv("FM_SWEEP");
+    step = all != NULL && strcmp(all, "all") == 0 ? 1 : step;
+    fault_install();
+    kit_init(&kit, false);
+    kit.opts.sync_full = full;
+    struct power *power = power_record(kit.dir);
+    live(&kit, power, &ledger);
+    power_stop(power);
+    size_t n = power_count(power);
+    cr_assert_gt(n, 60, "too few changes: %zu", n);
+    for (size_t at = 0; at <= n; at += step) {
+        for (unsigned kind = 0; kind < POWER_KINDS; kind++) {
+            struct sum before = sum;
+            power_cut(power, at, (enum power_kind)kind, (unsigned)at);
+            compare(&kit, &ledger, at, &sum);
+            if (full)
+                cr_assert(
+                    sum.lost == before.lost && sum.back == before.back && sum.again == before.again,
+                    "cut behind change %zu of %zu, kind %u: %u lost, %u came back, %u again", at, n,
+                    kind, sum.lost - before.lost, sum.back - before.back, sum.again - before.again);
+        }
+    }
+    power_free(power);
+    kit_done(&kit);
+    return sum;
+}
+
+Test(power, loses_nothing_acknowledged_at_any_cut)
+{
+    struct sum sum = sweep(true, 3);
+    cr_assert_gt(sum.cuts, 80);
+    cr_assert_eq(sum.lost + sum.back + sum.again, 0);
+}
+
+/* Without syncs it must lose something, else the test above shows nothing. */
+Test(power, loses_something_without_full_sync)
+{
+    struct sum sum = sweep(false, 3);
+    cr_assert_gt(sum.lost, 0);
+}
