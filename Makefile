@@ -201,6 +201,9 @@ install: all ## install program, libraries, headers, man page, example configura
 	install -m 0644 include/firstmile/*.h $(DESTDIR)$(PREFIX)/include/firstmile/
 	install -D -m 0644 docker/firstmile.1 $(DESTDIR)$(PREFIX)/share/man/man1/firstmile.1
 	install -D -m 0644 config.ini $(DESTDIR)$(PREFIX)/share/doc/firstmile/config.ini
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions)
+	$(B)/firstmile completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/firstmile
+	$(B)/firstmile completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_firstmile
 
 .PHONY: clean
 clean: ## remove the build folders

@@ -5,7 +5,7 @@ set -eu
 declare -A groups=(
     [build]="gcc make pkg-config libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev zlib1g-dev
              libini-config-dev librdkafka-dev"
-    [test]="libcriterion-dev openssl python3 JDK"
+    [test]="libcriterion-dev openssl python3 zsh JDK"
     [lint]="clang-format clang-tidy cppcheck"
     [fuzz]="clang libclang-rt-dev"
     [demo]="openssl curl JDK"

@@ -8,9 +8,10 @@
 #include "config/nearest.h"
 
 static const struct fm_cmd *const commands[] = {
-    &fm_cmd_run,     &fm_cmd_check,   &fm_cmd_once,    &fm_cmd_jvms,  &fm_cmd_beans,
-    &fm_cmd_get,     &fm_cmd_watch,   &fm_cmd_produce, &fm_cmd_spool, &fm_cmd_audit,
-    &fm_cmd_sandbox, &fm_cmd_presets, &fm_cmd_health,  &fm_cmd_help,  &fm_cmd_version,
+    &fm_cmd_run,     &fm_cmd_check,   &fm_cmd_once,    &fm_cmd_jvms,       &fm_cmd_beans,
+    &fm_cmd_get,     &fm_cmd_watch,   &fm_cmd_produce, &fm_cmd_spool,      &fm_cmd_audit,
+    &fm_cmd_sandbox, &fm_cmd_presets, &fm_cmd_health,  &fm_cmd_completion, &fm_cmd_complete,
+    &fm_cmd_help,    &fm_cmd_version,
 };
 
 #define AT(field) offsetof(struct fm_globals, field)
@@ -94,7 +95,8 @@ static enum fm_code unknown_command(const char *word, struct fm_err *err)
     struct fm_nearest near = {.word = word};
     const struct fm_cmd *cmd;
     for (size_t i = 0; (cmd = fm_cmd_at(i)) != NULL; i++)
-        fm_nearest_offer(&near, cmd->name);
+        if (!cmd->hidden)
+            fm_nearest_offer(&near, cmd->name);
     const char *best = fm_nearest_word(&near);
     if (best != NULL)
         return fm_err_set(err, FM_EUSAGE, "unknown command \"%.60s\"; did you mean %s?", word,

@@ -62,6 +62,7 @@ struct fm_cmd {
     size_t opts_size; /* of the struct they fill, at most FM_OPTS_MAX */
     const struct fm_action *actions; /* ends with a row without a name; NULL: none */
     unsigned min_words, max_words;
+    bool hidden; /* for shells, not for people: in no list */
     bool json; /* prints a table or an object that --json turns into JSON */
     fm_cmd_fn *run;
 };
@@ -111,6 +112,6 @@ void fm_help_man(FILE *out);
 
 extern const struct fm_cmd fm_cmd_run, fm_cmd_once, fm_cmd_check, fm_cmd_jvms, fm_cmd_beans,
     fm_cmd_get, fm_cmd_watch, fm_cmd_produce, fm_cmd_spool, fm_cmd_audit, fm_cmd_sandbox,
-    fm_cmd_presets, fm_cmd_health, fm_cmd_help, fm_cmd_version;
+    fm_cmd_presets, fm_cmd_health, fm_cmd_completion, fm_cmd_complete, fm_cmd_help, fm_cmd_version;
 
 #endif

@@ -57,14 +57,15 @@ static enum fm_code run_presets(struct fm_cmd_call *call, struct fm_err *err)
 }
 
 static const char *const text[] = {
-    "A preset is a set of queries; preset = NAME in a [target:...] uses it. With NAME its text is "
+    "A preset is a set of queries; preset = NAME in a [target:...] uses it. With PRESET its text "
+    "is "
     "printed, ready to be copied into a configuration and changed.",
     NULL,
 };
 
 const struct fm_cmd fm_cmd_presets = {
     .name = "presets",
-    .args = "[NAME]",
+    .args = "[PRESET]",
     .about = "list the shipped presets, or print one",
     .text = text,
     .max_words = 1,

@@ -60,7 +60,8 @@ void fm_help_main(FILE *out)
                        "usage: firstmile [OPTIONS] COMMAND [ARGUMENTS]\n\ncommands:\n");
     const struct fm_cmd *cmd;
     for (size_t i = 0; (cmd = fm_cmd_at(i)) != NULL; i++)
-        entry(out, cmd->name, cmd->about);
+        if (!cmd->hidden)
+            entry(out, cmd->name, cmd->about);
     (void)fprintf(out, "\noptions of every command:\n");
     flag_entries(out, fm_cmd_globals(), true);
     (void)fprintf(out, "\n");
@@ -224,7 +225,8 @@ void fm_help_man(FILE *out)
     (void)fputs(".SH COMMANDS\n", out);
     const struct fm_cmd *cmd;
     for (size_t i = 0; (cmd = fm_cmd_at(i)) != NULL; i++)
-        man_cmd(out, cmd);
+        if (!cmd->hidden)
+            man_cmd(out, cmd);
     (void)fputs(
         ".SH TARGET\nA TARGET is one of\n.TP\n\\fBpid:\\fIN\\fR\na JVM of this host\n"
         ".TP\n\\fBlocal:\\fIGLOB\\fR\na JVM of this host by main class or jar\n"

@@ -3,7 +3,6 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "cli/screen.h"
-#include "peer.h"
+#include "jolokia_fake.h"
 #include "tty.h"
 
 enum { LIMIT_MS = 20000, SECOND = 1000000000 };
@@ -369,83 +368,25 @@ Test(screen, a_filter_never_outgrows_its_room)
 /* ---- the program ---- */
 
 static char program[4096];
-static struct peer *agent;
 static char target[64];
 static struct tty tty;
-static atomic_int polls, down, restarts;
-
-static json_t *answer_item(const json_t *item)
-{
-    const char *type = json_string_value(json_object_get(item, "type"));
-    const char *bean = json_string_value(json_object_get(item, "mbean"));
-    json_t *value = NULL;
-    if (type == NULL)
-        type = "";
-    if (strcmp(type, "search") == 0) {
-        value = json_pack("[s]", "evil:type=Values");
-    } else if (strcmp(type, "list") == 0) {
-        value = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}}}", "class", "X", "attr", "Count",
-                          "type", "long", "Evil", "type", "java.lang.String", "Wide", "type",
-                          "java.lang.String");
-    } else if (strcmp(type, "read") == 0 && bean != NULL && strstr(bean, "Runtime") != NULL) {
-        value = json_pack("{s:s, s:i}", "Name", "7@fake", "StartTime", 1000 + restarts);
-    } else if (strcmp(type, "read") == 0) {
-        value = json_pack("{s:i, s:s, s:s}", "Count", 1000 * ++polls, "Evil",
-                          "\033]0;evil\007\033[2J\t\xc2\x9b", "Wide", "\u4e2d\u6587\u5b57");
-    }
-    if (value == NULL)
-        return json_pack("{s:i, s:s, s:s}", "status", 404, "error_type", "X", "error", "no");
-    return json_pack("{s:i, s:i, s:o}", "status", 200, "timestamp", 1, "value", value);
-}
-
-static void agent_script(struct peer_conn *conn, unsigned nth, void *arg)
-{
-    struct peer_request request;
-    (void)nth;
-    (void)arg;
-    while (down != 1 && peer_read_request(conn, &request)) {
-        if (down == 2)
-            peer_stall(conn, 0);
-        json_t *asked = json_loads(request.body, 0, NULL);
-        json_t *answer = json_array();
-        size_t i;
-        json_t *item;
-        json_array_foreach (asked, i, item)
-            json_array_append_new(answer, answer_item(item));
-        if (!json_is_array(asked)) {
-            json_decref(answer);
-            answer = answer_item(asked);
-        }
-        char *body = json_dumps(answer, JSON_ENSURE_ASCII);
-        if (down != 0 || !peer_answer(conn, 200, body)) {
-            free(body);
-            json_decref(answer);
-            json_decref(asked);
-            peer_request_clear(&request);
-            return;
-        }
-        free(body);
-        json_decref(answer);
-        json_decref(asked);
-        peer_request_clear(&request);
-    }
-}
 
 static void start_agent(void)
 {
+    static const char *const names[] = {"evil:type=Values", NULL}; /* must outlive this */
     const char *build = getenv("B");
     char cwd[2048];
     cr_assert_not_null(getcwd(cwd, sizeof cwd));
     (void)snprintf(program, sizeof program, "%s/%s/firstmile", cwd,
                    build != NULL ? build : "build/asan");
-    agent = peer_start(agent_script, NULL);
-    (void)snprintf(target, sizeof target, "http://127.0.0.1:%u", (unsigned)peer_port(agent));
+    jolokia_start(names);
+    (void)snprintf(target, sizeof target, "http://127.0.0.1:%u", (unsigned)jolokia_port());
 }
 
 static void stop_agent(void)
 {
     tty_close(&tty);
-    peer_stop(agent);
+    jolokia_stop();
 }
 
 TestSuite(watch, .init = start_agent, .fini = stop_agent, .timeout = 60);
@@ -500,9 +441,9 @@ Test(watch, keeps_the_escapes_of_a_hostile_jvm_from_the_terminal)
 /* Look at the terminal while the agent is polled so many times. */
 static void frames(int n)
 {
-    int seen = polls;
+    int seen = jolokia.polls;
     int64_t end = fm_clock_ms() + LIMIT_MS;
-    while (polls < seen + n && fm_clock_ms() < end)
+    while (jolokia.polls < seen + n && fm_clock_ms() < end)
         (void)tty_shows(&tty, "never shown", 20);
 }
 
@@ -542,7 +483,7 @@ Test(watch, ends_at_once_by_ctrl_c_and_signals)
 Test(watch, ctrl_c_does_not_wait_for_a_jvm_that_hangs)
 {
     watch(24, 100);
-    down = 2; /* connections are taken, nothing is answered */
+    jolokia.down = 2; /* connections are taken, nothing is answered */
     int64_t before = fm_clock_ms();
     tty_send(&tty, "\003");
     expect_end(-SIGINT);
@@ -577,12 +518,12 @@ Test(watch, stops_and_goes_on_like_any_job)
 Test(watch, says_that_the_jvm_is_lost_and_finds_it_again)
 {
     watch(24, 140);
-    down = 1;
+    jolokia.down = 1;
     cr_assert(tty_shows(&tty, "lost", LIMIT_MS), "%s", tty_text(&tty));
     cr_expect(tty_shows(&tty, "trying again", LIMIT_MS), "%s", tty_text(&tty));
     cr_expect(tty_shows(&tty, "evil Values Count", LIMIT_MS), "the last values stay");
-    down = 0;
-    restarts++;
+    jolokia.down = 0;
+    jolokia.restarts++;
     cr_assert(tty_hides(&tty, "lost", LIMIT_MS), "%s", tty_text(&tty));
     cr_expect(tty_shows(&tty, "up, ", LIMIT_MS), "%s", tty_text(&tty));
     tty_send(&tty, "q");
