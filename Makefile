@@ -176,10 +176,10 @@ bench: ## benchmarks: one line of numbers each
 	@$(PMAKE) run-bench
 
 .PHONY: run-bench
-run-bench: $(B)/firstmile $(BENCHES)
+run-bench: $(B)/firstmile $(BENCHES) $(B)/tests/fleet
 	@B=$(B) tests/bench/run.sh $(BENCHES)
 
-$(B)/tests/bench_%: $(B)/obj/tests/bench/bench_%.o $(B)/libfirstmile.a
+$(B)/tests/fleet $(BENCHES): $(B)/tests/%: $(B)/obj/tests/bench/%.o $(B)/libfirstmile.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 

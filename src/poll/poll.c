@@ -402,8 +402,10 @@ enum fm_code fm_poll_once_with(const struct fm_poll_opts *opts, const struct fm_
     struct fm_err late = {0};
     (void)fm_err_set(&late, FM_ETIMEOUT, "no answer within %u ms", timeout_ms);
     for (size_t i = 0; code == FM_OK && i < poll->n_targets; i++)
-        if (!poll->targets[i]->polled)
+        if (!poll->targets[i]->polled) {
+            fm_target_close(poll->targets[i]);
             fm_target_finish(poll->targets[i], FM_ETIMEOUT, &late);
+        }
     if (code == FM_OK)
         code = fm_poll_status_get(poll, out, err);
     if (code == FM_OK)

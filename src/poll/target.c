@@ -12,7 +12,7 @@ enum {
     DEFAULT_INTERVAL_MS = 10000,
     DEFAULT_TIMEOUT_MS = 10000,
     DEFAULT_MAX_BYTES = 8 * 1024 * 1024,
-    START_GAP_MS = 2, /* between the first polls of two targets */
+    START_GAP_MS = 5, /* between the first polls of two targets */
     MEMORY_PER_BYTE = 4 /* values in memory against bytes on the wire */
 };
 
@@ -133,17 +133,27 @@ void fm_target_close(struct fm_target *t)
     }
 }
 
+/* What only a poll needs: a thousand targets are idle most of the time. */
+static void forget_poll(struct fm_target *t)
+{
+    fm_arena_clear(&t->arena);
+    fm_arena_clear(&t->scratch);
+    free(t->calls);
+    free(t->asked);
+    free(t->results);
+    t->calls = NULL;
+    t->asked = NULL;
+    t->results = NULL;
+    t->n_calls = t->cap_calls = t->n_results = t->cap_results = t->n_missing = 0;
+}
+
 void fm_target_free(struct fm_target *t)
 {
     if (t == NULL)
         return;
     fm_target_close(t);
     fm_cache_clear(&t->cache);
-    fm_arena_clear(&t->arena);
-    fm_arena_clear(&t->scratch);
-    free(t->calls);
-    free(t->asked);
-    free(t->results);
+    forget_poll(t);
     free(t->queries);
     free(t->name);
     free(t->part);
@@ -475,8 +485,7 @@ void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_er
         fm_target_set_state(t, FM_POLL_DOWN, fm_err_text(err));
     }
     t->polled = true;
-    fm_arena_reset(&t->arena);
-    fm_arena_reset(&t->scratch);
+    forget_poll(t);
 }
 
 /* ---- schedule ---- */
@@ -513,7 +522,7 @@ static void at_deadline(struct fm_target *t)
     (void)fm_err_set(&err, FM_ETIMEOUT, "no answer within %u ms%s", timeout_of(t),
                      t->phase == FM_PHASE_RESOLVING ? " (attach to the JVM)" : "");
     if (t->phase == FM_PHASE_LISTING)
-        t->stale_session = true;
+        fm_target_close(t); /* it must not touch the calls any more */
     fm_target_finish(t, FM_ETIMEOUT, &err);
 }
 

@@ -12,7 +12,7 @@ static void end_list(struct fm_jolokia *d, enum fm_code code)
     d->call = NULL;
     if (d->body.data != NULL)
         explicit_bzero(d->body.data, d->body.cap); /* in proxy mode it holds a password */
-    fm_buf_reset(&d->body);
+    fm_buf_clear(&d->body);
     if (code == FM_OK)
         return;
     d->target_checked = false; /* it may be another agent when it comes back */

@@ -311,6 +311,7 @@ static void end_list(struct fm_rmi *d, enum fm_code code, const struct fm_err *e
             d->has_server = d->has_id = false;
         d->step = FM_RMI_IDLE;
     }
+    fm_link_rest(&d->link);
 }
 
 static void on_event(struct fm_conn *conn, enum fm_conn_event event, const struct fm_err *why,

@@ -77,6 +77,7 @@ struct fm_link {
     bool begun; /* the parser is inside an answer */
     bool got_any; /* at least one byte came */
     struct fm_ser ser;
+    size_t max_answer;
     size_t bytes_in;
     size_t bytes_out;
 };
@@ -91,6 +92,10 @@ FM_MUST_USE enum fm_code fm_link_open(struct fm_link *link, struct fm_client *cl
 
 /** Close; what was not read is lost. */
 void fm_link_close(struct fm_link *link);
+
+/** Nothing is asked for a while: give the buffers back, if they are empty. A thousand links are
+ * idle most of the time. */
+void fm_link_rest(struct fm_link *link);
 
 /** Send what can be sent. @return FM_OK or the connection's failure */
 FM_MUST_USE enum fm_code fm_link_send(struct fm_link *link, struct fm_err *err);

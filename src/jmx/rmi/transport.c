@@ -12,6 +12,7 @@ void fm_link_init(struct fm_link *link, size_t max_answer_bytes)
     fm_buf_init(&link->out, 0); /* bounded by the window of calls */
     fm_buf_init(&link->in, max + 2 * MAX_ROUND);
     fm_ser_init(&link->ser, max);
+    link->max_answer = max;
 }
 
 void fm_link_clear(struct fm_link *link)
@@ -43,6 +44,17 @@ void fm_link_close(struct fm_link *link)
     link->sent = link->at = 0;
     fm_buf_reset(&link->out);
     fm_buf_reset(&link->in);
+}
+
+void fm_link_rest(struct fm_link *link)
+{
+    if (link->begun || link->at < link->in.len || link->out.len > 0)
+        return;
+    link->at = link->sent = 0;
+    fm_buf_clear(&link->in);
+    fm_buf_clear(&link->out);
+    fm_ser_clear(&link->ser);
+    fm_ser_init(&link->ser, link->max_answer);
 }
 
 enum fm_code fm_link_send(struct fm_link *link, struct fm_err *err)
