@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/cmd.h"
@@ -27,6 +28,16 @@ static void open_standard_streams(void)
     while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0)
         (void)close(fd);
+}
+
+/* Each target holds a connection; the soft limit is usually 1,024 where far more are allowed. */
+static void raise_file_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static void look_at_terminal(struct fm_cli *cli)
@@ -69,6 +80,7 @@ int main(int argc, char **argv)
     struct fm_cli cli = {.width = 0};
     struct fm_err err = {0};
     open_standard_streams();
+    raise_file_limit();
     (void)signal(SIGPIPE, SIG_IGN);
     fm_arena_init(&cli.arena, 0);
     look_at_terminal(&cli);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "net/call_priv.h"
@@ -55,6 +56,8 @@ enum fm_code fm_client_new(struct fm_client **out, const struct fm_client_opts *
     if (client == NULL)
         return fm_err_nomem(err);
     client->log = opts->log;
+    client->epoll = -1;
+    atomic_init(&client->wake, -1);
     /* libcurl counts whole seconds and reuses at "equal": one less keeps the limit. */
     client->idle_age_s = whole_seconds(opts->idle_age_ms, 25000);
     if (client->idle_age_s > 1)
@@ -87,7 +90,10 @@ void fm_client_free(struct fm_client *client)
         (void)curl_multi_cleanup(client->multi);
     if (client->share != NULL)
         (void)curl_share_cleanup(client->share);
-    free(client->waits);
+    if (client->epoll >= 0) {
+        (void)close(client->epoll);
+        (void)close(atomic_load(&client->wake));
+    }
     free(client->socks);
     free(client);
 }
@@ -154,26 +160,43 @@ static enum fm_code perform(struct fm_client *client, unsigned *done, struct fm_
     return FM_OK;
 }
 
+/* Whether libcurl has something to do; open connections alone are not its business. */
+static bool curl_works(const struct fm_client *client)
+{
+    return client->n_calls > 0 || client->n_connecting > 0 || client->epoll < 0;
+}
+
 enum fm_code fm_client_poll(struct fm_client *client, int timeout_ms, struct fm_err *err)
 {
     unsigned done = 0;
-    FM_TRY(perform(client, &done, err));
-    if (done > 0 || timeout_ms < 0)
+    if (curl_works(client))
+        FM_TRY(perform(client, &done, err));
+    if (done > 0 || timeout_ms < 0 || client->n_more > 0)
         timeout_ms = 0;
-    timeout_ms = fm_net_calls_wait(client, timeout_ms);
-    size_t n = 0;
-    FM_TRY(fm_net_conns_prepare(client, &n, &timeout_ms, err));
-    CURLMcode rc = curl_multi_poll(client->multi, client->waits, (unsigned)n, timeout_ms, NULL);
-    if (rc != CURLM_OK)
-        return fm_err_set(err, rc == CURLM_OUT_OF_MEMORY ? FM_ENOMEM : FM_EBUG,
-                          "waiting for sockets failed: %s", curl_multi_strerror(rc));
-    fm_net_conns_dispatch(client, n);
-    return perform(client, &done, err);
+    if (curl_works(client)) {
+        struct curl_waitfd conns = {.fd = client->epoll, .events = CURL_WAIT_POLLIN};
+        CURLMcode rc = curl_multi_poll(client->multi, &conns, client->epoll >= 0,
+                                       fm_net_calls_wait(client, timeout_ms), NULL);
+        if (rc != CURLM_OK)
+            return fm_err_set(err, rc == CURLM_OUT_OF_MEMORY ? FM_ENOMEM : FM_EBUG,
+                              "waiting for sockets failed: %s", curl_multi_strerror(rc));
+        timeout_ms = 0;
+    }
+    if (client->epoll >= 0) {
+        fm_net_conns_wait(client, timeout_ms);
+        fm_net_conns_dispatch(client);
+    }
+    return curl_works(client) ? perform(client, &done, err) : FM_OK;
 }
 
 void fm_client_wakeup(struct fm_client *client)
 {
-    (void)curl_multi_wakeup(client->multi);
+    int wake = atomic_load(&client->wake);
+    const uint64_t one = 1;
+    if (wake < 0)
+        (void)curl_multi_wakeup(client->multi);
+    else if (write(wake, &one, sizeof one) < 0)
+        return; /* full: it is awake */
 }
 
 size_t fm_client_active(const struct fm_client *client)

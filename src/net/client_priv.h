@@ -2,6 +2,9 @@
 #ifndef FM_NET_CLIENT_PRIV_H
 #define FM_NET_CLIENT_PRIV_H
 
+#include <stdatomic.h>
+#include <sys/epoll.h>
+
 #include <curl/curl.h>
 
 #include "base/buf.h"
@@ -14,7 +17,8 @@ enum {
     FM_NET_MAX_ANSWER = 4 << 20,
     FM_NET_MAX_HEAD = 64 << 10,
     FM_NET_CERTS = 16,
-    FM_NET_POOL = 8
+    FM_NET_POOL = 8,
+    FM_NET_EVENTS = 64 /* of connections in a round */
 };
 
 /* CURLOPT_PRIVATE points to one of these, first in struct fm_call and struct fm_conn. */
@@ -82,9 +86,15 @@ struct fm_client {
     size_t n_calls;
     struct fm_conn *conns; /* doubly linked */
     size_t n_conns;
-    struct fm_conn *next_conn; /* the one to look at next while events are handed out */
-    struct curl_waitfd *waits; /* room for n_conns */
-    size_t waits_cap;
+    size_t n_connecting; /* of them; only these and calls are libcurl's business */
+    size_t n_more; /* open ones that hold bytes which the socket does not tell of */
+    /* Open connections are watched by an epoll descriptor, made for the first of them: a thousand
+     * that are idle cost nothing at each wake-up. */
+    int epoll; /* -1: none yet */
+    atomic_int wake; /* eventfd in there; -1: none yet */
+    struct epoll_event events[FM_NET_EVENTS]; /* being handed out */
+    int n_events;
+    struct fm_conn *next_conn; /* the one to look at next while all are looked at */
     CURL *pool[FM_NET_POOL]; /* handles to be used again */
     size_t n_pool;
     struct fm_net_sock *socks;
@@ -125,9 +135,9 @@ void fm_net_easy_put(struct fm_client *client, CURL *easy);
 void fm_net_set_cache(struct fm_client *client);
 
 /* conn.c: called by fm_client_poll(). */
-enum fm_code fm_net_conns_prepare(struct fm_client *client, size_t *n, int *timeout_ms,
-                                  struct fm_err *err);
-void fm_net_conns_dispatch(struct fm_client *client, size_t n);
+/* What is ready, waiting at most so long. */
+void fm_net_conns_wait(struct fm_client *client, int timeout_ms);
+void fm_net_conns_dispatch(struct fm_client *client);
 void fm_net_conn_done(struct fm_conn *conn, CURLcode result);
 
 #endif

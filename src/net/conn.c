@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,7 +36,6 @@ struct fm_conn {
     curl_socket_t fd;
     enum conn_state state;
     int netns_pid;
-    short ready; /* CURL_WAIT_* found by the last wait */
     bool received; /* at least one byte came */
     bool want_write;
     bool more; /* the last receive gave bytes: TLS may hold further ones */
@@ -163,10 +163,27 @@ static void free_conn(struct fm_conn *conn)
     free(conn);
 }
 
+/* The descriptor that watches open connections, and what wakes the wait for it. */
+static enum fm_code make_epoll(struct fm_client *client, struct fm_err *err)
+{
+    if (client->epoll >= 0)
+        return FM_OK;
+    FM_AUTO(fm_auto_close) int epoll = epoll_create1(EPOLL_CLOEXEC);
+    FM_AUTO(fm_auto_close) int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll < 0 || wake < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, wake, &event) != 0)
+        return fm_err_sys(err, errno, "cannot watch connections");
+    client->epoll = epoll;
+    atomic_store(&client->wake, wake);
+    epoll = wake = -1;
+    return FM_OK;
+}
+
 enum fm_code fm_conn_open(struct fm_conn **out, struct fm_client *client,
                           const struct fm_conn_opts *opts, fm_conn_fn *fn, void *arg,
                           struct fm_err *err)
 {
+    FM_TRY(make_epoll(client, err));
     struct fm_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL)
         return fm_err_nomem(err);
@@ -189,9 +206,16 @@ enum fm_code fm_conn_open(struct fm_conn **out, struct fm_client *client,
         conn->next->prev = conn;
     client->conns = conn;
     client->n_conns++;
+    client->n_connecting++;
     fm_net_set_cache(client);
     *out = conn;
     return FM_OK;
+}
+
+static void set_more(struct fm_conn *conn, bool more)
+{
+    conn->client->n_more += (size_t)more - (size_t)conn->more;
+    conn->more = more;
 }
 
 void fm_conn_close(struct fm_conn *conn)
@@ -208,6 +232,13 @@ void fm_conn_close(struct fm_conn *conn)
     if (conn->next != NULL)
         conn->next->prev = conn->prev;
     client->n_conns--;
+    client->n_connecting -= conn->state == CONNECTING;
+    set_more(conn, false);
+    if (conn->state == OPEN) /* the socket outlives the handle where libcurl keeps it */
+        (void)epoll_ctl(client->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
+    for (int i = 0; i < client->n_events; i++)
+        if (client->events[i].data.ptr == conn)
+            client->events[i].data.ptr = NULL;
     (void)curl_multi_remove_handle(client->multi, conn->easy);
     fm_net_set_cache(client);
     free_conn(conn);
@@ -225,6 +256,7 @@ static void fail_open(struct fm_conn *conn, CURLcode result)
     (void)fm_net_explain(conn->easy, &conn->target, &end, &err);
     if (conn->open_err.code != FM_OK)
         err = conn->open_err;
+    conn->client->n_connecting -= conn->state == CONNECTING;
     conn->state = FAILED;
     conn->fn(conn, FM_CONN_FAILED, &err, conn->arg);
 }
@@ -242,65 +274,68 @@ void fm_net_conn_done(struct fm_conn *conn, CURLcode result)
     size_t got = 0;
     CURLcode first = curl_easy_recv(conn->easy, &conn->first, 1, &got);
     if (first == CURLE_OK && got == 1) {
-        conn->has_first = conn->more = true;
+        conn->has_first = true;
+        set_more(conn, true);
     } else if (first != CURLE_AGAIN) { /* told by the first receive */
-        conn->first_end = conn->more = true;
+        conn->first_end = true;
+        set_more(conn, true);
         conn->first_result = first;
     }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+    if (conn->want_write)
+        event.events |= EPOLLOUT;
+    if (epoll_ctl(conn->client->epoll, EPOLL_CTL_ADD, conn->fd, &event) != 0) {
+        fail_open(conn, CURLE_OUT_OF_MEMORY);
+        return;
+    }
+    conn->client->n_connecting--;
     conn->state = OPEN;
     conn->fn(conn, FM_CONN_OPENED, NULL, conn->arg);
 }
 
-enum fm_code fm_net_conns_prepare(struct fm_client *client, size_t *n, int *timeout_ms,
-                                  struct fm_err *err)
+void fm_net_conns_wait(struct fm_client *client, int timeout_ms)
 {
-    if (client->n_conns > client->waits_cap) {
-        size_t cap = client->n_conns + client->n_conns / 2 + 8;
-        struct curl_waitfd *grown = realloc(client->waits, cap * sizeof *grown);
-        if (grown == NULL)
-            return fm_err_nomem(err);
-        client->waits = grown;
-        client->waits_cap = cap;
-    }
-    *n = 0;
-    for (struct fm_conn *conn = client->conns; conn != NULL; conn = conn->next) {
-        conn->ready = 0;
-        if (conn->state != OPEN)
-            continue;
-        short events = CURL_WAIT_POLLIN;
-        if (conn->want_write)
-            events |= CURL_WAIT_POLLOUT;
-        client->waits[(*n)++] = (struct curl_waitfd){.fd = conn->fd, .events = events};
-        if (conn->more)
-            *timeout_ms = 0;
-    }
-    return FM_OK;
+    client->n_events = epoll_wait(client->epoll, client->events, FM_NET_EVENTS, timeout_ms);
+    for (int i = 0; i < client->n_events; i++)
+        if (client->events[i].data.ptr == NULL) { /* woken */
+            uint64_t times;
+            (void)!read(atomic_load(&client->wake), &times, sizeof times);
+        }
 }
 
-void fm_net_conns_dispatch(struct fm_client *client, size_t n)
+/* One event a round: the callback may have closed it. The other one comes again. */
+static void hand_out(struct fm_conn *conn, uint32_t ready)
 {
-    size_t i = 0; /* the list is the one that was prepared: nothing ran in between */
-    for (struct fm_conn *conn = client->conns; conn != NULL && i < n; conn = conn->next)
-        if (conn->state == OPEN)
-            conn->ready = client->waits[i++].revents;
+    if (conn->want_write && (ready & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
+        conn->fn(conn, FM_CONN_WRITABLE, NULL, conn->arg);
+    else if (conn->more || (ready & ~(uint32_t)EPOLLOUT) != 0)
+        conn->fn(conn, FM_CONN_READABLE, NULL, conn->arg);
+}
+
+void fm_net_conns_dispatch(struct fm_client *client)
+{
+    for (int i = 0; i < client->n_events; i++)
+        if (client->events[i].data.ptr != NULL) /* not closed by one of those before */
+            hand_out(client->events[i].data.ptr, client->events[i].events);
+    client->n_events = 0;
+    if (client->n_more == 0)
+        return;
     for (struct fm_conn *conn = client->conns; conn != NULL; conn = client->next_conn) {
         client->next_conn = conn->next;
-        bool readable = conn->more || (conn->ready & CURL_WAIT_POLLIN) != 0;
-        bool writable = conn->want_write && (conn->ready & CURL_WAIT_POLLOUT) != 0;
-        if (conn->state != OPEN)
-            continue;
-        /* One event a round: the callback may have closed it. The other one comes again. */
-        if (writable)
-            conn->fn(conn, FM_CONN_WRITABLE, NULL, conn->arg);
-        else if (readable)
-            conn->fn(conn, FM_CONN_READABLE, NULL, conn->arg);
+        if (conn->state == OPEN && conn->more)
+            hand_out(conn, 0);
     }
     client->next_conn = NULL;
 }
 
 void fm_conn_want_write(struct fm_conn *conn, bool want)
 {
+    struct epoll_event event = {.events = want ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = conn};
+    if (want == conn->want_write)
+        return;
     conn->want_write = want;
+    if (conn->state == OPEN) /* it is watched: to change that needs no memory */
+        (void)epoll_ctl(conn->client->epoll, EPOLL_CTL_MOD, conn->fd, &event);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------- */
@@ -373,7 +408,7 @@ enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t len, size_t *
         conn->detail[0] = '\0';
         result = curl_easy_recv(conn->easy, data, len, got);
     }
-    conn->more = result == CURLE_OK && *got > 0;
+    set_more(conn, result == CURLE_OK && *got > 0);
     if (result == CURLE_AGAIN)
         return FM_EAGAIN;
     if (result == CURLE_OK && *got > 0) {

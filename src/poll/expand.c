@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -128,6 +129,18 @@ static enum fm_code add(struct fm_poll *poll, size_t section, const char *part,
     return code;
 }
 
+void fm_poll_check_files(const struct fm_poll *poll)
+{
+    enum { OTHERS = 64 };
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
+        poll->n_targets + OTHERS > files.rlim_cur)
+        fm_log_limited(poll->log, FM_LOG_WARN, "descriptors",
+                       "%zu targets need a connection each, but only %llu files may be open: raise "
+                       "the limit (LimitNOFILE of the service, ulimit -n)",
+                       poll->n_targets, (unsigned long long)files.rlim_cur);
+}
+
 enum fm_code fm_sections_expand(struct fm_poll *poll, struct fm_err *err)
 {
     for (size_t i = 0; i < poll->n_sections; i++) {
@@ -144,6 +157,7 @@ enum fm_code fm_sections_expand(struct fm_poll *poll, struct fm_err *err)
         for (size_t k = 0; k < s->opts->n_hosts; k++)
             FM_TRY(add(poll, i, s->opts->hosts[k], NULL, err));
     }
+    fm_poll_check_files(poll);
     return FM_OK;
 }
 

@@ -218,6 +218,7 @@ enum fm_code fm_listed_expand(struct fm_poll *poll, size_t section, struct fm_er
                "target %s: targets_file names %zu targets, %zu new, %zu gone", s->opts->name,
                s->list.n_targets, added, gone);
     fm_client_keep(poll->client, (unsigned)poll->n_targets + 8);
+    fm_poll_check_files(poll);
     return code;
 }
 

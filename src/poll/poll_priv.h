@@ -386,6 +386,8 @@ FM_MUST_USE enum fm_code fm_sections_new(struct fm_section **out, size_t *n,
                                          struct fm_err *err);
 /** Create the targets that need no look around. */
 FM_MUST_USE enum fm_code fm_sections_expand(struct fm_poll *poll, struct fm_err *err);
+/** Warn when there are more targets than files may be open. */
+void fm_poll_check_files(const struct fm_poll *poll);
 /** Take over a scan. */
 void fm_sections_scanned(struct fm_poll *poll, const struct fm_job *job);
 /** What a reload keeps of a section: the list of its targets_file. */
