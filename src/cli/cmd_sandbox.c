@@ -155,9 +155,8 @@ static const struct fm_flag flags[] = {
 };
 #undef AT
 static const char *const text[] = {
-    "Answers as a Confluent REST Proxy does on its v2 and v3 (URL/v3) interfaces and reads topics "
-    "back under "
-    "/topics/NAME/partitions/0/records. Prints its URL on stdout and runs until SIGINT or SIGTERM; "
+    "Answers as a Confluent REST Proxy does on its v2 (consumers too) and v3 (URL/v3) interfaces; "
+    "topics can also be read back under /topics/NAME/partitions/0/records. Prints its URL on stdout and runs until SIGINT or SIGTERM; "
     "-v logs requests.",
     "Nothing leaves this host unless --kafka says so. Without --user it asks for no password: do "
     "not listen on an address that others reach then.",

@@ -2,7 +2,13 @@
 
 #include <string.h>
 
-enum { SLICE_MS = 100 }; /* between two looks at the stop */
+#include "rest/rest_priv.h"
+
+enum {
+    SLICE_MS = 100, /* between two looks at the stop */
+    LINES = 5, /* URL and headers */
+    SECRET = 3 /* the one with the token */
+};
 
 struct wait {
     struct fm_http_answer *http;
@@ -42,7 +48,7 @@ static enum fm_code start(const struct fm_asker *asker, const struct fm_question
                           struct fm_buf *lines, struct wait *w, struct fm_err *err)
 {
     const struct fm_rest_opts *o = asker->way;
-    const char *headers[3];
+    const char *headers[LINES - 1];
     struct fm_http_request req = {.method = q->method,
                                   .headers = headers,
                                   .body = q->body,
@@ -63,11 +69,16 @@ static enum fm_code start(const struct fm_asker *asker, const struct fm_question
     if (o->auth == FM_REST_AUTH_BASIC) {
         req.username = o->username;
         req.password = o->password;
-    } else if (o->auth == FM_REST_AUTH_BEARER) {
-        fm_buf_printf(&lines[3], "Authorization: Bearer %s", o->token != NULL ? o->token : "");
-        headers[req.n_headers++] = fm_buf_str(&lines[3]);
+    } else if (fm_rest_bearer(o)) {
+        fm_buf_printf(&lines[SECRET], "Authorization: Bearer %s",
+                      asker->token != NULL ? asker->token : "");
+        headers[req.n_headers++] = fm_buf_str(&lines[SECRET]);
+        if (o->identity_pool != NULL) {
+            fm_buf_printf(&lines[4], "Confluent-Identity-Pool-Id: %s", o->identity_pool);
+            headers[req.n_headers++] = fm_buf_str(&lines[4]);
+        }
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < LINES; i++)
         FM_TRY(fm_buf_code(&lines[i], err));
     req.url = fm_buf_str(&lines[0]);
     struct fm_call *call = NULL;
@@ -78,16 +89,16 @@ static enum fm_code start(const struct fm_asker *asker, const struct fm_question
 enum fm_code fm_ask(const struct fm_asker *asker, const struct fm_question *question,
                     struct fm_http_answer *http, struct fm_buf *body, struct fm_err *err)
 {
-    struct fm_buf lines[4]; /* URL and headers; the last holds a secret */
+    struct fm_buf lines[LINES];
     struct wait w = {.http = http, .body = body};
     fm_buf_reset(body);
     *http = (struct fm_http_answer){.body = ""};
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < LINES; i++)
         fm_buf_init(&lines[i], 0);
     enum fm_code code = start(asker, question, lines, &w, err);
-    if (lines[3].data != NULL)
-        explicit_bzero(lines[3].data, lines[3].cap);
-    for (int i = 0; i < 4; i++)
+    if (lines[SECRET].data != NULL)
+        explicit_bzero(lines[SECRET].data, lines[SECRET].cap);
+    for (int i = 0; i < LINES; i++)
         fm_buf_clear(&lines[i]);
     return code;
 }

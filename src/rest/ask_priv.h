@@ -1,4 +1,4 @@
-/* rest/ask_priv.h - one request to a REST proxy outside the sender's thread, for the consumer. */
+/* rest/ask_priv.h - one request to a REST proxy outside the sender's thread: check and consumer. */
 #ifndef FM_REST_ASK_PRIV_H
 #define FM_REST_ASK_PRIV_H
 
@@ -7,6 +7,7 @@
 struct fm_asker { /* all borrowed */
     struct fm_client *client;
     const struct fm_rest_opts *way; /* credentials, TLS, HTTP proxy, timeouts */
+    const char *token; /* Bearer, or fetched by OAuth2; NULL: none */
     bool (*stop)(void *arg); /* asked some times a second; NULL: never ends early */
     void *arg;
 };

@@ -1,8 +1,8 @@
 /* `check`: each endpoint is asked for the topic; the answer says how far the way goes. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "rest/ask_priv.h"
 #include "rest/rest_priv.h"
 
 struct check {
@@ -12,6 +12,8 @@ struct check {
     fm_rest_report_fn *report;
     void *arg;
     const char *token; /* Bearer, or fetched */
+    struct fm_client *client;
+    struct fm_buf *body; /* of the last answer */
     bool failed;
 };
 
@@ -114,76 +116,34 @@ static bool say_answer(struct check *c, const struct fm_http_answer *http)
     return false;
 }
 
-/* GET url + path. The body is the caller's to free, also when http says that it failed. */
-static enum fm_code ask(const struct check *c, struct fm_rest *rest, const char *path,
-                        struct fm_http_answer *http, char **body, struct fm_err *err)
+static enum fm_code ask(const struct check *c, const char *path, struct fm_http_answer *http,
+                        struct fm_err *err)
 {
-    const struct fm_rest_opts *o = c->o;
-    struct fm_buf url, bearer, pool;
-    fm_buf_init(&url, 0);
-    fm_buf_init(&bearer, 0);
-    fm_buf_init(&pool, 0);
-    fm_buf_printf(&url, "%s%s", c->endpoint, path);
-    const char *headers[3] = {
-        o->dialect == FM_DIALECT_CONFLUENT_V3
-            ? "Accept: application/json"
-            : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5"};
-    struct fm_http_request req = {.method = "GET",
-                                  .url = fm_buf_str(&url),
-                                  .headers = headers,
-                                  .n_headers = 1,
-                                  .tls = &o->tls,
-                                  .proxy = o->proxy.url != NULL ? &o->proxy : NULL,
-                                  .connect_to = o->connect_to,
-                                  .connect_timeout_ms = o->connect_timeout_ms,
-                                  .timeout_ms = o->probe_timeout_ms};
-    if (o->auth == FM_REST_AUTH_BASIC) {
-        req.username = o->username;
-        req.password = o->password;
-    } else if (fm_rest_bearer(o)) {
-        fm_buf_printf(&bearer, "Authorization: Bearer %s", c->token != NULL ? c->token : "");
-        headers[req.n_headers++] = fm_buf_str(&bearer);
-        if (o->identity_pool != NULL) {
-            fm_buf_printf(&pool, "Confluent-Identity-Pool-Id: %s", o->identity_pool);
-            headers[req.n_headers++] = fm_buf_str(&pool);
-        }
-    }
-    *body = NULL;
-    *http = (struct fm_http_answer){0};
-    enum fm_code code = fm_buf_code(&url, err);
-    if (code == FM_OK)
-        code = fm_buf_code(&bearer, err);
-    if (code == FM_OK)
-        code = fm_buf_code(&pool, err);
-    if (code == FM_OK)
-        code = fm_client_call(rest->client, &req, http, body, err);
-    if (bearer.data != NULL)
-        explicit_bzero(bearer.data, bearer.cap);
-    fm_buf_clear(&bearer);
-    fm_buf_clear(&pool);
-    fm_buf_clear(&url);
-    http->body = *body != NULL ? *body : "";
-    if (*body == NULL)
-        http->body_len = 0;
-    return code;
+    const struct fm_asker asker = {.client = c->client, .way = c->o, .token = c->token};
+    const struct fm_question question = {
+        .method = "GET",
+        .base = c->endpoint,
+        .path = path,
+        .accept = c->o->dialect == FM_DIALECT_CONFLUENT_V3
+                      ? "application/json"
+                      : "application/vnd.kafka.v2+json, application/json;q=0.5",
+        .timeout_ms = c->o->probe_timeout_ms};
+    return fm_ask(&asker, &question, http, c->body, err);
 }
 
 /* v3: the cluster's id, configured or asked for. @return whether it is known now */
-static enum fm_code check_cluster(struct check *c, struct fm_rest *rest, char id[FM_CLUSTER_ID],
-                                  bool *way_told, struct fm_err *err)
+static enum fm_code check_cluster(struct check *c, char id[FM_CLUSTER_ID], bool *way_told,
+                                  struct fm_err *err)
 {
     if (c->o->cluster_id != NULL) {
         snprintf(id, FM_CLUSTER_ID, "%s", c->o->cluster_id);
         return FM_OK;
     }
     struct fm_http_answer http;
-    char *body;
-    FM_TRY(ask(c, rest, "/clusters", &http, &body, err));
+    FM_TRY(ask(c, "/clusters", &http, err));
     *way_told = true;
-    if (!say_way(c, &http)) {
-        free(body);
+    if (!say_way(c, &http))
         return FM_OK;
-    }
     char text[FM_REST_TEXT], detail[240];
     struct fm_verdict v = {.code = FM_CODE_NONE, .text = http.body, .text_len = http.body_len};
     fm_verdict_text(&v, http.status, detail, sizeof detail);
@@ -199,31 +159,27 @@ static enum fm_code check_cluster(struct check *c, struct fm_rest *rest, char id
         say(c, http.status == 401 || http.status == 403 ? "auth" : "cluster", FM_REST_CHECK_FAIL,
             text);
     }
-    free(body);
     return FM_OK;
 }
 
 /* v3: the size limit has an address of its own. */
-static enum fm_code check_limit(struct check *c, struct fm_rest *rest, const char *cluster,
-                                struct fm_err *err)
+static enum fm_code check_limit(struct check *c, const char *cluster, struct fm_err *err)
 {
     char path[FM_V3_PATH];
     struct fm_http_answer http;
-    char *body = NULL;
     fm_v3_path(cluster, c->topic, "/configs/max.message.bytes", path, sizeof path);
-    enum fm_code code = ask(c, rest, path, &http, &body, err);
+    enum fm_code code = ask(c, path, &http, err);
     if (code == FM_OK)
         say_limit(c, http.failure == FM_HTTP_OK && http.status == 200 ? &http : NULL);
-    free(body);
     return code;
 }
 
-static enum fm_code check_one(struct check *c, struct fm_rest *rest, struct fm_err *err)
+static enum fm_code check_one(struct check *c, struct fm_err *err)
 {
     bool v3 = c->o->dialect == FM_DIALECT_CONFLUENT_V3, way_told = false;
     char path[FM_V3_PATH], cluster[FM_CLUSTER_ID] = "";
     if (v3) {
-        FM_TRY(check_cluster(c, rest, cluster, &way_told, err));
+        FM_TRY(check_cluster(c, cluster, &way_told, err));
         if (cluster[0] == '\0' || (way_told && c->topic == NULL))
             return FM_OK; /* all is told */
     }
@@ -234,28 +190,25 @@ static enum fm_code check_one(struct check *c, struct fm_rest *rest, struct fm_e
     else
         snprintf(path, sizeof path, "/topics");
     struct fm_http_answer http;
-    char *body = NULL;
     bool topic = false;
-    enum fm_code code = ask(c, rest, path, &http, &body, err);
+    enum fm_code code = ask(c, path, &http, err);
     if (code == FM_OK && way_told && http.failure != FM_HTTP_OK)
         say(c, "answer", FM_REST_CHECK_FAIL, fm_err_text(&http.err));
     else if (code == FM_OK && (way_told || say_way(c, &http)))
         topic = say_answer(c, &http);
     if (topic && v3 && c->o->size_limit == 0)
-        code = check_limit(c, rest, cluster, err);
+        code = check_limit(c, cluster, err);
     else if (topic)
         say_limit(c, &http);
-    free(body);
     return code;
 }
 
 /* auth = oauth2: without a token nothing else can be asked. @return whether there is one */
-static enum fm_code check_token(struct check *c, struct fm_client *client,
-                                struct fm_oauth_token *token, struct fm_err *err)
+static enum fm_code check_token(struct check *c, struct fm_oauth_token *token, struct fm_err *err)
 {
     char text[FM_REST_TEXT];
     c->endpoint = c->o->oauth2_url;
-    FM_TRY(fm_oauth_fetch(c->o, client, token, err));
+    FM_TRY(fm_oauth_fetch(c->o, c->client, token, err));
     if (!token->got)
         snprintf(text, sizeof text, "OAuth2 server: no token can be had (%s)%s%s", token->what,
                  token->remedy != NULL ? "; " : "", token->remedy != NULL ? token->remedy : "");
@@ -272,23 +225,30 @@ static enum fm_code check_token(struct check *c, struct fm_client *client,
 enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
                            fm_rest_report_fn *report, void *arg, struct fm_err *err)
 {
-    struct fm_rest rest = {0};
-    FM_TRY(fm_rest_conf_new(&rest.conf, opts, err));
-    struct fm_client_opts copts = {.log = opts->log};
-    enum fm_code code = fm_client_new(&rest.client, &copts, err);
-    struct check c = {.o = &rest.conf->o, .topic = topic, .report = report, .arg = arg};
+    struct fm_rest_conf *conf = NULL;
     struct fm_oauth_token token = {0};
-    c.token = c.o->token;
+    struct fm_buf body;
+    FM_TRY(fm_rest_conf_new(&conf, opts, err));
+    fm_buf_init(&body, 0);
+    const struct fm_client_opts copts = {.log = opts->log};
+    struct check c = {.o = &conf->o,
+                      .topic = topic,
+                      .report = report,
+                      .arg = arg,
+                      .token = conf->o.token,
+                      .body = &body};
+    enum fm_code code = fm_client_new(&c.client, &copts, err);
     if (code == FM_OK && c.o->auth == FM_REST_AUTH_OAUTH2)
-        code = check_token(&c, rest.client, &token, err);
+        code = check_token(&c, &token, err);
     bool no_token = c.failed;
-    for (size_t i = 0; code == FM_OK && !no_token && i < rest.conf->o.n_urls; i++) {
-        c.endpoint = rest.conf->o.urls[i];
-        code = check_one(&c, &rest, err);
+    for (size_t i = 0; code == FM_OK && !no_token && i < conf->o.n_urls; i++) {
+        c.endpoint = conf->o.urls[i];
+        code = check_one(&c, err);
     }
     fm_oauth_token_clear(&token);
-    fm_client_free(rest.client);
-    fm_rest_conf_free(rest.conf);
+    fm_client_free(c.client);
+    fm_buf_clear(&body);
+    fm_rest_conf_free(conf);
     if (code == FM_OK && c.failed)
         return fm_err_set(err, FM_EREMOTE, "an endpoint failed a check");
     return code;

@@ -77,8 +77,11 @@ static enum fm_code set_up(struct fm_rest_consumer *c, const struct fm_rest_cons
                                           .idle_age_ms = c->conf->o.idle_age_ms,
                                           .connection_life_ms = c->conf->o.connection_life_ms};
     FM_TRY(fm_client_new(&c->client, &client, err));
-    c->asker = (struct fm_asker){
-        .client = c->client, .way = &c->conf->o, .stop = opts->stop, .arg = opts->arg};
+    c->asker = (struct fm_asker){.client = c->client,
+                                 .way = &c->conf->o,
+                                 .token = c->conf->o.token,
+                                 .stop = opts->stop,
+                                 .arg = opts->arg};
     return FM_OK;
 }
 
@@ -128,7 +131,8 @@ static void delete_instance(struct fm_rest_consumer *c)
     struct fm_http_answer http;
     if (!c->created && !c->maybe)
         return;
-    const struct fm_asker asker = {.client = c->client, .way = &c->conf->o};
+    const struct fm_asker asker = {
+        .client = c->client, .way = &c->conf->o, .token = c->asker.token};
     instance_path(c, "", path);
     const struct fm_question question = {.method = "DELETE",
                                          .base = c->urls[c->cur],
@@ -146,6 +150,7 @@ void fm_rest_consumer_free(struct fm_rest_consumer *c)
     delete_instance(c);
     fm_client_free(c->client);
     fm_rest_conf_free(c->conf);
+    fm_oauth_token_clear(&c->token);
     free(c->base);
     free(c->places);
     fm_buf_clear(&c->request);

@@ -80,6 +80,28 @@ static void next_endpoint(struct fm_rest_consumer *c)
     c->cur = (c->cur + 1) % c->n_urls;
 }
 
+/* auth = oauth2: a token that still holds. @return as fm_consume_try() */
+static enum fm_code hold_token(struct fm_rest_consumer *c, enum fm_consume_class *cls,
+                               struct fm_err *why, struct fm_err *err)
+{
+    int64_t now = fm_clock_ms();
+    *cls = FM_CONSUME_OK;
+    if (c->conf->o.auth != FM_REST_AUTH_OAUTH2 || (c->token_until > 0 && now < c->token_until))
+        return FM_OK;
+    fm_oauth_token_clear(&c->token);
+    c->asker.token = NULL;
+    c->token_until = 0;
+    FM_TRY(fm_oauth_fetch(&c->conf->o, c->client, &c->token, err));
+    if (c->token.got) {
+        c->asker.token = fm_buf_str(&c->token.text);
+        c->token_until = c->token.life_ms > 0 ? now + c->token.life_ms * 8 / 10 : INT64_MAX;
+        return FM_OK;
+    }
+    *cls = FM_CONSUME_AGAIN;
+    (void)fm_err_set(why, FM_EAUTH, "OAuth2 server: no token can be had (%s)", c->token.what);
+    return c->token.denied ? fm_err_set(err, FM_EAUTH, "%s", fm_err_text(why)) : FM_OK;
+}
+
 enum fm_code fm_consume_try(struct fm_rest_consumer *c, const struct fm_consume_asked *asked,
                             enum fm_consume_class *cls, struct fm_err *why, struct fm_err *err)
 {
@@ -100,6 +122,9 @@ enum fm_code fm_consume_try(struct fm_rest_consumer *c, const struct fm_consume_
     if (c->stop != NULL && c->stop(c->stop_arg))
         return stopped(err);
     FM_TRY(fm_buf_code(&c->request, err));
+    FM_TRY(hold_token(c, cls, why, err));
+    if (*cls != FM_CONSUME_OK)
+        return FM_OK;
     FM_TRY(fm_ask(&c->asker, &question, &http, &c->answer, err));
     if (http.failure == FM_HTTP_CANCELLED)
         return stopped(err);
@@ -114,9 +139,17 @@ enum fm_code fm_consume_try(struct fm_rest_consumer *c, const struct fm_consume_
     }
     const struct fm_consume_row *row = fm_consume_judge(asked->step, &http);
     *cls = row->cls;
-    if (row->cls == FM_CONSUME_OK)
+    if (row->cls == FM_CONSUME_OK) {
+        c->token_tried = false;
         return FM_OK;
+    }
     code = sentence(c, row, &http, why);
+    if (http.status == 401 && c->token_until > 0 && !c->token_tried) {
+        c->token_tried = true;
+        c->token_until = 0; /* it may have been called back */
+        *cls = FM_CONSUME_AGAIN;
+        return FM_OK;
+    }
     if (row->cls == FM_CONSUME_AGAIN || row->cls == FM_CONSUME_GONE || row->cls == FM_CONSUME_TAKEN)
         return FM_OK;
     return fm_err_set(err, code, "%s", fm_err_text(why));

@@ -5,6 +5,7 @@
 
 #include "rest/ask_priv.h"
 #include "rest/consumer.h"
+#include "rest/oauth_priv.h"
 
 /** What differs between proxies (rest-proxy.md section 5). */
 struct fm_consume_dialect {
@@ -90,6 +91,9 @@ struct fm_rest_consumer {
     const struct fm_consume_dialect *dialect;
     struct fm_client *client;
     struct fm_asker asker;
+    struct fm_oauth_token token; /* auth = oauth2 */
+    int64_t token_until; /* then it is fetched anew; 0: there is none */
+    bool token_tried; /* another one, after a 401 */
     const char *urls[FM_REST_ENDPOINTS];
     char *base; /* owned: the only one, or NULL */
     size_t n_urls, cur;
