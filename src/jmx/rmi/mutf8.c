@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/utf8.h"
 #include "jmx/rmi/ser_priv.h"
 
@@ -28,6 +30,19 @@ static size_t take_unit(const unsigned char *in, size_t len, uint32_t *unit)
         return 3;
     }
     return 0;
+}
+
+size_t fm_mutf8_ascii(const unsigned char *in, size_t len)
+{
+    size_t i = 0;
+    for (uint64_t word; len - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, in + i, sizeof word);
+        if ((word & 0x8080808080808080U) != 0)
+            break;
+    }
+    while (i < len && in[i] < 0x80)
+        i++;
+    return i;
 }
 
 size_t fm_mutf8_decode(const unsigned char *in, size_t len, char *out)

@@ -86,11 +86,13 @@ enum fm_code fm_ser_push(struct fm_ser *p, enum fm_ser_frame_kind kind, enum fm_
 enum fm_code fm_ser_copy_text(struct fm_ser *p, const unsigned char *bytes, size_t len,
                               struct fm_text *out, struct fm_err *err)
 {
-    size_t n = fm_mutf8_decode(bytes, len, NULL);
+    size_t plain = fm_mutf8_ascii(bytes, len);
+    size_t n = plain + fm_mutf8_decode(bytes + plain, len - plain, NULL);
     char *text = fm_arena_alloc(&p->arena, n + 1);
     if (text == NULL)
         return fm_ser_no_memory(p, err);
-    fm_mutf8_decode(bytes, len, text);
+    memcpy(text, bytes, plain);
+    fm_mutf8_decode(bytes + plain, len - plain, text + plain);
     *out = (struct fm_text){.ptr = text, .len = n};
     return FM_OK;
 }

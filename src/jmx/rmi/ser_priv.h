@@ -215,6 +215,9 @@ bool fm_ser_reader_done(struct fm_ser_reader *r);
  * U+FFFD. @param out  NULL: only count @return bytes of the result */
 size_t fm_mutf8_decode(const unsigned char *in, size_t len, char *out);
 
+/** How many bytes at the beginning are ASCII, and so the same in UTF-8. */
+size_t fm_mutf8_ascii(const unsigned char *in, size_t len);
+
 /* time.c */
 
 /** Read what java.time.Ser wrote (from its kind byte on) as the text of toString().
