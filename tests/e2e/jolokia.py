@@ -25,8 +25,7 @@ COUNTING = {"Count", "Half", "List", "Composite", "Table", "Strings", "Longs", "
 
 
 def fetch(artifact, jar):
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache = os.environ.get("FIRSTMILE_CACHE") or os.path.join(home, "firstmile")
+    cache = r.cache_dir()
     path = os.path.join(cache, jar)
     if os.path.isfile(path):
         return path

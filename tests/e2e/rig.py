@@ -53,6 +53,12 @@ def free_port():
         return s.getsockname()[1]
 
 
+def cache_dir():
+    """Where downloads are kept, outside the tree."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.environ.get("FIRSTMILE_CACHE") or os.path.join(home, "firstmile")
+
+
 def tail(path, lines=15):
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
@@ -147,8 +153,7 @@ class Kafka:
     def fetch():
         with open(os.path.join(E2E, "pom.xml"), encoding="utf-8") as f:
             version = re.search(r"<kafka.version>(.*?)<", f.read()).group(1)
-        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        cache = os.environ.get("FIRSTMILE_CACHE") or os.path.join(home, "firstmile")
+        cache = cache_dir()
         libs = os.path.join(cache, f"kafka-{version}")
         if os.path.isdir(libs):
             return libs
@@ -168,16 +173,15 @@ class Kafka:
         return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 "-cp", self.libs + "/*", main, *args]
 
-    def format(self):
-        self.properties = os.path.join(self.work, "server.properties")
-        settings = {
+    @staticmethod
+    def settings(port, controller, data):
+        return {
             "process.roles": "broker,controller", "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{self.controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
-                         f"CONTROLLER://127.0.0.1:{self.controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
             "controller.listener.names": "CONTROLLER",
-            "log.dirs": os.path.join(self.work, "data"),
+            "log.dirs": data,
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": 1, "offsets.topic.num.partitions": 1,
             "transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1,
@@ -185,11 +189,18 @@ class Kafka:
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0, "num.network.threads": 1, "num.io.threads": 2,
             "log.cleaner.enable": "false"}
+
+    @staticmethod
+    def cluster_id():
+        return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+
+    def format(self):
+        self.properties = os.path.join(self.work, "server.properties")
+        settings = self.settings(self.port, self.controller, os.path.join(self.work, "data"))
         with open(self.properties, "w", encoding="utf-8") as f:
             f.writelines(f"{key}={value}\n" for key, value in settings.items())
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
         # With "=", as the id may begin with a dash.
-        must_run(self.java("kafka.tools.StorageTool", "format", "--cluster-id=" + cluster,
+        must_run(self.java("kafka.tools.StorageTool", "format", "--cluster-id=" + self.cluster_id(),
                            "--config", self.properties))
 
     def start(self):
