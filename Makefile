@@ -170,6 +170,12 @@ e2e: ## the whole way with a real Kafka behind the sandbox (or a REST proxy: E2E
 	@$(PMAKE) build/firstmile
 	@tests/e2e/run.sh
 
+.PHONY: e2e-presets
+e2e-presets: ## the shipped presets against real products (P="kafka tomcat": only these)
+	@tests/setup.sh build test e2e
+	@$(PMAKE) build/firstmile
+	@python3 -B tests/e2e/presets.py $(P)
+
 .PHONY: bench
 bench: ## benchmarks: one line of numbers each
 	@tests/setup.sh build test

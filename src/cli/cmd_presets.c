@@ -4,7 +4,8 @@
 #include "config/nearest.h"
 #include "config/presets.h"
 
-static const struct fm_column columns[] = {{.name = "name"}, {.name = "about", .wrap = true}};
+static const struct fm_column columns[] = {
+    {.name = "name"}, {.name = "live"}, {.name = "dump"}, {.name = "about", .wrap = true}};
 
 static enum fm_code unknown(const char *name, struct fm_err *err)
 {
@@ -48,6 +49,8 @@ static enum fm_code run_presets(struct fm_cmd_call *call, struct fm_err *err)
     fm_table_init(&table, columns, sizeof columns / sizeof columns[0], &call->cli->arena);
     for (size_t i = 0; fm_preset_at(i, &preset); i++) {
         fm_table_text(&table, preset.name);
+        fm_table_text(&table, preset.live);
+        fm_table_text(&table, preset.dump);
         fm_table_text(&table, preset.about);
     }
     const struct fm_table_style style = fm_cmd_style(call->cli);
@@ -60,6 +63,9 @@ static const char *const text[] = {
     "A preset is a set of queries; preset = NAME in a [target:...] uses it. With PRESET its text "
     "is "
     "printed, ready to be copied into a configuration and changed.",
+    "live: products and versions that it was run against, every query with values. dump: those "
+    "whose "
+    "list of MBeans alone it was compared with.",
     NULL,
 };
 

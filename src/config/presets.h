@@ -8,6 +8,8 @@
 struct fm_preset {
     const char *name;
     const char *about; /* one line */
+    const char *live; /* products it was run against (make e2e-presets); NULL: none */
+    const char *dump; /* those whose list of MBeans alone it was compared with; NULL: none */
     const char *text; /* INI: [query:NAME] sections */
 };
 

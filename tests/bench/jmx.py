@@ -183,7 +183,7 @@ def beside_java(bench, port, missed):
 
 
 def main():
-    work = tempfile.mkdtemp(prefix="firstmile-bench.")
+    work = tempfile.mkdtemp(prefix="firstmile-bench.", dir=os.environ.get("TMPDIR", "/var/tmp"))
     missed, bench = [], None
     try:
         bench = Bench(work)

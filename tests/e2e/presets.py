@@ -32,8 +32,9 @@ class Ground:
 
     def __init__(self, product):
         self.product = product
-        self.work = tempfile.mkdtemp(prefix=f"firstmile-{product}.")
-        self.processes, self.targets = [], []
+        self.work = tempfile.mkdtemp(prefix=f"firstmile-{product}.",
+                                     dir=os.environ.get("TMPDIR", "/var/tmp"))
+        self.processes, self.targets, self.versions = [], [], []
 
     def path(self, *parts):
         return os.path.join(self.work, *parts)
@@ -53,6 +54,7 @@ class Ground:
         with open(POM, encoding="utf-8") as f:
             version = re.search(rf"<id>{profile}</id>.*?<product.version>(.*?)<", f.read(),
                                 re.S).group(1)
+        self.versions.append(version.removesuffix(".Final"))
         cache = os.path.join(r.cache_dir(), "presets")
         libs = os.path.join(cache, f"{profile}-{version}")
         if os.path.isdir(libs):
@@ -199,7 +201,17 @@ class Ground:
         expect(not alive, f"yields values although an exception says it cannot: {alive}")
         for query, reason in sorted(absent.items()):
             print(f"     {query}: no values, as expected: {reason}", flush=True)
+        self.compare_with_list()
         return len(last) - len(absent), sum(last.values())
+
+    def compare_with_list(self):
+        """`presets` says on which version each was run."""
+        code, out, err = r.run([r.FIRSTMILE, "presets", "--json"])
+        expect(code == 0, err)
+        live = {row["name"]: row["live"] or "" for row in json.loads(out)}
+        for preset in sorted({target["preset"] for target in self.targets}):
+            wrong = [v for v in self.versions if v not in live[preset]]
+            expect(not wrong, f"presets says {live[preset]!r} of {preset}; it ran on {wrong}")
 
     def close(self):
         for process in reversed(self.processes):

@@ -3,6 +3,8 @@
 const struct fm_preset fm_preset_activemq = {
     .name = "activemq",
     .about = "ActiveMQ Classic: broker, queues, topics, durable subscriptions",
+    .live = "ActiveMQ 6.1.7",
+    .dump = "5.18.6",
     .text = "[query:broker]\n"
             "bean = org.apache.activemq:type=Broker,brokerName=*\n"
             "attributes = MemoryPercentUsage, StorePercentUsage, TempPercentUsage, "

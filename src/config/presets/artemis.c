@@ -2,7 +2,10 @@
 
 const struct fm_preset fm_preset_artemis = {
     .name = "artemis",
-    .about = "ActiveMQ Artemis: broker, addresses, queues",
+    .about =
+        "ActiveMQ Artemis: broker, addresses, queues (its guard wants a login: use the connector "
+        "of management.xml)",
+    .live = "Artemis 2.40.0",
     .text = "[query:broker]\n"
             "bean = org.apache.activemq.artemis:broker=*\n"
             "attributes = AddressMemoryUsage, AddressMemoryUsagePercentage, DiskStoreUsage, "

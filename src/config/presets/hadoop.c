@@ -3,6 +3,7 @@
 const struct fm_preset fm_preset_hadoop = {
     .name = "hadoop",
     .about = "Hadoop HDFS: NameNode and DataNodes",
+    .live = "Hadoop 3.4.1",
     .text = "[query:namesystem]\n"
             "bean = Hadoop:service=NameNode,name=FSNamesystem\n"
             "attributes = CapacityTotal, CapacityUsed, CapacityRemaining, "

@@ -4,6 +4,8 @@ const struct fm_preset fm_preset_jetty = {
     .name = "jetty",
     .about = "Jetty 9.4 to 12: thread pools, requests, connections, sessions (needs "
              "module jmx)",
+    .live = "Jetty 12.1.0",
+    .dump = "9.4.57, 10.0.24",
     .text = "[query:threads]\n"
             "bean = org.eclipse.jetty.util.thread:type=queuedthreadpool,*\n"
             "attributes = threads, busyThreads, idleThreads, readyThreads, minThreads, "

@@ -5,6 +5,7 @@
 const struct fm_preset fm_preset_jvm = {
     .name = "jvm",
     .about = "The Java virtual machine: memory, garbage collection, threads, classes, CPU",
+    .live = "JDK 17, 25",
     .text = "[query:memory]\n"
             "bean = java.lang:type=Memory\n"
             "attributes = HeapMemoryUsage, NonHeapMemoryUsage, ObjectPendingFinalizationCount\n"

@@ -7,6 +7,8 @@ const struct fm_preset fm_preset_kafka_broker = {
     .name = "kafka-broker",
     .about = "Kafka broker, KRaft or ZooKeeper: traffic, replication, requests, cont"
              "roller, quorum",
+    .live = "Kafka 4.3.1",
+    .dump = "3.9.2 (KRaft, ZooKeeper)",
     .text = "[query:traffic]\n"
             "bean = kafka.server:type=BrokerTopicMetrics,name=*\n"
             "where.name = ^(MessagesInPerSec|Bytes(In|Out|Rejected)PerSec|ReplicationBytes(In"

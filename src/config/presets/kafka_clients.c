@@ -4,6 +4,8 @@ const struct fm_preset fm_preset_kafka_clients = {
     .name = "kafka-clients",
     .about = "Kafka clients inside an application: producers, consumers, share consu"
              "mers, Streams",
+    .live = "Kafka 4.3.1",
+    .dump = "3.9.2",
     .text = "[query:producers]\n"
             "bean = kafka.producer:type=producer-metrics,client-id=*\n"
             "attributes = record-send-total, record-send-rate, record-error-total, "

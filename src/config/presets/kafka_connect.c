@@ -3,6 +3,7 @@
 const struct fm_preset fm_preset_kafka_connect = {
     .name = "kafka-connect",
     .about = "Kafka Connect worker: connectors, tasks, errors, rebalances, MirrorMaker 2",
+    .live = "Kafka 4.3.1",
     .text = "[query:worker]\n"
             "bean = kafka.connect:type=connect-worker-metrics\n"
             "attributes = connector-count, task-count, connector-startup-attempts-total, "

@@ -4,6 +4,8 @@ const struct fm_preset fm_preset_tomcat = {
     .name = "tomcat",
     .about = "Tomcat, stand-alone (Catalina) or embedded (Tomcat): connectors, threa"
              "ds, sessions, applications",
+    .live = "Tomcat 11.0.24",
+    .dump = "10.1.59, Spring Boot 3.5.9",
     .text = "[query:requests]\n"
             "bean = Catalina:type=GlobalRequestProcessor,name=* | "
             "Tomcat:type=GlobalRequestProcessor,name=*\n"

@@ -4,6 +4,7 @@ const struct fm_preset fm_preset_wildfly = {
     .name = "wildfly",
     .about = "WildFly and JBoss EAP: listeners, sessions, datasources, transactions,"
              " queues (statistics enabled)",
+    .live = "WildFly 39.0.1",
     .text = "[query:listeners]\n"
             "bean = jboss.as:subsystem=undertow,server=*,http-listener=* | "
             "jboss.as:subsystem=undertow,server=*,https-listener=*\n"

@@ -3,6 +3,7 @@
 const struct fm_preset fm_preset_zookeeper = {
     .name = "zookeeper",
     .about = "ZooKeeper, alone or in an ensemble: latency, connections, role, data tree",
+    .live = "ZooKeeper 3.9.5",
     .text = "[query:server]\n"
             "bean = org.apache.ZooKeeperService:name0=StandaloneServer_port* | "
             "org.apache.ZooKeeperService:name0=ReplicatedServer_id*,name1=replica.*,name2=Lea"
