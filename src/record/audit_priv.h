@@ -8,12 +8,14 @@
 
 enum { FM_AUDIT_AGENT_MAX = 256, FM_FACT_ABSENT = -2 };
 
+enum fm_audit_type { FM_FACT_DATA, FM_FACT_START, FM_FACT_GAP };
+
 /** What a record says of itself. Numbers: -1 is null. */
 struct fm_audit_facts {
     char agent[FM_AUDIT_AGENT_MAX];
     char stream[FM_STREAM_LEN + 1];
     uint64_t seq;
-    enum { FM_FACT_DATA, FM_FACT_START, FM_FACT_GAP } type;
+    enum fm_audit_type type;
     bool odd; /* a field of a control record has a value it cannot have */
     int64_t from_seq, to_seq, count;
     enum fm_audit_reason reason;
@@ -23,6 +25,16 @@ struct fm_audit_facts {
 
 /** Read the identity, from the headers or else the value. @return false: it has none */
 bool fm_audit_read(const struct fm_audit_record *rec, struct fm_audit_facts *out);
+
+/** The same from the value alone: JSON, or Avro or JSON behind a registry's prefix. */
+bool fm_audit_read_json(const char *value, size_t len, struct fm_audit_facts *out);
+bool fm_audit_read_prefixed(const char *value, size_t len, struct fm_audit_facts *out);
+
+/** A stream is FM_STREAM_LEN lower-case hex digits. @return false: out is "" */
+bool fm_audit_put_stream(char out[FM_STREAM_LEN + 1], const char *text, size_t len);
+bool fm_audit_put_agent(char out[FM_AUDIT_AGENT_MAX], const char *text, size_t len);
+enum fm_audit_type fm_audit_type(const char *text, size_t len);
+enum fm_audit_reason fm_audit_reason_of(const char *text, size_t len);
 
 /** A gap record's word. */
 struct fm_audit_gap {

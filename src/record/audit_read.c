@@ -16,8 +16,7 @@ const char *fm_audit_reason_name(enum fm_audit_reason reason)
     return reasons[reason];
 }
 
-/* A stream is FM_STREAM_LEN lower-case hex digits. */
-static bool put_stream(char out[FM_STREAM_LEN + 1], const char *text, size_t len)
+bool fm_audit_put_stream(char out[FM_STREAM_LEN + 1], const char *text, size_t len)
 {
     out[0] = '\0';
     if (len != FM_STREAM_LEN)
@@ -30,7 +29,7 @@ static bool put_stream(char out[FM_STREAM_LEN + 1], const char *text, size_t len
     return true;
 }
 
-static bool put_agent(char out[FM_AUDIT_AGENT_MAX], const char *text, size_t len)
+bool fm_audit_put_agent(char out[FM_AUDIT_AGENT_MAX], const char *text, size_t len)
 {
     out[0] = '\0';
     if (len == 0 || len >= FM_AUDIT_AGENT_MAX || memchr(text, '\0', len) != NULL)
@@ -67,9 +66,9 @@ static bool read_headers(const struct fm_audit_record *rec, struct fm_audit_fact
     for (size_t i = 0; i < rec->n_headers; i++) {
         const struct fm_header *h = &rec->headers[i];
         if (header_is(h, "firstmile-agent"))
-            agent = put_agent(out->agent, h->value, h->value_len);
+            agent = fm_audit_put_agent(out->agent, h->value, h->value_len);
         else if (header_is(h, "firstmile-stream"))
-            stream = put_stream(out->stream, h->value, h->value_len);
+            stream = fm_audit_put_stream(out->stream, h->value, h->value_len);
         else if (header_is(h, "firstmile-seq"))
             seq = put_seq(&out->seq, h->value, h->value_len);
     }
@@ -100,12 +99,24 @@ struct value_facts {
     bool version, agent, stream, seq;
 };
 
-static void read_reason(const struct fm_jscan *s, struct fm_audit_facts *out)
+static bool is(const char *text, size_t len, const char *word)
 {
-    out->reason = FM_AUDIT_OTHER;
+    return len == strlen(word) && memcmp(text, word, len) == 0;
+}
+
+enum fm_audit_reason fm_audit_reason_of(const char *text, size_t len)
+{
     for (int i = 0; i < FM_AUDIT_OTHER; i++)
-        if (fm_jscan_is(s, reasons[i]))
-            out->reason = (enum fm_audit_reason)i;
+        if (is(text, len, reasons[i]))
+            return (enum fm_audit_reason)i;
+    return FM_AUDIT_OTHER;
+}
+
+enum fm_audit_type fm_audit_type(const char *text, size_t len)
+{
+    return is(text, len, "gap")     ? FM_FACT_GAP
+           : is(text, len, "start") ? FM_FACT_START
+                                    : FM_FACT_DATA;
 }
 
 static void read_agent(const struct fm_jscan *s, struct value_facts *v)
@@ -113,7 +124,7 @@ static void read_agent(const struct fm_jscan *s, struct value_facts *v)
     struct fm_buf text;
     fm_buf_init(&text, FM_AUDIT_AGENT_MAX);
     fm_jscan_string(s, &text);
-    v->agent = !text.failed && put_agent(v->out->agent, text.data, text.len);
+    v->agent = !text.failed && fm_audit_put_agent(v->out->agent, text.data, text.len);
     fm_buf_clear(&text);
 }
 
@@ -123,19 +134,18 @@ static void read_text(const struct fm_jscan *key, const struct fm_jscan *s, stru
     if (fm_jscan_is(key, "agent"))
         read_agent(s, v);
     else if (fm_jscan_is(key, "stream"))
-        v->stream = put_stream(out->stream, s->text, s->text_len);
+        v->stream = fm_audit_put_stream(out->stream, s->text, s->text_len);
     else if (fm_jscan_is(key, "type"))
-        out->type = fm_jscan_is(s, "gap")     ? FM_FACT_GAP
-                    : fm_jscan_is(s, "start") ? FM_FACT_START
-                                              : FM_FACT_DATA;
+        out->type = fm_audit_type(s->text, s->text_len);
     else if (fm_jscan_is(key, "reason"))
-        read_reason(s, out);
+        out->reason = fm_audit_reason_of(s->text, s->text_len);
 }
 
 static bool read_stream(const struct fm_jscan *s, enum fm_jtoken token, char out[])
 {
     out[0] = '\0';
-    return token == FM_J_NULL || (token == FM_J_STRING && put_stream(out, s->text, s->text_len));
+    return token == FM_J_NULL ||
+           (token == FM_J_STRING && fm_audit_put_stream(out, s->text, s->text_len));
 }
 
 static void read_member(const struct fm_jscan *key, const struct fm_jscan *s, enum fm_jtoken token,
@@ -163,7 +173,7 @@ static void read_member(const struct fm_jscan *key, const struct fm_jscan *s, en
     }
 }
 
-static bool read_value(const char *value, size_t len, struct fm_audit_facts *out)
+bool fm_audit_read_json(const char *value, size_t len, struct fm_audit_facts *out)
 {
     struct value_facts v = {.out = out};
     struct fm_jscan s;
@@ -197,7 +207,11 @@ bool fm_audit_read(const struct fm_audit_record *rec, struct fm_audit_facts *out
     blank(&head);
     blank(out);
     bool by_head = read_headers(rec, &head);
-    bool by_value = read_value(rec->value, rec->value_len, out);
+    bool by_value = fm_audit_read_json(rec->value, rec->value_len, out);
+    if (!by_value) {
+        blank(out);
+        by_value = fm_audit_read_prefixed(rec->value, rec->value_len, out);
+    }
     /* With both, the value may speak (start, gap) only if it is of this very record: produce sends
      * values of any kind, and may send our own records again. */
     if (by_head && by_value && head.seq == out->seq && strcmp(head.stream, out->stream) == 0 &&
