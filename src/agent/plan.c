@@ -390,15 +390,21 @@ static void fill_times(struct fm_rest_opts *out, const struct fm_config *config)
 enum fm_code fm_plan_rest(struct fm_rest_opts *out, const struct fm_config *config,
                           const char *sandbox_url, struct fm_arena *arena, struct fm_err *err)
 {
+    static const enum fm_rest_format formats[] = {[FM_CFG_FORMAT_JSON] = FM_REST_JSON,
+                                                  [FM_CFG_FORMAT_BINARY] = FM_REST_BINARY,
+                                                  [FM_CFG_FORMAT_AVRO] = FM_REST_AVRO,
+                                                  [FM_CFG_FORMAT_PROTOBUF] = FM_REST_JSON,
+                                                  [FM_CFG_FORMAT_JSONSCHEMA] = FM_REST_JSONSCHEMA};
     const struct fm_cfg_rest *rest = &config->rest;
     *out = (struct fm_rest_opts){
         .dialect = dialect_of(rest),
-        .format = rest->format == FM_CFG_FORMAT_BINARY ? FM_REST_BINARY : FM_REST_JSON,
+        .format = formats[rest->format],
         .urls = rest->url.items,
         .n_urls = rest->url.n,
         .cluster_id = rest->cluster_id,
     };
     fill_times(out, config);
+    FM_TRY(fm_plan_schema(out, config, arena, err));
     if (rest->sandbox) {
         const char **urls = fm_arena_array(arena, 1, sizeof *urls);
         struct fm_buf url;

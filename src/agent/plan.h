@@ -57,6 +57,14 @@ FM_MUST_USE enum fm_code fm_plan_rest(struct fm_rest_opts *out, const struct fm_
                                       const char *sandbox_url, struct fm_arena *arena,
                                       struct fm_err *err);
 
+/** Whether the format has a schema (avro, jsonschema). */
+bool fm_plan_typed(const struct fm_config *config);
+
+/** Part of fm_plan_rest(): shape, schema_id, and what schema_file holds.
+ * @return FM_OK, FM_ECONF (the file is no schema or cannot be read) or FM_ENOMEM */
+FM_MUST_USE enum fm_code fm_plan_schema(struct fm_rest_opts *out, const struct fm_config *config,
+                                        struct fm_arena *arena, struct fm_err *err);
+
 /** The topics that the configuration can name without a poll: [rest] topic and those of targets and
  * queries, templates filled with what is known. For check. NULL-terminated, in the arena. */
 FM_MUST_USE enum fm_code fm_plan_topics(const char *const **out, const struct fm_plan *plan,

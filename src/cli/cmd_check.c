@@ -13,6 +13,7 @@
 struct check_opts {
     bool offline;
     bool dump;
+    const char *schema;
 };
 
 enum verdict { OK, WARN, FAIL, SKIP };
@@ -360,6 +361,29 @@ static void add_step(void *arg, const struct fm_rest_step *step)
     add(r->work, "endpoint", step->endpoint, name, verdicts[step->verdict], step->sentence);
 }
 
+/* What will be registered, or which id is used; the registry itself cannot be asked from here. */
+static void tell_schema(struct work *w, const struct fm_rest_opts *opts)
+{
+    char text[400];
+    const char *kind = opts->format == FM_REST_AVRO ? "Avro" : "JSON Schema";
+    if (!fm_plan_typed(w->config))
+        return;
+    if (opts->schema_id != 0)
+        (void)snprintf(text, sizeof text, "%s, by its id %u: each record must fit it", kind,
+                       (unsigned)opts->schema_id);
+    else if (opts->schema != NULL)
+        (void)snprintf(text, sizeof text,
+                       "%s: %.200s is registered as TOPIC-value with the first record, its id used "
+                       "from then on",
+                       kind, w->config->rest.schema_file);
+    else
+        (void)snprintf(text, sizeof text,
+                       "%s: the records' own is registered as TOPIC-value with the first record, "
+                       "its id used from then on; firstmile check --schema %s prints it",
+                       kind, fm_schema_name(opts->shape));
+    add(w, "endpoint", "(all)", "schema", OK, text);
+}
+
 static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
 {
     if (fm_agent_needs(w->config, err) != FM_OK) {
@@ -384,6 +408,7 @@ static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
         return FM_OK;
     }
     FM_TRY(code);
+    tell_schema(w, &opts);
     for (size_t i = 0; i == 0 || topics[i] != NULL; i++) {
         struct reporter r = {w, topics[i]};
         char what[200];
@@ -438,9 +463,33 @@ static enum fm_code verdict(const struct work *w, struct fm_err *err)
     return FM_OK;
 }
 
+/* --schema: the text that format and shape make; avro where the configuration names no format. */
+static enum fm_code print_schema(struct work *w, struct fm_err *err)
+{
+    struct fm_buf text;
+    enum fm_schema schema = FM_SCHEMA_BEAN;
+    while (schema < FM_SCHEMAS && strcmp(w->opts->schema, fm_schema_name(schema)) != 0)
+        schema++;
+    if (schema == FM_SCHEMAS)
+        return fm_err_set(err, FM_EUSAGE, "check: --schema is bean, metric or snapshot, not %.40s",
+                          w->opts->schema);
+    FM_TRY(fm_cmd_config(w->cli, &w->config, NULL, err));
+    bool json = w->config->rest.format == FM_CFG_FORMAT_JSONSCHEMA;
+    fm_buf_init(&text, 0);
+    fm_schema_text(&text, json ? FM_SCHEMA_JSON : FM_SCHEMA_AVRO, schema);
+    enum fm_code code = fm_buf_code(&text, err);
+    if (code == FM_OK)
+        (void)puts(fm_buf_str(&text));
+    fm_buf_clear(&text);
+    fm_config_free(w->config);
+    return code;
+}
+
 static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
 {
     struct work w = {.cli = call->cli, .opts = call->opts};
+    if (w.opts->schema != NULL)
+        return print_schema(&w, err);
     fm_table_init(&w.table, columns, sizeof columns / sizeof columns[0], &call->cli->arena);
     enum fm_code code = look(&w, err);
     const struct fm_table_style style = fm_cmd_style(call->cli);
@@ -461,6 +510,9 @@ static const struct fm_flag flags[] = {
      "Only parse the configuration; ask nobody."},
     {0, "dump", FM_FLAG_SWITCH, offsetof(struct check_opts, dump), NULL,
      "Print the settings in force that differ from the defaults (with -v all), secrets as ***."},
+    {0, "schema", FM_FLAG_TEXT, offsetof(struct check_opts, schema), "SHAPE",
+     "Print the schema of the records of a shape (bean, metric, snapshot), as [rest] format says: "
+     "jsonschema, else Avro."},
     {.name = NULL},
 };
 static const char *const text[] = {

@@ -146,6 +146,10 @@ static enum fm_code configure(struct fm_produce *p, const struct fm_words *words
         return fm_err_set(err, FM_EUSAGE, "produce: %.60s is no name of a topic; give one",
                           p->topic);
     FM_TRY(fm_plan_rest(&p->way, p->config, NULL, &p->cli->arena, err));
+    if (!p->text && fm_plan_typed(p->config) && p->way.schema == NULL && p->way.schema_id == 0)
+        return fm_err_set(err, FM_ECONF,
+                          "produce: format = avro and jsonschema want the schema of your lines: "
+                          "set [rest] schema_file or schema_id");
     static const char *const standard_input[] = {"-"};
     bool files = words->n > 1;
     return fm_lines_open(&p->lines, files ? words->items + 1 : standard_input,

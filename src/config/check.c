@@ -204,6 +204,26 @@ static void check_auth(struct fm_build *b)
                            "a colon cannot be part of it (RFC 7617)");
 }
 
+static void check_schema(struct fm_build *b)
+{
+    struct fm_cfg_rest *rest = &b->cfg->rest;
+    const char *id = rest->schema_id;
+    bool typed = rest->format == FM_CFG_FORMAT_AVRO || rest->format == FM_CFG_FORMAT_JSONSCHEMA;
+    bool cloud = rest->cluster_id != NULL && strncmp(rest->cluster_id, "lkc-", 4) == 0;
+    if (typed && (rest->dialect == FM_CFG_DIALECT_STRIMZI ||
+                  rest->dialect == FM_CFG_DIALECT_REDPANDA || cloud))
+        fm_build_key_error(b, &rest->section, "format",
+                           "this proxy has no formats with a schema: set json or binary");
+    if (!typed && (id != NULL || rest->schema_file != NULL))
+        fm_build_key_error(b, &rest->section, id != NULL ? "schema_id" : "schema_file",
+                           "only format = avro and jsonschema have a schema");
+    if (id != NULL && rest->schema_file != NULL)
+        fm_build_key_error(b, &rest->section, "schema_id", "schema_file is set, too: choose one");
+    size_t len = id != NULL ? strlen(id) : 1;
+    if (id != NULL && (strspn(id, "0123456789") != len || len > 9 || id[0] == '0'))
+        fm_build_key_error(b, &rest->section, "schema_id", "\"%.40s\" is no id of a schema", id);
+}
+
 static void check_rest(struct fm_build *b)
 {
     struct fm_cfg_rest *rest = &b->cfg->rest;
@@ -232,6 +252,7 @@ static void check_rest(struct fm_build *b)
         fm_build_key_error(b, &rest->section, "api",
                            "only Confluent's proxies speak v3: leave dialect at confluent, or set "
                            "api = v2");
+    check_schema(b);
     check_auth(b);
 }
 

@@ -20,7 +20,7 @@
 #define ENUM(words) .type = FM_OPT_ENUM, .choices = words
 
 #define SHAPES "- bean metric snapshot"
-#define SCHEMAS "formats with a schema registry"
+#define PROTOBUF "protobuf"
 
 const struct fm_option fm_options[] = {
     {ROW(agent, name), STR, .flags = FM_OPT_RESTART,
@@ -44,8 +44,9 @@ const struct fm_option fm_options[] = {
     {ROW(rest, dialect), ENUM("confluent karapace strimzi redpanda"), .def = "confluent",
      .help = "Which proxy it is; their answers differ."},
     {ROW(rest, format), ENUM("json binary avro protobuf jsonschema"), .def = "json",
-     .live = "binary", .later = SCHEMAS,
-     .help = "How values travel: json is readable, binary keeps the exact bytes."},
+     .live = "binary avro jsonschema", .later = PROTOBUF,
+     .help = "How values travel: json is readable, binary keeps the exact bytes, avro and "
+             "jsonschema want a Schema Registry behind the proxy."},
     {ROW(rest, cluster_id), STR, .help = "Kafka cluster for api = v3; empty: looked up."},
     {ROW(rest, consumer_url), STR, .flags = FM_OPT_URL,
      .help = "Where audit reads the topic; empty: url without /v3."},
@@ -101,8 +102,10 @@ const struct fm_option fm_options[] = {
      .help = "on: the cluster creates the topic with the first record, a missing one is no fault."},
     {AT(rest, size_limit_bytes), .key = "size_limit", SIZE(0, 1 * GIB), .def = "0",
      .help = "Largest record the topic takes; 0: ask the topic."},
-    {ROW(rest, schema_id), STR, .later = SCHEMAS, .help = "Registered schema of the values."},
-    {ROW(rest, schema_file), STR, .later = SCHEMAS, .help = "File with the schema of the values."},
+    {ROW(rest, schema_id), STR,
+     .help = "Id of the values' schema in the registry; empty: the records' own is registered."},
+    {ROW(rest, schema_file), STR,
+     .help = "File with the schema to register instead of the records' own."},
 
     {ROW(batch, records), COUNT(1, 100000), .def = "500", .help = "Most records in one request."},
     {ROW(batch, bytes), SIZE(1, 64 * MIB), .def = "350KiB",

@@ -141,9 +141,9 @@ static void read_text(const struct fm_jscan *key, const struct fm_jscan *s, stru
         out->reason = fm_audit_reason_of(s->text, s->text_len);
 }
 
+/* null says nothing: with a schema both members are always there. */
 static bool read_stream(const struct fm_jscan *s, enum fm_jtoken token, char out[])
 {
-    out[0] = '\0';
     return token == FM_J_NULL ||
            (token == FM_J_STRING && fm_audit_put_stream(out, s->text, s->text_len));
 }

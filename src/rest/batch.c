@@ -31,7 +31,9 @@ size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_it
         rec->key_len + fm_record_value_len(rec, item->id.stream, item->id.seq) + FM_RECORD_EXTRA;
     if (rec->n_headers > 0)
         size += headers_size(rec);
-    if (format == FM_REST_JSON) {
+    if (fm_typed_is(format))
+        size += FM_TYPED_EXTRA;
+    if (format != FM_REST_BINARY) {
         if (rec->key != NULL)
             size += 2 + 8 * high_chars(rec->key, rec->key_len);
         size += 8 * high_chars(rec->value, rec->value_len);
@@ -66,11 +68,23 @@ static void put_base64(struct fm_buf *body, const char *data, size_t len)
     fm_buf_putc(body, '"');
 }
 
-static void put_value(struct fm_buf *body, enum fm_rest_format format,
-                      const struct fm_spool_item *item)
+const char *fm_batch_content_type(enum fm_rest_dialect dialect, enum fm_rest_format format)
+{
+    static const char *const types[] = {
+        [FM_REST_JSON] = "Content-Type: application/vnd.kafka.json.v2+json",
+        [FM_REST_BINARY] = "Content-Type: application/vnd.kafka.binary.v2+json",
+        [FM_REST_AVRO] = "Content-Type: application/vnd.kafka.avro.v2+json",
+        [FM_REST_JSONSCHEMA] = "Content-Type: application/vnd.kafka.jsonschema.v2+json"};
+    return dialect == FM_DIALECT_CONFLUENT_V3 ? "Content-Type: application/json" : types[format];
+}
+
+static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
+                      enum fm_rest_format format, const struct fm_spool_item *item)
 {
     const struct fm_record *rec = &item->rec;
-    if (format == FM_REST_JSON) {
+    if (fm_typed_is(format)) {
+        fm_typed_value(body, limits->typed, limits->o, item);
+    } else if (format == FM_REST_JSON) {
         fm_record_value(body, rec, item->id.stream, item->id.seq);
     } else if (rec->id_at == FM_NO_ID) {
         put_base64(body, rec->value, rec->value_len);
@@ -85,21 +99,22 @@ static void put_value(struct fm_buf *body, enum fm_rest_format format,
     }
 }
 
-static void put_record(struct fm_buf *body, enum fm_rest_format format,
+static void put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
                        const struct fm_spool_item *item)
 {
     const struct fm_record *rec = &item->rec;
+    enum fm_rest_format format = fm_batch_format(limits->format, item);
     fm_buf_putc(body, '{');
     if (rec->key != NULL) {
         fm_buf_puts(body, "\"key\":");
-        if (format == FM_REST_JSON)
+        if (format != FM_REST_BINARY)
             fm_json_str(body, rec->key, rec->key_len);
         else
             put_base64(body, rec->key, rec->key_len);
         fm_buf_putc(body, ',');
     }
     fm_buf_puts(body, "\"value\":");
-    put_value(body, format, item);
+    put_value(body, limits, format, item);
     if (rec->partition != FM_NO_PARTITION) {
         fm_buf_puts(body, ",\"partition\":");
         fm_buf_i64(body, rec->partition);
@@ -111,9 +126,29 @@ static void put_record(struct fm_buf *body, enum fm_rest_format format,
 static bool same_format(const struct fm_batch_limits *limits, const struct fm_spool_batch *batch,
                         size_t n)
 {
-    return limits->dialect == FM_DIALECT_CONFLUENT_V3 ||
-           fm_batch_format(limits->format, &batch->items[n]) ==
-               fm_batch_format(limits->format, &batch->items[0]);
+    const struct fm_spool_item *first = &batch->items[0], *item = &batch->items[n];
+    enum fm_rest_format format = fm_batch_format(limits->format, item);
+    if (limits->dialect != FM_DIALECT_CONFLUENT_V3 &&
+        format != fm_batch_format(limits->format, first))
+        return false;
+    return !fm_typed_is(format) || fm_typed_fits(limits->typed, limits->o, first, item);
+}
+
+/* What stands before the records. @return how many records there may be */
+static size_t begin(struct fm_buf *body, const struct fm_batch_limits *limits,
+                    const struct fm_spool_batch *batch)
+{
+    bool v3 = limits->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool typed = batch->n > 0 && fm_typed_is(fm_batch_format(limits->format, &batch->items[0]));
+    size_t max = batch->n < limits->max_records ? batch->n : limits->max_records;
+    if (fm_typed_is(limits->format))
+        fm_typed_begin(limits->typed, limits->o, batch->items, max);
+    fm_buf_reset(body);
+    fm_buf_puts(body, v3 ? "" : "{");
+    if (typed && !v3)
+        fm_typed_head(body, limits->typed, limits->o);
+    fm_buf_puts(body, v3 ? "" : "\"records\":[");
+    return typed && max > 1 && fm_typed_alone(limits->typed, limits->o) ? 1 : max;
 }
 
 enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *limits,
@@ -122,10 +157,9 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
     size_t max_body = limits->max_body, sum = 0, n = 0;
     if (limits->dialect == FM_DIALECT_KARAPACE && max_body >= FM_KAFKA_MAX)
         max_body = FM_KAFKA_MAX - 1;
-    fm_buf_reset(body);
     bool v3 = limits->dialect == FM_DIALECT_CONFLUENT_V3;
-    fm_buf_puts(body, v3 ? "" : "{\"records\":[");
-    while (n < batch->n && n < limits->max_records) {
+    size_t max = begin(body, limits, batch);
+    while (n < max) {
         const struct fm_spool_item *item = &batch->items[n];
         size_t size, before = body->len;
         bool over = over_limit(limits, item, &size);
@@ -139,7 +173,7 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         if (v3)
             fm_v3_put_record(body, limits, item);
         else
-            put_record(body, fm_batch_format(limits->format, item), item);
+            put_record(body, limits, item);
         if (n > 0 && body->len + 2 > max_body && !body->failed) {
             fm_buf_truncate(body, before);
             break;

@@ -43,14 +43,13 @@ static bool copy(struct fm_arena *arena, const char **text)
 static bool copy_all(struct fm_rest_conf *c)
 {
     struct fm_rest_opts *o = &c->o;
-    const char **texts[] = {&o->username,       &o->password,        &o->token,
-                            &o->oauth2_url,     &o->oauth2_client,   &o->oauth2_secret,
-                            &o->oauth2_scope,   &o->identity_pool,   &o->connect_to,
-                            &o->cluster_id,     &o->agent,           &o->tls.ca_file,
-                            &o->tls.cert_file,  &o->tls.key_file,    &o->tls.key_password,
-                            &o->tls.pinned_key, &o->tls.verify_name, &o->proxy.url,
-                            &o->proxy.username, &o->proxy.password,  &o->proxy.ca_file,
-                            &o->proxy.no_proxy};
+    const char **texts[] = {
+        &o->username,       &o->password,        &o->token,         &o->oauth2_url,
+        &o->oauth2_client,  &o->oauth2_secret,   &o->oauth2_scope,  &o->identity_pool,
+        &o->connect_to,     &o->cluster_id,      &o->agent,         &o->schema,
+        &o->tls.ca_file,    &o->tls.cert_file,   &o->tls.key_file,  &o->tls.key_password,
+        &o->tls.pinned_key, &o->tls.verify_name, &o->proxy.url,     &o->proxy.username,
+        &o->proxy.password, &o->proxy.ca_file,   &o->proxy.no_proxy};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!copy(&c->arena, texts[i]))
             return false;

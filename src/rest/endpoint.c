@@ -37,6 +37,7 @@ static void change_to(struct fm_rest *rest, size_t i, int64_t at)
         if (t->flight != FM_FLIGHT_NONE)
             continue; /* told when it ends */
         fm_isolate_clear(t);
+        fm_typed_reset(&t->typed, &rest->conf->o); /* it may have another registry */
         t->after_isolate = t->after_from_one = false;
         fm_topic_state(t, FM_REST_PROBING);
         t->next_at = at;

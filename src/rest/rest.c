@@ -344,6 +344,7 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
         t->body_limit = 0;
         t->limit_at = 0;
         t->next_at = 0;
+        fm_typed_reset(&t->typed, &next->o);
         fm_topic_state(t, FM_REST_PROBING);
     }
 }

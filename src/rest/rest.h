@@ -13,9 +13,10 @@
 #include "base/log.h"
 #include "firstmile/rest.h"
 #include "net/client.h"
+#include "record/schema.h"
 #include "spool/spool.h"
 
-enum fm_rest_format { FM_REST_JSON, FM_REST_BINARY };
+enum fm_rest_format { FM_REST_JSON, FM_REST_BINARY, FM_REST_AVRO, FM_REST_JSONSCHEMA };
 enum fm_rest_auth {
     FM_REST_AUTH_NONE,
     FM_REST_AUTH_BASIC,
@@ -37,6 +38,10 @@ struct fm_rest_opts {
     size_t n_urls; /* 1..FM_REST_ENDPOINTS */
     enum fm_rest_dialect dialect;
     enum fm_rest_format format;
+    /* avro and jsonschema; by default the record's own schema is registered */
+    enum fm_schema shape; /* what control records follow before there was data */
+    const char *schema; /* text to register instead; NULL */
+    uint32_t schema_id; /* registered already; 0 */
     enum fm_rest_auth auth;
     const char *username;
     const char *password;

@@ -10,6 +10,7 @@
 #include "rest/answer_priv.h"
 #include "rest/oauth_priv.h"
 #include "rest/rest.h"
+#include "rest/typed_priv.h"
 
 /* ---- conf.c: a private, complete copy of the options ---- */
 
@@ -27,6 +28,7 @@ enum {
     FM_KAFKA_MAX = 1048576,
     FM_LIMIT_UNREADABLE = 1000000,
     FM_RECORD_EXTRA = 100,
+    FM_TYPED_EXTRA = 600, /* the names of all fields, as plain JSON; Avro takes less */
     FM_IDENTITY_EXTRA = 100 /* v3's three headers but for the agent's name */
 };
 
@@ -37,6 +39,8 @@ struct fm_batch_limits {
     size_t max_records;
     size_t max_body; /* encoded; one record alone may be longer */
     uint64_t size_limit; /* of one stored record; 0: unknown */
+    struct fm_typed *typed; /* avro, jsonschema */
+    const struct fm_rest_opts *o; /* the same */
 };
 
 /** Bytes that Kafka will count for a record (7.6); 12 for each character above U+FFFF in json. */
@@ -44,6 +48,9 @@ size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_it
 
 /** The format in which this record travels: exact bytes (RAW) never as JSON. */
 enum fm_rest_format fm_batch_format(enum fm_rest_format format, const struct fm_spool_item *item);
+
+/** What a POST of such records is declared as. */
+const char *fm_batch_content_type(enum fm_rest_dialect dialect, enum fm_rest_format format);
 
 /** Write the body of the first records of a batch, as many as the limits allow, at least one.
  * A record over size_limit goes alone; v2 has one format for a request, so a record of the other
@@ -150,6 +157,7 @@ struct fm_topic {
     struct fm_buf packed; /* the body, compressed */
     bool gzip; /* packed is what was sent */
     bool plain; /* the next request is not compressed */
+    struct fm_typed typed;
     struct fm_verdict *verdicts;
     size_t verdicts_cap;
     struct fm_settlement *settle;

@@ -31,10 +31,7 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
                       : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5";
     headers[n++] = "User-Agent: firstmile/" FM_VERSION;
     if (format != NULL)
-        headers[n++] = v3 ? "Content-Type: application/json"
-                       : *format == FM_REST_JSON
-                           ? "Content-Type: application/vnd.kafka.json.v2+json"
-                           : "Content-Type: application/vnd.kafka.binary.v2+json";
+        headers[n++] = fm_batch_content_type(o->dialect, *format);
     if (gzip)
         headers[n++] = "Content-Encoding: gzip";
     struct fm_buf url, bearer, pool;
@@ -131,7 +128,9 @@ static enum fm_code start_produce(struct fm_topic *t, size_t max_records, int64_
                                      .format = o->format,
                                      .max_records = max_records,
                                      .max_body = max_body,
-                                     .size_limit = t->size_limit};
+                                     .size_limit = t->size_limit,
+                                     .typed = &t->typed,
+                                     .o = o};
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     limits.agent = v3 ? o->agent : NULL;
     FM_TRY(fm_batch_build(&t->body, &limits, t->batch, &t->n, err));
@@ -182,7 +181,7 @@ static enum fm_code read_line(struct fm_topic *t, size_t max_records, struct fm_
     for (size_t i = 0; i < t->n_refused && n < MAX_SKIP; i++)
         skip[n++] = t->refused[i];
     const struct fm_rest_opts *o = &t->rest->conf->o;
-    size_t bytes = o->format == FM_REST_JSON ? o->batch_bytes : o->batch_bytes / 4 * 3;
+    size_t bytes = o->format == FM_REST_BINARY ? o->batch_bytes / 4 * 3 : o->batch_bytes;
     if (t->body_limit > 0 && t->body_limit < bytes)
         bytes = t->body_limit;
     struct fm_spool_want want = {.topic = t->name,

@@ -27,6 +27,7 @@ struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name)
     snprintf(t->name, sizeof t->name, "%s", name);
     fm_buf_init(&t->body, 0);
     fm_buf_init(&t->packed, 0);
+    fm_typed_reset(&t->typed, &rest->conf->o);
     t->state = FM_REST_RUN;
     t->health = FM_REST_RUN;
     rest->topics[rest->n_topics++] = t;

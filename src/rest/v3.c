@@ -124,12 +124,14 @@ static void put_key(struct fm_buf *body, const struct fm_record *rec)
     fm_buf_putc(body, ',');
 }
 
-static void put_value(struct fm_buf *body, enum fm_rest_format format,
-                      const struct fm_spool_item *item)
+static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
+                      enum fm_rest_format format, const struct fm_spool_item *item)
 {
     const struct fm_record *rec = &item->rec;
     fm_buf_puts(body, "\"value\":");
-    if (format == FM_REST_JSON) {
+    if (fm_typed_is(format)) {
+        fm_typed_side(body, limits->typed, limits->o, item);
+    } else if (format == FM_REST_JSON) {
         fm_buf_puts(body, "{\"type\":\"JSON\",\"data\":");
         fm_record_value(body, rec, item->id.stream, item->id.seq);
         fm_buf_putc(body, '}');
@@ -158,7 +160,7 @@ void fm_v3_put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
     put_headers(body, limits->agent, item);
     if (rec->key != NULL)
         put_key(body, rec);
-    put_value(body, fm_batch_format(limits->format, item), item);
+    put_value(body, limits, fm_batch_format(limits->format, item), item);
     if (rec->time_ms > 0) { /* as text: a number would be read as seconds */
         char when[32];
         fm_wall_text(rec->time_ms, when);

@@ -563,6 +563,23 @@ static void go_on(struct fm_topic *t, const struct fm_http_answer *http, struct 
     free(left.p);
 }
 
+/* Schemas: ids are learnt from what was accepted, and forgotten when an answer doubts them. */
+static void schemas(struct fm_topic *t, const struct fm_http_answer *http, struct fm_judgement *j)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    if (!fm_typed_is(fm_batch_format(o->format, &t->batch->items[0])))
+        return;
+    if (j->accepted > 0 && http->failure == FM_HTTP_OK)
+        fm_typed_learn(&t->typed, o, http->body, http->body_len);
+    if (j->cls == FM_CLS_OK || (j->flags & FM_V_SCHEMA) == 0 || !fm_typed_forget(&t->typed))
+        return;
+    j->cls = FM_CLS_RETRY; /* with the text, at once; only what is said then counts */
+    j->flags = (j->flags & FM_V_UNKNOWN) | FM_V_NOW;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->verdicts[i].cls != FM_CLS_OK)
+            t->verdicts[i].cls = FM_CLS_RETRY;
+}
+
 static void clean_up(struct fm_topic *t, int64_t now)
 {
     struct fm_rest *rest = t->rest;
@@ -630,6 +647,7 @@ void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http)
     plain_answered(t, http, &j);
     bool suspect_accepted;
     bool evidence = settle_accepted(t, &suspect_accepted);
+    schemas(t, http, &j);
     apply_strikes(t, &j);
     apply_row(t, &j);
     apply_soft(t, http, &j, now);

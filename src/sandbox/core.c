@@ -106,6 +106,8 @@ enum fm_code fm_core_open(struct fm_core *core, const struct fm_sandbox_opts *op
                             ? fm_ledger_open(&core->ledger, opts->ledger_file, err)
                             : fm_err_nomem(err);
     if (code == FM_OK)
+        code = fm_registry_new(&core->registry, err);
+    if (code == FM_OK)
         code = set_credentials(core, opts, err);
     if (code == FM_OK)
         code = load_faults(core, opts, err);
@@ -134,6 +136,7 @@ void fm_core_close(struct fm_core *core)
     fm_ledger_close(&core->ledger);
     fm_faults_free(core->faults);
     fm_consumers_free(core->consumers);
+    fm_registry_free(core->registry);
     free(core->authorization);
     (void)pthread_mutex_destroy(&core->lock);
 }
@@ -356,6 +359,7 @@ bool fm_core_run(struct fm_core *core, const struct fm_v2_request *request,
     if (x == NULL)
         return false;
     fm_v2_init(&x->v2);
+    x->v2.registry = core->registry;
     fm_fault_init(&x->fault);
     x->core = core;
     x->call = call;

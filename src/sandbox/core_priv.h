@@ -70,6 +70,7 @@ struct fm_core {
     const struct fm_core_hooks *hooks;
     struct fm_tlog *tlog;
     struct fm_consumers *consumers;
+    struct fm_registry *registry;
     bool async; /* jobs end on threads of the store */
     pthread_mutex_t lock; /* protects faults and the two numbers; a leaf */
     struct fm_faults *faults;

@@ -65,12 +65,13 @@ static void put_line(struct fm_buf *line, const struct fm_exchange *x, size_t i,
                       (long long)v->offset);
     if (r->has_key) {
         fm_buf_puts(line, ",\"key\":");
-        if (x->v2.binary || x->v2.v3)
+        if (x->v2.binary || x->v2.v3 || x->v2.typed)
             fm_json_str(line, r->key, r->key_len);
         else
             fm_buf_put(line, r->key, r->key_len);
     }
-    put_identity(line, r->value, r->value_len);
+    put_identity(line, r->json != NULL ? r->json : r->value,
+                 r->json != NULL ? r->json_len : r->value_len);
     fm_buf_puts(line, "}\n");
 }
 

@@ -37,6 +37,8 @@ struct fm_tlog_record {
     bool has_key;
     bool has_value;
     int32_t partition; /* -1: the store chooses, by the key */
+    const char *json; /* the value as it was sent, where that is not what is stored; NULL */
+    size_t json_len;
 };
 
 struct fm_tlog_verdict {

@@ -200,10 +200,13 @@ static bool negotiate(struct fm_v2 *v2, const struct fm_v2_request *req, bool ma
     bool known = true, schema = false;
     if (post && req->content_type != NULL) {
         v2->binary = fm_v2_is_type(req->content_type, FM_V2_BINARY);
-        schema = fm_v2_is_type(req->content_type, "application/vnd.kafka.avro.v2+json") ||
-                 fm_v2_is_type(req->content_type, "application/vnd.kafka.jsonschema.v2+json") ||
-                 fm_v2_is_type(req->content_type, "application/vnd.kafka.protobuf.v2+json");
-        known = v2->binary || schema || fm_v2_is_type(req->content_type, FM_V2_JSON);
+        bool avro = fm_v2_is_type(req->content_type, "application/vnd.kafka.avro.v2+json");
+        v2->typed =
+            avro || fm_v2_is_type(req->content_type, "application/vnd.kafka.jsonschema.v2+json");
+        v2->kind = avro ? FM_REGISTRY_AVRO : FM_REGISTRY_JSON;
+        schema = fm_v2_is_type(req->content_type, "application/vnd.kafka.protobuf.v2+json") ||
+                 (v2->typed && v2->registry == NULL);
+        known = v2->binary || v2->typed || schema || fm_v2_is_type(req->content_type, FM_V2_JSON);
     } else if (post) {
         v2->binary = true;
     }
@@ -382,8 +385,19 @@ static void put_topic(struct fm_buf *out, const struct fm_tlog_job *job)
     fm_buf_putc(out, '}');
 }
 
-static void put_verdicts(struct fm_v2_reply *reply, const struct fm_tlog_job *job)
+static void put_id(struct fm_buf *out, const char *before, uint32_t id)
 {
+    fm_buf_puts(out, before);
+    if (id == 0)
+        fm_buf_puts(out, "null");
+    else
+        fm_buf_u64(out, id);
+}
+
+static void put_verdicts(struct fm_v2 *v2)
+{
+    struct fm_v2_reply *reply = &v2->reply;
+    const struct fm_tlog_job *job = &v2->job;
     struct fm_buf *out = &reply->body;
     fm_buf_puts(out, "{\"offsets\":[");
     for (size_t i = 0; i < job->n; i++) {
@@ -405,7 +419,9 @@ static void put_verdicts(struct fm_v2_reply *reply, const struct fm_tlog_job *jo
                 reply->status = v->error_code == 40101 ? 401 : 403;
         }
     }
-    fm_buf_puts(out, "],\"key_schema_id\":null,\"value_schema_id\":null}");
+    put_id(out, "],\"key_schema_id\":", v2->key_id);
+    put_id(out, ",\"value_schema_id\":", v2->value_id);
+    fm_buf_putc(out, '}');
 }
 
 static bool job_failed(struct fm_v2 *v2)
@@ -477,7 +493,7 @@ void fm_v2_render(struct fm_v2 *v2)
         fm_buf_puts(out, out->len == 0 ? "[]" : "]");
         break;
     case FM_V2_PRODUCE:
-        put_verdicts(reply, job);
+        put_verdicts(v2);
         break;
     default: /* v3 has its own */
         break;

@@ -7,6 +7,8 @@
 #define FM_SANDBOX_V2_PRIV_H
 
 #include "base/buf.h"
+#include "base/jscan.h"
+#include "sandbox/registry_priv.h"
 #include "sandbox/topic_log_priv.h"
 
 struct fm_v2_request { /* all borrowed, the body until the job is done; NULL: absent */
@@ -51,10 +53,22 @@ enum fm_v2_what {
 struct fm_v3_note; /* v3_priv.h */
 struct fm_consume; /* consumer_priv.h */
 
+/* A schema as a request names it. */
+struct fm_schema_ref {
+    const char *text; /* of a JSON string, still escaped; NULL: none */
+    size_t text_len;
+    uint32_t id; /* 0: none */
+};
+
 struct fm_v2 {
     struct fm_tlog_job job; /* the first member: the job's callbacks come back from it */
     enum fm_v2_what what;
     bool binary;
+    struct fm_registry *registry; /* borrowed; NULL: there is none */
+    bool typed; /* v2: avro or jsonschema */
+    enum fm_registry_kind kind;
+    struct fm_schema_ref key_schema, value_schema;
+    uint32_t key_id, value_id; /* 0: none */
     struct fm_buf decoded; /* what base64 gave; records point into it */
     struct fm_v2_reply reply;
     /* v3 */
@@ -64,6 +78,16 @@ struct fm_v2 {
     size_t n_notes;
     struct fm_consume *consume; /* owned; a consumer's read under way */
 };
+
+/* typed.c. They return 0 or an error code, *why then says why. Encoded text lies in v2->decoded,
+ * which must have room: nothing may move while records point there. */
+int fm_typed_resolve(struct fm_registry *registry, enum fm_registry_kind kind,
+                     const struct fm_schema_ref *ref, uint32_t *id, struct fm_err *why);
+int fm_typed_encode(struct fm_v2 *v2, uint32_t id, const char **text, size_t *len,
+                    struct fm_err *why);
+bool fm_typed_reserve(struct fm_v2 *v2, size_t body_len);
+/** All records of a parsed v2 request. @return false: the reply is the answer */
+bool fm_typed_v2(struct fm_v2 *v2, size_t body_len);
 
 void fm_v2_init(struct fm_v2 *v2);
 void fm_v2_clear(struct fm_v2 *v2);

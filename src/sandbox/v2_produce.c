@@ -44,7 +44,10 @@ static size_t valid_until(const char *text, size_t len)
 
 static const char *type_name(const struct fm_v2 *v2)
 {
-    return v2->binary ? "produceBinary" : "produceJson";
+    return v2->binary                     ? "produceBinary"
+           : !v2->typed                   ? "produceJson"
+           : v2->kind == FM_REGISTRY_AVRO ? "produceAvro"
+                                          : "produceJsonSchema";
 }
 
 /* Say what is wrong at the place where the scanner stopped, in the words of Jackson. */
@@ -233,15 +236,33 @@ static bool parse_records(struct parse *p)
     }
 }
 
+/* Text or id of a schema; without meaning in json and binary. */
+static bool take_schema(struct parse *p)
+{
+    struct fm_schema_ref *ref =
+        fm_jscan_is(&p->s, "key_schema") || fm_jscan_is(&p->s, "key_schema_id")
+            ? &p->v2->key_schema
+            : &p->v2->value_schema;
+    int64_t id;
+    enum fm_jtoken token = fm_jscan_next(&p->s);
+    if (token == FM_J_STRING) {
+        ref->text = p->s.text;
+        ref->text_len = p->s.text_len;
+    } else if (token == FM_J_NUMBER && fm_jscan_i64(&p->s, &id) && id > 0 && id <= INT32_MAX) {
+        ref->id = (uint32_t)id;
+    }
+    return fm_jscan_skip(&p->s, token) || refuse_text(p);
+}
+
 static bool parse_member(struct parse *p)
 {
-    static const char *const ignored[] = {"key_schema", "key_schema_id", "value_schema",
+    static const char *const schemas[] = {"key_schema", "key_schema_id", "value_schema",
                                           "value_schema_id"};
     if (fm_jscan_is(&p->s, "records"))
         return parse_records(p);
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        if (fm_jscan_is(&p->s, ignored[i]))
-            return fm_jscan_skip(&p->s, fm_jscan_next(&p->s)) || refuse_text(p);
+    for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++)
+        if (fm_jscan_is(&p->s, schemas[i]))
+            return take_schema(p);
     return unknown_field(p);
 }
 
@@ -354,7 +375,7 @@ bool fm_v2_parse_body(struct fm_v2 *v2, const char *body, size_t len, int32_t pa
     if (!parse_request(&p))
         return false;
     clear_absent(&v2->job);
-    if (v2->binary && !decode_all(v2, len))
+    if ((v2->binary && !decode_all(v2, len)) || (v2->typed && !fm_typed_v2(v2, len)))
         return false;
     v2->job.verdicts = calloc(v2->job.n, sizeof *v2->job.verdicts);
     if (v2->job.verdicts == NULL) {

@@ -216,10 +216,16 @@ static int code_of(const struct fm_tlog_verdict *v)
                                                                               : v->error_code;
 }
 
-static void put_side(struct fm_buf *out, const char *name, const char *type, bool has, size_t size)
+static void put_side(struct fm_buf *out, const struct fm_v2 *v2, const char *name, const char *type,
+                     uint32_t schema, bool has, size_t size)
 {
-    if (has && type != NULL)
-        fm_buf_printf(out, ",\"%s\":{\"type\":\"%s\",\"size\":%zu}", name, type, size);
+    if (!has || type == NULL)
+        return;
+    fm_buf_printf(out, ",\"%s\":{\"type\":\"%s\",", name, type);
+    if (schema != 0)
+        fm_buf_printf(out, "\"subject\":\"%s-%s\",\"schema_id\":%u,\"schema_version\":1,",
+                      v2->job.topic, name, (unsigned)schema);
+    fm_buf_printf(out, "\"size\":%zu}", size);
 }
 
 /* One report, without its opening brace and first member. */
@@ -240,8 +246,8 @@ static void put_report(struct fm_v2 *v2, size_t i)
     fm_buf_printf(out,
                   ",\"topic_name\":\"%s\",\"partition_id\":%d,\"offset\":%lld,\"timestamp\":\"%s\"",
                   v2->job.topic, (int)v->partition, (long long)v->offset, note->time);
-    put_side(out, "key", note->key_type, r->has_key, r->key_len);
-    put_side(out, "value", note->value_type, r->has_value, r->value_len);
+    put_side(out, v2, "key", note->key_type, note->key_schema, r->has_key, r->key_len);
+    put_side(out, v2, "value", note->value_type, note->value_schema, r->has_value, r->value_len);
     fm_buf_putc(out, '}');
 }
 

@@ -14,6 +14,7 @@
 struct fm_v3_note { /* what a report says of a record beside its verdict */
     const char *key_type; /* static; NULL: no key */
     const char *value_type;
+    uint32_t key_schema, value_schema; /* ids; 0: none */
     const char *id; /* of a batch's entry, as written; NULL */
     size_t id_len;
     int code; /* refused before it was stored; 0: not */

@@ -100,6 +100,9 @@ static const char *type_of(struct parse *p)
     for (size_t i = 0; i < 3; i++)
         if (fm_jscan_is(&p->s, types[i]))
             return types[i];
+    for (size_t i = 0; i < 2 && p->v2->registry != NULL; i++)
+        if (fm_jscan_is(&p->s, schemas[i]))
+            return schemas[i];
     for (size_t i = 0; i < 3; i++)
         if (fm_jscan_is(&p->s, schemas[i])) {
             refuse(p, 422,
@@ -121,17 +124,32 @@ struct side { /* "data" may stand before "type" */
     const char *raw;
     size_t raw_len;
     const char *type;
+    struct fm_schema_ref schema;
 };
+
+static void take_schema(struct parse *p, enum fm_jtoken token, struct fm_schema_ref *ref)
+{
+    int64_t id;
+    if (token == FM_J_STRING) {
+        ref->text = p->s.text;
+        ref->text_len = p->s.text_len;
+    } else if (token == FM_J_NUMBER && fm_jscan_i64(&p->s, &id) && id > 0 && id <= INT32_MAX) {
+        ref->id = (uint32_t)id;
+    } else {
+        refuse(p, 400, "Cannot deserialize a schema");
+    }
+}
 
 static bool read_side(struct parse *p, struct side *side)
 {
     enum fm_jtoken token;
     while ((token = fm_jscan_next(&p->s)) == FM_J_KEY) {
         bool type = fm_jscan_is(&p->s, "type"), data = fm_jscan_is(&p->s, "data");
+        bool schema = fm_jscan_is(&p->s, "schema"), id = fm_jscan_is(&p->s, "schema_id");
         struct fm_buf name;
         fm_buf_init(&name, 100);
         fm_jscan_string(&p->s, &name);
-        if (!type && !data)
+        if (!type && !data && !schema && !id)
             refuse(p, 400, "Unrecognized field: %s", fm_buf_str(&name));
         fm_buf_clear(&name);
         size_t before = p->s.at;
@@ -140,6 +158,8 @@ static bool read_side(struct parse *p, struct side *side)
             side->type = type_of(p);
         else if (type)
             refuse(p, 400, "Cannot deserialize value of type `EmbeddedFormat`");
+        if (schema || id)
+            take_schema(p, token, &side->schema);
         if (data) {
             side->at = p->s;
             side->token = token;
@@ -158,6 +178,44 @@ static bool read_side(struct parse *p, struct side *side)
     return token == FM_J_OBJECT_END;
 }
 
+/* AVRO and JSONSCHEMA: by the schema's text with its type, or by its id without. */
+static void take_typed(struct parse *p, const struct side *side, bool value, const char **text,
+                       size_t *len)
+{
+    static const char *const names[] = {"AVRO", "JSONSCHEMA"};
+    struct fm_err why = {0};
+    uint32_t id = 0;
+    enum fm_registry_kind kind =
+        side->type != NULL && strcmp(side->type, "AVRO") == 0 ? FM_REGISTRY_AVRO : FM_REGISTRY_JSON;
+    bool text_with_type = side->schema.text != NULL && side->type != NULL;
+    if (text_with_type == (side->schema.id != 0)) {
+        refuse(p, 400,
+               "Cannot construct instance of `ProduceRequestData`: 'schema_id' cannot be used with "
+               "'serializer', and 'schema' not without");
+        return;
+    }
+    int code = fm_typed_resolve(p->v2->registry, kind, &side->schema, &id, &why);
+    if (code == 0) {
+        *text = side->raw;
+        *len = side->raw_len;
+        if (value) {
+            p->r->json = *text;
+            p->r->json_len = *len;
+        }
+        code = fm_typed_encode(p->v2, id, text, len, &why);
+    }
+    if (code == 42207 || code == 42205)
+        refuse(p, 422, "Error: %d : %s", code, fm_err_text(&why));
+    else if (code != 0)
+        refuse(p, 400, "%s", fm_err_text(&why));
+    (void)fm_registry_kind(p->v2->registry, id, &kind);
+    if (value)
+        p->note->value_type = names[kind];
+    else
+        p->note->key_type = names[kind];
+    *(value ? &p->note->value_schema : &p->note->key_schema) = id;
+}
+
 static bool take_side(struct parse *p, const char **text, size_t *len, bool *has, const char **type)
 {
     enum fm_jtoken token = fm_jscan_next(&p->s);
@@ -172,6 +230,13 @@ static bool take_side(struct parse *p, const char **text, size_t *len, bool *has
         return false;
     if (side.token == FM_J_NULL)
         return true;
+    bool typed = side.type != NULL &&
+                 (strcmp(side.type, "AVRO") == 0 || strcmp(side.type, "JSONSCHEMA") == 0);
+    if (p->v2->registry != NULL && (typed || side.schema.id != 0 || side.schema.text != NULL)) {
+        *has = true;
+        take_typed(p, &side, text == &p->r->value, text, len);
+        return true;
+    }
     if (side.type == NULL) {
         refuse(p, 422,
                "Error: 42207 : Error serializing message. The sandbox has no Schema "
@@ -410,7 +475,7 @@ bool fm_v3_parse_body(struct fm_v2 *v2, const char *body, size_t len)
 {
     struct parse p = {.v2 = v2};
     /* Decoded text is no longer than the body, so that nothing moves while records point there. */
-    bool ok = fm_buf_reserve(&v2->decoded, len + 16);
+    bool ok = fm_buf_reserve(&v2->decoded, v2->registry != NULL ? 4 * len + 256 : len + 16);
     if (!ok) {
         fm_v3_error(&v2->reply, 503, 503, "The sandbox is out of memory.");
         return false;

@@ -429,3 +429,80 @@ Test(audit, agrees_with_a_model_on_random_histories)
         start_audit();
     }
 }
+
+/* ---- behind the prefix of a schema registry ---- */
+
+static void put_bytes(const void *value, size_t len)
+{
+    const struct fm_audit_record rec = {
+        .topic = "jmx", .offset = offset++, .value = value, .value_len = len};
+    cr_assert_eq(fm_audit_add(audit, &rec, NULL), FM_OK);
+}
+
+#define PREFIX "\0\0\0\0\7"
+#define AVRO_ID(seq) PREFIX "\2a\40" S1 seq
+#define NULLS "\0\0\0\0\0\0\0"
+#define BYTES(text) put_bytes(text, sizeof(text) - 1)
+
+Test(audit, reads_avro_behind_the_prefix)
+{
+    BYTES(AVRO_ID("\2") "\12start" NULLS "\2"
+                        "rest"); /* 1 */
+    BYTES(AVRO_ID("\4") "\0" NULLS "\2"); /* 2: data */
+    BYTES(AVRO_ID("\14") "\6gap\2\6\2\12\2\6\2\10full\0\0\0\2"); /* 6: gap 3-5 */
+    cr_assert_eq(fm_audit_finish(audit, NULL), FM_OK);
+    const struct fm_audit_stream *s = fm_audit_stream(audit, 0);
+    cr_assert_not_null(s);
+    cr_expect_str_eq(s->agent, "a");
+    cr_expect_str_eq(s->stream, S1);
+    cr_expect_eq(s->seen, 3);
+    cr_expect_eq(s->lost, 3);
+    cr_expect_eq(s->declared[FM_AUDIT_FULL], 3);
+    cr_expect_eq(s->missing, 0);
+    cr_expect_eq(fm_audit_totals(audit)->foreign, 0);
+}
+
+Test(audit, reads_other_streams_of_avro_control_records)
+{
+    BYTES(PREFIX "\2a\40" S2 "\2"
+                 "\12start\0\0\0\0\0\2\40" S1 "\2\10"
+                 "\2"); /* prev 1, 4 */
+    BYTES(PREFIX "\2a\40" S2 "\4"
+                 "\6gap\2\2\2\10\2\10\2\10dead\2\40" S1 "\0\0\2");
+    cr_assert_eq(fm_audit_finish(audit, NULL), FM_OK);
+    cr_expect_eq(fm_audit_totals(audit)->streams, 2);
+    cr_expect_eq(fm_audit_totals(audit)->lost, 4);
+    cr_expect_eq(fm_audit_totals(audit)->missing, 0);
+}
+
+Test(audit, reads_json_behind_the_prefix)
+{
+    BYTES(PREFIX "{\"agent\":\"a\",\"stream\":\"" S1 "\",\"seq\":4,\"type\":\"gap\","
+                 "\"from_seq\":1,\"to_seq\":3,\"count\":3,\"reason\":\"age\","
+                 "\"lost_stream\":\"" S2 "\",\"prev_stream\":null,\"prev_last_seq\":null,"
+                 "\"v\":1}");
+    cr_assert_eq(fm_audit_finish(audit, NULL), FM_OK);
+    cr_expect_eq(fm_audit_totals(audit)->streams, 2);
+    cr_expect_eq(fm_audit_totals(audit)->lost, 3, "of the stream that it names");
+    cr_expect_eq(fm_audit_totals(audit)->missing, 3, "of its own");
+}
+
+Test(audit, takes_other_bytes_behind_a_prefix_for_foreign)
+{
+    BYTES(PREFIX);
+    BYTES(PREFIX "{\"agent\":1}");
+    BYTES(PREFIX "\2a\40" S1 "\2"); /* ends early */
+    BYTES(AVRO_ID("\1") "\0" NULLS "\2"); /* seq -1 */
+    BYTES(AVRO_ID("\0") "\0" NULLS "\2"); /* seq 0 */
+    BYTES(AVRO_ID("\2") "\0" NULLS "\0"); /* version 0 */
+    BYTES(AVRO_ID("\2") "\0\4" NULLS "\2"); /* a branch that is none */
+    BYTES(PREFIX "\2a\36"
+                 "000000000000001"
+                 "\2\0" NULLS "\2"); /* no stream */
+    BYTES(PREFIX "\377\377\377\377\377\377\377\377\377\377\377"); /* a number without end */
+    BYTES(PREFIX "\377\377\377\377\17x"); /* longer than it is */
+    BYTES("\1\0\0\0\7\2a\40" S1 "\2\0" NULLS "\2"); /* another prefix */
+    cr_assert_eq(fm_audit_finish(audit, NULL), FM_OK);
+    cr_expect_eq(fm_audit_totals(audit)->foreign, 11);
+    cr_expect_eq(fm_audit_totals(audit)->streams, 0);
+}

@@ -43,7 +43,8 @@ Test(v2, refuses_bodies_with_the_code_that_fits)
         {binary, "{\"records\":[{\"value\":\"a\"}]}", 400, "not a valid base64"},
         {binary, "{\"records\":[{\"key\":5}]}", 400, "data=5 is not a base64 string."},
         {binary, "{\"records\":[]}", 422, "produceBinary.request.records must not be empty"},
-        {"application/vnd.kafka.avro.v2+json", "{\"records\":[{\"value\":1}]}", 422, "42207"},
+        {"application/vnd.kafka.avro.v2+json", "{\"records\":[{\"value\":1}]}", 422, "42202"},
+        {"application/vnd.kafka.protobuf.v2+json", "{\"records\":[{\"value\":1}]}", 422, "42207"},
     };
     struct fm_core core;
     struct fm_sandbox_opts opts = {0};

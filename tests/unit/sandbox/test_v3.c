@@ -100,11 +100,12 @@ Test(v3, gives_each_record_a_report_and_goes_on_behind_a_bad_one)
     REPORTS("{\"timestamp\":\"yesterday\"}" GOOD, "400", "200");
     REPORTS("{\"headers\":[{\"name\":\"a\",\"value\":\"*\"}]}" GOOD, "400", "200");
     REPORTS("{\"headers\":[1,2]}" GOOD, "400", "200");
-    REPORTS("{\"value\":{\"type\":\"AVRO\",\"data\":1}}" GOOD, "422", "200");
+    REPORTS("{\"value\":{\"type\":\"AVRO\",\"data\":1}}" GOOD, "400", "200");
+    REPORTS("{\"value\":{\"type\":\"PROTOBUF\",\"data\":1}}" GOOD, "422", "200");
     REPORTS("null", "500");
     REPORTS(GOOD "," GOOD, "200", "400");
     REPORTS(GOOD "{\"value\":", "200", "400", "400");
-    cr_assert_eq(atomic_load(&core.n_records), 16);
+    cr_assert_eq(atomic_load(&core.n_records), 17);
 }
 
 Test(v3, stores_string_keys_bare_and_binary_values_as_bytes)
