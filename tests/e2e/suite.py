@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The end-to-end cases. See run.sh for the settings; ends with "N passed, N failed, N skipped"."""
+import json
 import os
 import random
 import signal
@@ -364,7 +365,64 @@ def check_misspelt_key(rig):
                f"{command}: no line with file:line and the right name: {(out + err)[-600:]}")
 
 
+# --- the proof ---
+
+def audit(rig, topic, proxy, *more):
+    """Exit code, the report and stderr of `audit` through the proxy."""
+    options = {"url": proxy.url, **rig.rest}
+    argv = [r.FIRSTMILE, "audit", topic, "--json", *more]
+    for key, value in options.items():
+        argv += ["-o", f"rest.{key}={value}"]
+    code, out, err = r.run(argv, 120)
+    expect(out.startswith("{"), f"audit: exit {code}: {(err or out).strip()[-400:]}")
+    return code, json.loads(out), err
+
+
+def prove(rig):
+    """After every case: the topic, read back through the proxy, lacks no number of any stream."""
+    if not rig.agents:
+        return
+    code, report, err = audit(rig, rig.topic, rig.proxy)
+    names = {agent.name for agent in rig.agents}
+    missing = {s["stream"]: s["ranges"] for s in report["streams"]
+               if s["missing"] and (s["agent"] in names or not rig.external)}
+    expect(not missing, f"audit: missing {missing}")
+    expect(code == 0 or rig.external, f"audit: exit {code}: {err.strip()[-300:]}")
+
+
+def audit_names_what_is_missing(rig):
+    """Numbers that were skipped and not declared: exit code 1, and their ranges."""
+    if rig.external:
+        raise Skipped("needs a topic of its own")
+    topic = f"{rig.topic}-audit"
+    proxy = r.Proxy(rig.work, "audit", rig.good, rig.kafka, [topic + ":3"], "5s")
+    rig.others.append(proxy)
+    proxy.start()
+    lines = os.path.join(rig.work, "audit.jsonl")
+
+    def produce(*numbers, **more):
+        with open(lines, "w", encoding="utf-8") as f:
+            for n in numbers:
+                f.write(json.dumps({"v": 1, "agent": "x", "stream": "00000000000000ff", "seq": n,
+                                    **more}) + "\n")
+        argv = [r.FIRSTMILE, "produce", topic, lines, "-o", f"rest.url={proxy.url}",
+                "-o", f"rest.ca_file={rig.authority.ca}"]
+        code, out, err = r.run(argv, 60)
+        expect(code == 0, f"produce: exit {code}: {err.strip()[-300:]}")
+
+    produce(*(n for n in range(1, 1001) if n not in (13, 14, 700)))
+    code, report, err = audit(rig, topic, proxy, "--settle", "200ms")
+    ranges = [(x["from"], x["to"]) for x in report["streams"][0]["ranges"]]
+    expect(code == 1 and ranges == [(13, 14), (700, 700)], f"exit {code}, ranges {ranges}")
+    expect("3 numbers are missing" in err, err)
+    produce(1001, type="gap", from_seq=13, to_seq=14, count=2, reason="full")
+    produce(700)
+    code, report, err = audit(rig, topic, proxy)
+    expect(code == 0 and report["lost"] == 2 and report["seen"] == 999, f"exit {code}: {report}")
+
+
 CASES = [clean, clean_binary, once, kill9, sigterm_under_way, sigterm_in_flight, proxy_stopped, broker_restart, jvm_stopped,
+         audit_names_what_is_missing,
          check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
          check_missing_topic, check_unknown_host, check_certificate, check_misspelt_key]
 
@@ -375,6 +433,7 @@ def run_case(rig, case):
     start = time.monotonic()
     try:
         case(rig)
+        prove(rig)
         print(f"ok   {name} ({time.monotonic() - start:.1f} s)", flush=True)
         return "passed"
     except Skipped as e:
