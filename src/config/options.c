@@ -78,8 +78,9 @@ const struct fm_option fm_options[] = {
      .help = "Certificates (PEM) to trust for an https:// proxy."},
     {ROW(rest, no_proxy), LIST, .help = "Hosts that are reached without the HTTP proxy."},
     {ROW(rest, compression), ENUM("none gzip"), .def = "none",
-     .help = "gzip: requests are compressed, for Karapace and gateways; switched off for an endpoint "
-             "that refuses them."},
+     .help =
+         "gzip: requests are compressed, for Karapace and gateways; switched off for an endpoint "
+         "that refuses them."},
     {AT(rest, connect_timeout_ms), .key = "connect_timeout", MSEC(1, 3600000), .def = "10s",
      .help = "Longest wait for a connection, TLS included."},
     {AT(rest, timeout_ms), .key = "timeout", MSEC(1, 3600000), .def = "130s",
@@ -139,7 +140,8 @@ const struct fm_option fm_options[] = {
     {ROW(spool, on_full), ENUM("drop_oldest drop_newest block"), .def = "drop_oldest",
      .help = "What happens when it is full; what is dropped is declared in the topic."},
     {ROW(spool, sync), ENUM("full normal"), .def = "full",
-     .help = "full: a record survives a power loss once accepted; normal: spares the disk."},
+     .help = "full: a record survives a power loss once accepted; normal spares the disk: a power "
+             "loss may take the last records, and new streams then begin and declare it."},
     {AT(spool, commit_ms), .key = "commit", MSEC(1, 60000), .def = "200ms",
      .help = "Longest wait until records are written to disk together."},
     {AT(spool, dead_max_size_bytes), .key = "dead_max_size", SIZE(0, 1024 * GIB), .def = "64MiB",

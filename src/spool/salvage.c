@@ -95,6 +95,18 @@ static void balance(struct fm_spool *sp, struct stream *s)
     s->unknown = s->ended = s->dirty = true;
 }
 
+enum fm_code spool_end_streams(struct fm_spool *sp, struct fm_err *err)
+{
+    for (size_t i = 0, n = sp->n_streams; i < n; i++) {
+        struct stream *s = sp->streams[i];
+        if (s->ended)
+            continue;
+        s->unknown = s->ended = s->dirty = true;
+        FM_TRY(loss_add(sp, s, -1, -1, -1, FM_GAP_DAMAGE, 0, err));
+    }
+    return FM_OK;
+}
+
 /* Whose spool this is: the machine, and the file itself. A copy or a backup put back has another
  * file, and must not give a number a second time. */
 static void identify(struct fm_spool *sp, const char *machine)

@@ -29,6 +29,8 @@ static enum fm_code copy_opts(struct fm_spool *sp, const struct fm_spool_opts *o
 {
     sp->opts = *opts;
     sp->opts.path = sp->opts.agent = sp->opts.machine_id = sp->opts.control_socket = NULL;
+    sp->opts.boot_id = NULL;
+    boot_id(sp->boot, opts->boot_id);
     spool_set_limits(&sp->opts, opts);
     if (sp->opts.queue_max == 0)
         sp->opts.queue_max = QUEUE_MAX;
@@ -64,10 +66,41 @@ static void spool_delete(struct fm_spool *sp)
     free(sp);
 }
 
+/* The power failed while commits were not synced. @return whether that is settled, durably */
+static bool end_after_cut(struct fm_spool *sp)
+{
+    struct fm_err err = {0};
+    fm_log(sp->opts.log, FM_LOG_WARN,
+           "spool: the power failed while sync = normal: the last records may be lost; new streams "
+           "begin and say so");
+    enum fm_code code = spool_end_streams(sp, &err);
+    if (code == FM_OK && sp->changed)
+        code = spool_commit(sp, &err);
+    if (code == FM_OK)
+        unsynced_clear(sp, true);
+    return code == FM_OK;
+}
+
+/* Without the note about commits that are not synced they are: rather slow than wrong. */
+static void note_sync(struct fm_spool *sp, bool full)
+{
+    struct fm_err err = {0};
+    if (full)
+        return;
+    if (unsynced_note(sp, &err) == FM_OK && store_sync(sp->store, false, &err) == FM_OK)
+        sp->opts.sync_full = false;
+    else
+        fm_log(sp->opts.log, FM_LOG_WARN, "spool: every commit is synced: %s", fm_err_text(&err));
+}
+
 static enum fm_code open_disk(struct fm_spool *sp, const char *machine, struct fm_err *err)
 {
     FM_TRY(folder_open(sp, err));
+    bool lost = unsynced_lost(sp), full = sp->opts.sync_full;
+    sp->opts.sync_full = true;
     FM_TRY(spool_open_store(sp, machine, err));
+    if (!sp->opts.keep_damage && (!lost || end_after_cut(sp)))
+        note_sync(sp, full);
     reserve_rebuild(sp);
     if (sp->on_tmpfs)
         fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s lies in memory; a reboot loses it", sp->dir);

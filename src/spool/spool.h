@@ -50,11 +50,15 @@ struct fm_spool_opts {
     const char *path; /* folder, created with mode 0700; NULL: in memory */
     const char *agent; /* another agent name begins new streams */
     const char *machine_id; /* NULL: /etc/machine-id; a copied spool begins new streams */
+    const char *boot_id; /* NULL: the kernel's; another one than that of an unclean end with
+                          * sync = normal begins new streams */
     const char *control_socket; /* written into the lock file; NULL: none */
     uint64_t max_size; /* bytes of records kept; 0: 1 GiB */
     int64_t max_age_ms; /* 0: none */
     enum fm_spool_full on_full;
-    bool sync_full; /* PRAGMA synchronous=FULL, else NORMAL */
+    bool sync_full; /* PRAGMA synchronous=FULL: nothing acknowledged is lost, save by a disk that
+                     * lies about syncs; else NORMAL: a power cut may take the last commits back,
+                     * which is noticed and declared */
     unsigned commit_ms; /* longest wait for the group commit; 0: each request at once */
     uint64_t dead_max_size; /* 0: 64 MiB */
     uint64_t reserve; /* reserve file in bytes; 0: none */

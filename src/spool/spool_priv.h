@@ -14,7 +14,7 @@
 
 #include "spool/spool.h"
 
-enum { TOPIC_SIZE = 256, AGENT_SIZE = 256, MACHINE_SIZE = 96, FORMAT = 1 };
+enum { TOPIC_SIZE = 256, AGENT_SIZE = 256, MACHINE_SIZE = 96, BOOT_SIZE = 64, FORMAT = 1 };
 
 /* What a row is to the spool; stored. */
 enum row_kind {
@@ -233,7 +233,7 @@ struct fm_spool {
     /* Set once at open. */
     struct fm_spool_opts opts; /* strings are copies */
     char *dir, *control_socket;
-    char agent[AGENT_SIZE], machine[MACHINE_SIZE];
+    char agent[AGENT_SIZE], machine[MACHINE_SIZE], boot[BOOT_SIZE];
     int lock_fd, dir_fd;
     bool on_tmpfs;
     pthread_t thread;
@@ -402,6 +402,15 @@ void reserve_rebuild(struct fm_spool *sp);
 void reserve_change(struct fm_spool *sp, uint64_t bytes);
 void machine_id(char out[MACHINE_SIZE], const char *given);
 
+/* ---- unsynced.c: power cuts with sync = normal ---- */
+void boot_id(char out[BOOT_SIZE], const char *given);
+/* Whether the power failed while commits were not synced. */
+bool unsynced_lost(const struct fm_spool *sp);
+/* Before a commit is not synced. */
+FM_MUST_USE enum fm_code unsynced_note(const struct fm_spool *sp, struct fm_err *err);
+/* The database is closed: the note goes if everything is on the disk, which synced says surely. */
+void unsynced_clear(const struct fm_spool *sp, bool synced);
+
 /* ---- store.c: SQLite ---- */
 /* @return FM_OK, FM_ENEWER, FM_EDAMAGE, FM_ESYS. *fresh: it holds nothing yet */
 FM_MUST_USE enum fm_code store_open(struct store **out, const char *dir, bool sync_full,
@@ -462,6 +471,8 @@ FM_MUST_USE enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, 
 /* Open the store; damage is set aside, what can be read is taken over, the rest declared. */
 FM_MUST_USE enum fm_code spool_open_store(struct fm_spool *sp, const char *machine,
                                           struct fm_err *err);
+/* Every stream gets a successor, its last number is not known: declared as damage. */
+FM_MUST_USE enum fm_code spool_end_streams(struct fm_spool *sp, struct fm_err *err);
 /* The store was found damaged, or failed a sync, while running: check it or begin a new one. */
 FM_MUST_USE enum fm_code spool_reopen_store(struct fm_spool *sp, bool damaged, struct fm_err *err);
 

@@ -31,8 +31,11 @@ static void declare_apply(struct fm_spool *sp, struct op *op)
 
 static enum fm_code config_apply(struct fm_spool *sp, struct op *op)
 {
-    if (sp->store != NULL && op->opts.sync_full != sp->opts.sync_full)
+    if (sp->store != NULL && op->opts.sync_full != sp->opts.sync_full) {
+        if (!op->opts.sync_full)
+            FM_TRY(unsynced_note(sp, &op->err));
         FM_TRY(store_sync(sp->store, op->opts.sync_full, &op->err));
+    }
     sp->opts.sync_full = op->opts.sync_full;
     spool_set_limits(&sp->opts, &op->opts);
     reserve_change(sp, op->opts.reserve);
@@ -166,6 +169,8 @@ static void close_down(struct fm_spool *sp)
     /* Whoever only looked leaves the files as they were. */
     store_close(sp->store, !sp->opts.keep_damage);
     sp->store = NULL;
+    if (sp->dir != NULL && !sp->opts.keep_damage && !sp->changed)
+        unsynced_clear(sp, false);
 }
 
 void *spool_main(void *arg)

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fault_vfs.h"
 #include "power.h"
@@ -112,6 +114,7 @@ static struct sum sweep(bool full, size_t step)
     fault_install();
     kit_init(&kit, false);
     kit.opts.sync_full = full;
+    kit.opts.boot_id = "before";
     struct power *power = power_record(kit.dir);
     live(&kit, power, &ledger);
     power_stop(power);
@@ -121,6 +124,7 @@ static struct sum sweep(bool full, size_t step)
         for (unsigned kind = 0; kind < POWER_KINDS; kind++) {
             struct sum before = sum;
             power_cut(power, at, (enum power_kind)kind, (unsigned)at);
+            kit.opts.boot_id = "after";
             compare(&kit, &ledger, at, &sum);
             if (full)
                 cr_assert(
@@ -141,9 +145,73 @@ Test(power, loses_nothing_acknowledged_at_any_cut)
     cr_assert_eq(sum.lost + sum.back + sum.again, 0);
 }
 
-/* Without syncs it must lose something, else the test above shows nothing. */
-Test(power, loses_something_without_full_sync)
+/* Without syncs it must lose something, else the test above shows nothing; but that is noticed, and
+ * no number is given again. */
+Test(power, gives_no_number_again_without_full_sync)
 {
     struct sum sum = sweep(false, 3);
     cr_assert_gt(sum.lost, 0);
+    cr_assert_eq(sum.again, 0, "%u numbers were given again", sum.again);
+}
+
+static bool has_note(const struct kit *kit)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/unsynced", kit->dir);
+    return access(path, F_OK) == 0;
+}
+
+/* A child that ends without closing: as kill -9 does. */
+static void store_and_die(struct kit *kit, const char *boot)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        kit->opts.boot_id = boot;
+        kit_open(kit);
+        kit_store(kit, "t", 1, 2);
+        _exit(0);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+Test(power, ends_streams_only_after_another_boot)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.sync_full = false;
+    store_and_die(&kit, "one");
+    cr_assert(has_note(&kit));
+    store_and_die(&kit, "one");
+    kit.opts.boot_id = "one";
+    kit_open(&kit);
+    cr_assert_eq(kit_stats(&kit).n_streams, 1, "a kill takes nothing back");
+    kit_close(&kit);
+    cr_assert_not(has_note(&kit), "a clean end leaves nothing open");
+    store_and_die(&kit, "two");
+    kit.opts.boot_id = "three";
+    kit_open(&kit);
+    cr_assert(has_note(&kit));
+    cr_assert_eq(kit_stats(&kit).n_streams, 2);
+    kit_store(&kit, "t", 9, 1);
+    struct fm_spool_batch *batch = kit_read(&kit, "t", 100);
+    char text[300];
+    kit_text(&batch->items[batch->n - 2].rec, text, sizeof text);
+    cr_expect_eq(strncmp(text, "G(-1--1,-1,damage,", 18), 0, "%s", text);
+    kit_deliver(&kit, batch);
+    struct fm_spool_opts opts = kit.opts;
+    opts.sync_full = true;
+    cr_assert_eq(fm_spool_reconfigure(kit.spool, &opts, NULL), FM_OK);
+    kit_close(&kit);
+    cr_assert_not(has_note(&kit));
+    kit.opts.boot_id = "four";
+    kit.opts.sync_full = true;
+    kit_open(&kit);
+    cr_assert_not(has_note(&kit));
+    cr_assert_eq(kit_stats(&kit).n_streams, 2);
+    opts.sync_full = false;
+    cr_assert_eq(fm_spool_reconfigure(kit.spool, &opts, NULL), FM_OK);
+    cr_assert(has_note(&kit), "before the first commit that is not synced");
+    kit_done(&kit);
 }
