@@ -162,7 +162,8 @@ run-stress: $(STRESS)
 
 $(B)/tests/stress_%: $(B)/obj/tests/stress/stress_%.o $(B)/libfirstmile.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+$(B)/tests/stress_poll: $(B)/obj/tests/unit/poll/fake.o
 
 .PHONY: e2e
 e2e: ## the whole way with a real Kafka behind the sandbox (or a REST proxy: E2E_REST_URL)

@@ -18,6 +18,7 @@ struct fake_jvm { /* found by the url of the session */
     const char *beans[FAKE_BEANS]; /* canonical names, sorted; NULL ends */
     atomic_int n_beans; /* how many of them exist */
     atomic_int lists, opens, closes, infos, reads, names, reasons, cancels;
+    atomic_int asked; /* bytes of the names in lists that were given up */
     atomic_int in_flight;
     atomic_int max_in_flight;
 };

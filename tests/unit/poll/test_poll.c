@@ -288,23 +288,23 @@ Test(poll, backs_off_from_a_target_that_refuses)
     fm_query_free(all);
 }
 
-Test(poll, reads_all_again_when_asked_to_poll_now)
+Test(poll, reads_all_again_in_a_poll_that_comes_early)
 {
-    struct fm_query *all = query("d:*", "A");
-    struct fm_poll_query queries[] = {{.query = all}};
+    struct fm_query *all = query("d:*", "A"), *slow = query("e:*", "A");
+    struct fm_poll_query queries[] = {{.query = all}, {.query = slow, .interval_ms = 120000}};
     struct fm_poll_target_opts t = {
-        .name = "t", .url = "one:1", .interval_ms = 60000, .queries = queries, .n_queries = 1};
+        .name = "t", .url = "one:1", .interval_ms = 60000, .queries = queries, .n_queries = 2};
     struct fm_poll *poll = open_poll(&t, 1);
-    cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
-    int64_t until = fm_clock_ms() + 3000;
-    while (!three_samples() && fm_clock_ms() < until) {
-        if (samples() > 0)
-            fm_poll_now(poll, "t"); /* long before its next turn */
-        (void)usleep(2000);
-    }
-    cr_expect(three_samples());
-    close_poll(poll);
+    cr_assert_eq(fm_sections_expand(poll, NULL), FM_OK);
+    struct fm_target *target = poll->targets[0];
+    target->start_ms = 1000000;
+    target->queries[0].read_ms = target->queries[1].read_ms = target->start_ms - 1000;
+    fm_round_begin(target);
+    cr_expect(target->queries[0].due, "read a second ago, but due at each poll");
+    cr_expect_not(target->queries[1].due);
+    fm_poll_free(poll);
     fm_query_free(all);
+    fm_query_free(slow);
 }
 
 static bool missed_some(void)
@@ -510,6 +510,44 @@ Test(poll, a_reload_reopens_only_what_changed)
     cr_expect_geq(samples(), n + 4);
     cr_expect_eq(one.opens, 1, "the unchanged one keeps its session");
     close_poll(poll);
+    fm_query_free(again);
+}
+
+/* A reload while a JVM that was stopped is asked for names; then it goes on. */
+Test(poll, forgets_old_queries_although_a_list_of_names_is_in_flight)
+{
+    struct fm_query *all = query("d:type=*", "A"), *again = query("d:type=*", "A");
+    struct fm_poll_query queries[] = {{.query = all}}, fresh[] = {{.query = again}};
+    struct fm_poll_target_opts t = {.name = "t",
+                                    .url = "one:1",
+                                    .interval_ms = 20,
+                                    .timeout_ms = 300,
+                                    .queries = queries,
+                                    .n_queries = 1,
+                                    .fingerprint = "a"};
+    struct fm_poll_target_opts next = t;
+    struct fm_err err = {0};
+    next.queries = fresh;
+    one.hang = 1;
+    struct fm_poll *poll = open_poll(&t, 1);
+    cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
+    int64_t until = fm_clock_ms() + 3000;
+    while (one.lists == 0 && fm_clock_ms() < until)
+        (void)usleep(1000);
+    cr_assert_eq(fm_poll_replace(poll, &next, 1, &err), FM_OK, "%s", err.text);
+    cr_assert_eq(one.cancels, 0, "the list was still in flight");
+    fm_query_free(all); /* its pattern with it */
+    memset(queries, 0x5a, sizeof queries);
+    memset(&t, 0x5a, sizeof t);
+    until = fm_clock_ms() + 3000;
+    while (one.cancels == 0 && fm_clock_ms() < until)
+        (void)usleep(1000);
+    cr_assert_gt(one.asked, 8, "the names were still there when it was given up");
+    one.hang = 0;
+    fm_poll_retry(poll);
+    cr_assert(wait_until(three_samples, 3000));
+    close_poll(poll);
+    cr_expect_not_null(strstr(seen.last, "d:type=c"));
     fm_query_free(again);
 }
 
