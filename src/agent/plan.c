@@ -381,6 +381,7 @@ static void fill_times(struct fm_rest_opts *out, const struct fm_config *config)
     out->probe_timeout_ms = (unsigned)rest->probe_timeout_ms;
     out->idle_age_ms = (unsigned)rest->idle_age_ms;
     out->connection_life_ms = (unsigned)rest->connection_life_ms;
+    out->max_in_flight = (unsigned)rest->max_in_flight;
     out->drain_rate = (unsigned)rest->drain_rate;
     out->size_limit = rest->size_limit_bytes;
     out->gzip = rest->compression == FM_CFG_COMPRESSION_GZIP;

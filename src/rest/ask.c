@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 enum {
     SLICE_MS = 100, /* between two looks at the stop */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "rest/ask_priv.h"
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 struct check {
     const struct fm_rest_opts *o;

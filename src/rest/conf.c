@@ -28,6 +28,7 @@ static void fill_defaults(struct fm_rest_opts *o)
     set_default(&o->idle_age_ms, 25000);
     set_default(&o->connection_life_ms, 600000);
     set_default(&o->limit_age_ms, 3600000);
+    set_default(&o->max_in_flight, 1);
     if (o->batch_bytes == 0)
         o->batch_bytes = 350 * 1024;
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 void fm_endpoints_init(struct fm_rest *rest)
 {
@@ -34,11 +34,11 @@ static void change_to(struct fm_rest *rest, size_t i, int64_t at)
     rest->cur = i;
     for (size_t k = 0; k < rest->n_topics; k++) {
         struct fm_topic *t = rest->topics[k];
-        if (t->flight != FM_FLIGHT_NONE)
+        if (t->req.flight != FM_FLIGHT_NONE)
             continue; /* told when it ends */
         fm_isolate_clear(t);
         fm_typed_reset(&t->typed, &rest->conf->o); /* it may have another registry */
-        t->after_isolate = t->after_from_one = false;
+        t->after.isolate = t->after.from_one = false;
         fm_topic_state(t, FM_REST_PROBING);
         t->next_at = at;
     }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 bool fm_id_same(const struct fm_spool_id *a, const struct fm_spool_id *b)
 {
@@ -13,30 +13,30 @@ bool fm_id_same(const struct fm_spool_id *a, const struct fm_spool_id *b)
 
 bool fm_isolate_any(const struct fm_topic *t)
 {
-    return t->parts_n > 0;
+    return t->iso.n > 0;
 }
 
 void fm_isolate_clear(struct fm_topic *t)
 {
-    t->parts_head = t->parts_n = 0;
-    t->s_first_refused = false;
+    t->iso.head = t->iso.n = 0;
+    t->held.s_first_refused = false;
 }
 
 static bool room_in_front(struct fm_topic *t, size_t n)
 {
-    if (t->parts_head >= n)
+    if (t->iso.head >= n)
         return true;
-    size_t cap = (t->parts_n + n) * 2;
+    size_t cap = (t->iso.n + n) * 2;
     struct fm_part *more = calloc(cap, sizeof *more);
     if (more == NULL)
         return false;
-    size_t head = cap - t->parts_n;
-    if (t->parts_n > 0)
-        memcpy(more + head, t->parts + t->parts_head, t->parts_n * sizeof *more);
-    free(t->parts);
-    t->parts = more;
-    t->parts_cap = cap;
-    t->parts_head = head;
+    size_t head = cap - t->iso.n;
+    if (t->iso.n > 0)
+        memcpy(more + head, t->iso.parts + t->iso.head, t->iso.n * sizeof *more);
+    free(t->iso.parts);
+    t->iso.parts = more;
+    t->iso.cap = cap;
+    t->iso.head = head;
     return true;
 }
 
@@ -44,12 +44,12 @@ bool fm_isolate_push(struct fm_topic *t, const struct fm_spool_id *ids, size_t n
 {
     if (!room_in_front(t, n))
         return false;
-    if (t->parts_n > 0)
-        t->parts[t->parts_head].start = true;
-    t->parts_head -= n;
-    t->parts_n += n;
+    if (t->iso.n > 0)
+        t->iso.parts[t->iso.head].start = true;
+    t->iso.head -= n;
+    t->iso.n += n;
     for (size_t i = 0; i < n; i++)
-        t->parts[t->parts_head + i] = (struct fm_part){.id = ids[i], .start = alone || i == 0};
+        t->iso.parts[t->iso.head + i] = (struct fm_part){.id = ids[i], .start = alone || i == 0};
     return true;
 }
 
@@ -58,23 +58,23 @@ bool fm_isolate_halves(struct fm_topic *t, const struct fm_spool_id *ids, size_t
     if (!fm_isolate_push(t, ids, n, false))
         return false;
     if (n > 1)
-        t->parts[t->parts_head + (n + 1) / 2].start = true;
+        t->iso.parts[t->iso.head + (n + 1) / 2].start = true;
     return true;
 }
 
 size_t fm_isolate_take(struct fm_topic *t, struct fm_spool_id *ids, size_t max, bool one)
 {
     size_t n = 0;
-    while (n < t->parts_n && n < max && (n == 0 || !t->parts[t->parts_head + n].start)) {
-        ids[n] = t->parts[t->parts_head + n].id;
+    while (n < t->iso.n && n < max && (n == 0 || !t->iso.parts[t->iso.head + n].start)) {
+        ids[n] = t->iso.parts[t->iso.head + n].id;
         n++;
         if (one)
             break;
     }
-    t->parts_head += n;
-    t->parts_n -= n;
-    if (t->parts_n > 0)
-        t->parts[t->parts_head].start = true;
+    t->iso.head += n;
+    t->iso.n -= n;
+    if (t->iso.n > 0)
+        t->iso.parts[t->iso.head].start = true;
     return n;
 }
 
@@ -82,24 +82,24 @@ size_t fm_isolate_take(struct fm_topic *t, struct fm_spool_id *ids, size_t max, 
 
 unsigned fm_strike(struct fm_topic *t, const struct fm_spool_id *id)
 {
-    for (size_t i = 0; i < t->n_strikes; i++)
-        if (fm_id_same(&t->strikes[i].id, id))
-            return ++t->strikes[i].n;
-    if (t->strikes == NULL)
-        t->strikes = calloc(FM_STRIKES, sizeof *t->strikes);
-    if (t->strikes == NULL)
+    for (size_t i = 0; i < t->iso.n_strikes; i++)
+        if (fm_id_same(&t->iso.strikes[i].id, id))
+            return ++t->iso.strikes[i].n;
+    if (t->iso.strikes == NULL)
+        t->iso.strikes = calloc(FM_STRIKES, sizeof *t->iso.strikes);
+    if (t->iso.strikes == NULL)
         return 1;
-    if (t->n_strikes == FM_STRIKES)
-        memmove(t->strikes, t->strikes + 1, --t->n_strikes * sizeof *t->strikes);
-    t->strikes[t->n_strikes++] = (struct fm_strike){.id = *id, .n = 1};
+    if (t->iso.n_strikes == FM_STRIKES)
+        memmove(t->iso.strikes, t->iso.strikes + 1, --t->iso.n_strikes * sizeof *t->iso.strikes);
+    t->iso.strikes[t->iso.n_strikes++] = (struct fm_strike){.id = *id, .n = 1};
     return 1;
 }
 
 void fm_strike_clear(struct fm_topic *t, const struct fm_spool_id *id)
 {
-    for (size_t i = 0; i < t->n_strikes; i++)
-        if (fm_id_same(&t->strikes[i].id, id)) {
-            t->strikes[i] = t->strikes[--t->n_strikes];
+    for (size_t i = 0; i < t->iso.n_strikes; i++)
+        if (fm_id_same(&t->iso.strikes[i].id, id)) {
+            t->iso.strikes[i] = t->iso.strikes[--t->iso.n_strikes];
             return;
         }
 }
@@ -108,17 +108,17 @@ void fm_strike_clear(struct fm_topic *t, const struct fm_spool_id *id)
 
 struct fm_suspect *fm_suspect_find(struct fm_topic *t, const struct fm_spool_id *id)
 {
-    for (size_t i = 0; i < t->n_suspects; i++)
-        if (fm_id_same(&t->suspects[i].id, id))
-            return &t->suspects[i];
+    for (size_t i = 0; i < t->iso.n_suspects; i++)
+        if (fm_id_same(&t->iso.suspects[i].id, id))
+            return &t->iso.suspects[i];
     return NULL;
 }
 
 void fm_suspect_forget(struct fm_topic *t, struct fm_suspect *s)
 {
-    size_t i = (size_t)(s - t->suspects);
-    memmove(s, s + 1, (t->n_suspects - i - 1) * sizeof *s);
-    t->n_suspects--;
+    size_t i = (size_t)(s - t->iso.suspects);
+    memmove(s, s + 1, (t->iso.n_suspects - i - 1) * sizeof *s);
+    t->iso.n_suspects--;
 }
 
 static bool may_bury(const struct fm_topic *t, const struct fm_suspect *s)
@@ -161,8 +161,8 @@ static bool bury(struct fm_topic *t, struct fm_suspect *s)
 
 void fm_suspect_bury_due(struct fm_topic *t)
 {
-    for (size_t i = 0; i < t->n_suspects;) {
-        if (may_bury(t, &t->suspects[i]) && bury(t, &t->suspects[i]))
+    for (size_t i = 0; i < t->iso.n_suspects;) {
+        if (may_bury(t, &t->iso.suspects[i]) && bury(t, &t->iso.suspects[i]))
             continue;
         i++;
     }
@@ -170,28 +170,28 @@ void fm_suspect_bury_due(struct fm_topic *t)
 
 void fm_suspect_evidence(struct fm_topic *t)
 {
-    for (size_t i = 0; i < t->n_suspects; i++)
-        t->suspects[i].evidence = true;
-    if (t->lined.id.seq != 0)
-        t->lined.evidence = true;
+    for (size_t i = 0; i < t->iso.n_suspects; i++)
+        t->iso.suspects[i].evidence = true;
+    if (t->iso.lined.id.seq != 0)
+        t->iso.lined.evidence = true;
     fm_suspect_bury_due(t);
 }
 
 void fm_suspect_release(struct fm_topic *t)
 {
-    if (t->n_suspects > 0)
+    if (t->iso.n_suspects > 0)
         fm_log(t->rest->log, FM_LOG_INFO, "topic %s: %zu suspect records go back into the line",
-               t->name, t->n_suspects);
-    t->n_suspects = 0;
-    t->lined.id.seq = 0;
-    t->dry_until = 0;
+               t->name, t->iso.n_suspects);
+    t->iso.n_suspects = 0;
+    t->iso.lined.id.seq = 0;
+    t->line.dry_until = 0;
 }
 
 void fm_suspect_limit(struct fm_topic *t)
 {
-    for (size_t i = 0; i < t->n_suspects; i++) {
-        struct fm_suspect *s = &t->suspects[i];
-        if (s->size_doubt && s->stored >= t->size_limit) {
+    for (size_t i = 0; i < t->iso.n_suspects; i++) {
+        struct fm_suspect *s = &t->iso.suspects[i];
+        if (s->size_doubt && s->stored >= t->size.limit) {
             s->p_count++;
             s->last_p = true;
         }
@@ -204,23 +204,23 @@ void fm_suspect_limit(struct fm_topic *t)
 static bool make_room(struct fm_topic *t)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
-    if (t->n_suspects >= o->max_suspects) {
+    if (t->iso.n_suspects >= o->max_suspects) {
         fm_suspect_bury_due(t);
-        if (t->n_suspects >= o->max_suspects) {
-            struct fm_suspect oldest = t->suspects[0];
+        if (t->iso.n_suspects >= o->max_suspects) {
+            struct fm_suspect oldest = t->iso.suspects[0];
             if (!oldest.evidence || !fm_isolate_push(t, &oldest.id, 1, true))
                 return false;
-            t->lined = oldest; /* back into the line, to be sent alone there */
-            fm_suspect_forget(t, &t->suspects[0]);
+            t->iso.lined = oldest; /* back into the line, to be sent alone there */
+            fm_suspect_forget(t, &t->iso.suspects[0]);
         }
     }
-    if (t->n_suspects == t->cap_suspects) {
-        size_t cap = t->cap_suspects > 0 ? t->cap_suspects * 2 : 8;
-        struct fm_suspect *more = realloc(t->suspects, cap * sizeof *more);
+    if (t->iso.n_suspects == t->iso.cap_suspects) {
+        size_t cap = t->iso.cap_suspects > 0 ? t->iso.cap_suspects * 2 : 8;
+        struct fm_suspect *more = realloc(t->iso.suspects, cap * sizeof *more);
         if (more == NULL)
             return false;
-        t->suspects = more;
-        t->cap_suspects = cap;
+        t->iso.suspects = more;
+        t->iso.cap_suspects = cap;
     }
     return true;
 }
@@ -241,25 +241,25 @@ bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool contr
     struct fm_suspect *s = fm_suspect_find(t, id);
     if (s == NULL) {
         struct fm_suspect fresh = {.id = *id, .control = control, .first_at = now};
-        if (t->lined.id.seq != 0 && fm_id_same(&t->lined.id, id)) {
-            fresh = t->lined;
-            t->lined.id.seq = 0;
+        if (t->iso.lined.id.seq != 0 && fm_id_same(&t->iso.lined.id, id)) {
+            fresh = t->iso.lined;
+            t->iso.lined.id.seq = 0;
         }
         if (!make_room(t))
             return false;
-        s = &t->suspects[t->n_suspects++];
+        s = &t->iso.suspects[t->iso.n_suspects++];
         *s = fresh;
     }
     s->control |= control;
     s->failures++;
     s->stored = stored;
-    bool doubt = p && (flags & FM_V_SIZE) != 0 && (flags & FM_V_BODY) == 0 && t->size_limit > 0 &&
-                 stored < t->size_limit;
+    bool doubt = p && (flags & FM_V_SIZE) != 0 && (flags & FM_V_BODY) == 0 && t->size.limit > 0 &&
+                 stored < t->size.limit;
     if (doubt) {
         p = false;
         s->size_doubt = true;
         snprintf(s->answers[s->p_count > 0 ? 1 : 0], sizeof s->answers[0], "%s", answer);
-        t->limit_at = 0;
+        t->size.read_at = 0;
     }
     if (p)
         count_p(s, answer, now);
@@ -277,11 +277,11 @@ bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool contr
 struct fm_suspect *fm_suspect_due(struct fm_topic *t, int64_t now, int64_t *due)
 {
     struct fm_suspect *best = NULL;
-    for (size_t i = 0; i < t->n_suspects; i++) {
-        struct fm_suspect *s = &t->suspects[i];
-        int64_t at = s->next_at > t->suspect_gate ? s->next_at : t->suspect_gate;
-        if (!s->last_p && t->no_p_gate > at)
-            at = t->no_p_gate;
+    for (size_t i = 0; i < t->iso.n_suspects; i++) {
+        struct fm_suspect *s = &t->iso.suspects[i];
+        int64_t at = s->next_at > t->iso.gate ? s->next_at : t->iso.gate;
+        if (!s->last_p && t->iso.no_p_gate > at)
+            at = t->iso.no_p_gate;
         if (at > now)
             *due = at < *due ? at : *due;
         else if (best == NULL || s->next_at < best->next_at)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 enum {
     ANSWER_MAX = 64 * 1024,
@@ -181,11 +181,12 @@ static void hold_topics(struct fm_rest *rest)
     enum fm_rest_state state = oauth->denied ? FM_REST_HOLD : FM_REST_OUTAGE;
     for (size_t i = 0; i < rest->n_topics; i++) {
         struct fm_topic *t = rest->topics[i];
-        if (t->pending == 0 || t->flight != FM_FLIGHT_NONE || (t->waits_token && t->state == state))
+        if (t->line.pending == 0 || t->req.flight != FM_FLIGHT_NONE ||
+            (t->waits_token && t->state == state))
             continue;
         t->waits_token = t->failed = true;
         fm_isolate_clear(t);
-        t->after_isolate = t->after_from_one = false;
+        t->after.isolate = t->after.from_one = false;
         fm_topic_reason(t, FM_REST_HOP_OAUTH2, "no token can be had", oauth->what, oauth->remedy);
         fm_topic_state(t, state);
     }

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/jscan.h"
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 void fm_probe_path(enum fm_rest_dialect dialect, const char *cluster, const char *topic, char *out,
                    size_t size)
@@ -113,23 +113,23 @@ enum fm_probe_result fm_probe_judge(enum fm_rest_dialect dialect, const char *to
 static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
-    t->limit_at = fm_clock_ms();
+    t->size.read_at = fm_clock_ms();
     if (o->size_limit != 0) {
-        t->size_limit = o->size_limit;
+        t->size.limit = o->size_limit;
         return;
     }
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     uint64_t n = http == NULL ? 0
                  : v3         ? fm_v3_limit(http->body, http->body_len)
                               : fm_probe_limit(http->body, http->body_len);
-    if (n == 0 && !t->limit_warned) {
+    if (n == 0 && !t->size.warned) {
         fm_log(t->rest->log, FM_LOG_WARN,
                "topic %s: its max.message.bytes cannot be read; records "
                "above %d bytes are sent alone; set [rest] size_limit to be exact",
                t->name, FM_LIMIT_UNREADABLE);
-        t->limit_warned = true;
+        t->size.warned = true;
     }
-    t->size_limit = n == 0 ? FM_LIMIT_UNREADABLE : n < FM_KAFKA_MAX ? n : FM_KAFKA_MAX;
+    t->size.limit = n == 0 ? FM_LIMIT_UNREADABLE : n < FM_KAFKA_MAX ? n : FM_KAFKA_MAX;
     fm_suspect_limit(t);
 }
 
@@ -137,27 +137,28 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
 static void probe_good(struct fm_topic *t, int64_t now)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
-    fm_endpoint_good(t->rest, t->endpoint);
+    fm_endpoint_good(t->rest, t->req.endpoint);
     t->step = 0;
-    t->probe_portal = 0;
+    t->probe.portal = 0;
     t->next_at = 0;
-    bool from_one = t->after_from_one;
-    t->after_from_one = false;
-    if (t->after_isolate) {
-        t->after_isolate = false;
+    bool from_one = t->after.from_one;
+    t->after.from_one = false;
+    if (t->after.isolate) {
+        t->after.isolate = false;
         t->doubt = 0;
         bool held =
-            t->after_alone && !fm_suspect_add(t, &t->after_id, t->after_control, t->after_stored,
-                                              t->after_p, 0, t->after_text, now);
-        if (t->after_alone)
+            t->after.alone && !fm_suspect_add(t, &t->after.id, t->after.control, t->after.stored,
+                                              t->after.p, 0, t->after.text, now);
+        if (t->after.alone)
             t->next_at = now + o->backoff_ms;
         fm_topic_state(t, held ? FM_REST_HOLD : FM_REST_ONE);
     } else if (from_one && ++t->doubt >= 3) {
         fm_topic_reason(t, FM_REST_HOP_REST_PROXY, "the proxy answers but does not produce", NULL,
                         "restart it");
         fm_topic_state(t, FM_REST_STUCK);
-        t->next_at =
-            fm_endpoint_failed(t->rest, t->endpoint, t->reason) ? 0 : now + o->stuck_interval_ms;
+        t->next_at = fm_endpoint_failed(t->rest, t->req.endpoint, t->reason)
+                         ? 0
+                         : now + o->stuck_interval_ms;
     } else {
         fm_topic_state(t, FM_REST_ONE);
     }
@@ -169,7 +170,7 @@ static void probe_good(struct fm_topic *t, int64_t now)
 
 static void forget_after(struct fm_topic *t)
 {
-    t->after_isolate = t->after_from_one = false;
+    t->after.isolate = t->after.from_one = false;
     t->doubt = 0;
     fm_isolate_clear(t);
 }
@@ -178,10 +179,10 @@ static void probe_missing(struct fm_topic *t, int64_t now)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
     forget_after(t);
-    fm_endpoint_good(t->rest, t->endpoint);
+    fm_endpoint_good(t->rest, t->req.endpoint);
     if (o->topic_auto_created && o->dialect != FM_DIALECT_KARAPACE) {
-        t->size_limit = o->size_limit != 0 ? o->size_limit : FM_LIMIT_UNREADABLE;
-        t->limit_at = now;
+        t->size.limit = o->size_limit != 0 ? o->size_limit : FM_LIMIT_UNREADABLE;
+        t->size.read_at = now;
         t->next_at = t->failed ? now + fm_rest_backoff(t->rest, t->step++) : 0;
         fm_topic_state(t, FM_REST_ONE);
         return;
@@ -208,7 +209,7 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
         fm_verdict_text(&v, http->status, detail, sizeof detail);
     forget_after(t);
     t->failed = true;
-    bool portal = row == fm_table_shape(FM_ROW_PORTAL) && ++t->probe_portal >= 2;
+    bool portal = row == fm_table_shape(FM_ROW_PORTAL) && ++t->probe.portal >= 2;
     if (row->flags & FM_V_SLOW) {
         unsigned wait = fm_retry_after(http->retry_after) * 1000;
         t->next_at = now + (wait > 0 ? (int64_t)wait : fm_rest_backoff(rest, t->step++));
@@ -222,7 +223,7 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
                           : fm_topic_remedy(row, http));
     if (row->cls == FM_CLS_ALERT || row->cls == FM_CLS_AUTH || portal) {
         fm_topic_state(t, FM_REST_HOLD);
-        t->endpoint_hold = (row->flags & FM_V_ENDPOINT) != 0;
+        t->held.endpoint = (row->flags & FM_V_ENDPOINT) != 0;
         t->next_at = now + rest->conf->o.hold_interval_ms;
     } else {
         fm_topic_state(t, FM_REST_OUTAGE);
@@ -230,7 +231,7 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
     }
     bool gateway = http->failure == FM_HTTP_OK && http->status >= 502 && http->status <= 504;
     if ((row->flags & FM_V_OTHER) || http->failure == FM_HTTP_TIMEOUT || (gateway && t->step >= 3))
-        fm_endpoint_failed(rest, t->endpoint, t->reason);
+        fm_endpoint_failed(rest, t->req.endpoint, t->reason);
     if (t->state == FM_REST_OUTAGE)
         for (size_t i = 0; i < rest->n_topics; i++)
             if (rest->topics[i]->state == FM_REST_OUTAGE)
@@ -243,9 +244,9 @@ static void start_partitions(struct fm_topic *t);
 /* A probe beside the work: only its limit counts. */
 static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *http)
 {
-    if (!t->limit_only)
+    if (!t->probe.limit_only)
         return false;
-    t->limit_only = false;
+    t->probe.limit_only = false;
     if (http->failure == FM_HTTP_OK && http->status == 200) {
         read_limit(t, http);
         return true;
@@ -256,20 +257,20 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
         read_limit(t, NULL);
         return true;
     }
-    t->limit_at = fm_clock_ms(); /* and judged as any probe */
+    t->size.read_at = fm_clock_ms(); /* and judged as any probe */
     return false;
 }
 
 /* v3: one more question before the topic can be asked for. */
 static void cluster_done(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
 {
-    struct fm_endpoint *e = &t->rest->endpoints[t->endpoint];
+    struct fm_endpoint *e = &t->rest->endpoints[t->req.endpoint];
     bool ok = http->failure == FM_HTTP_OK && http->status == 200;
     if (!ok || !fm_v3_cluster(http->body, http->body_len, e->cluster)) {
         probe_bad(t, http, now);
         return;
     }
-    t->cluster_fresh = true;
+    t->probe.cluster_fresh = true;
     fm_probe_start(t, false);
 }
 
@@ -278,10 +279,10 @@ static void cluster_done(struct fm_topic *t, const struct fm_http_answer *http, 
 static bool cluster_again(struct fm_topic *t, const struct fm_http_answer *http)
 {
     if (http->failure != FM_HTTP_OK || http->status != 404 ||
-        !fm_endpoint_forget_cluster(t->rest, t->endpoint))
+        !fm_endpoint_forget_cluster(t->rest, t->req.endpoint))
         return false;
-    bool again = !t->cluster_fresh;
-    t->cluster_fresh = false;
+    bool again = !t->probe.cluster_fresh;
+    t->probe.cluster_fresh = false;
     if (again)
         fm_probe_start(t, false);
     return again;
@@ -323,16 +324,16 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
     struct fm_topic *t = arg;
     struct fm_rest *rest = t->rest;
     int64_t now = fm_clock_ms();
-    enum fm_flight flight = t->flight;
+    enum fm_flight flight = t->req.flight;
     bool partitions = flight == FM_FLIGHT_PARTITIONS;
-    t->flight = FM_FLIGHT_NONE;
-    t->call = NULL;
+    t->req.flight = FM_FLIGHT_NONE;
+    t->req.call = NULL;
     if (http->cert_days >= 0)
-        rest->endpoints[t->endpoint].cert_days = http->cert_days;
-    bool limit_only = t->limit_only;
+        rest->endpoints[t->req.endpoint].cert_days = http->cert_days;
+    bool limit_only = t->probe.limit_only;
     if (http->failure == FM_HTTP_CANCELLED || limit_probe_done(t, http))
         return;
-    if (t->endpoint != rest->cur) { /* another endpoint by now */
+    if (t->req.endpoint != rest->cur) { /* another endpoint by now */
         fm_topic_state(t, FM_REST_PROBING);
         t->next_at = 0;
         return;
@@ -380,12 +381,12 @@ static void start_get(struct fm_topic *t, const char *path, enum fm_flight fligh
     struct fm_err err;
     struct fm_http_request req = {
         .method = "GET", .timeout_ms = rest->conf->o.probe_timeout_ms, .fresh = t->fresh};
-    t->flight = flight;
-    t->endpoint = rest->cur;
-    t->sent_at = fm_clock_ms();
-    if (fm_send_request(rest, &req, path, rest->cur, NULL, false, on_probed, t, &t->call, &err) !=
-        FM_OK) {
-        t->flight = FM_FLIGHT_NONE;
+    t->req.flight = flight;
+    t->req.endpoint = rest->cur;
+    t->req.sent_at = fm_clock_ms();
+    if (fm_send_request(rest, &req, path, rest->cur, NULL, false, on_probed, t, &t->req.call,
+                        &err) != FM_OK) {
+        t->req.flight = FM_FLIGHT_NONE;
         t->next_at = fm_clock_ms() + fm_rest_backoff(rest, t->step++);
         fm_topic_reason(t, FM_REST_HOP_NONE, "the probe cannot be made", fm_err_text(&err), NULL);
     } else {
@@ -405,8 +406,8 @@ void fm_probe_start(struct fm_topic *t, bool limit_only)
     char path[FM_V3_PATH];
     const struct fm_endpoint *e = &t->rest->endpoints[t->rest->cur];
     bool v3 = t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3;
-    t->limit_only = limit_only && !(v3 && e->cluster[0] == '\0');
-    if (v3 && t->limit_only) {
+    t->probe.limit_only = limit_only && !(v3 && e->cluster[0] == '\0');
+    if (v3 && t->probe.limit_only) {
         start_limit(t);
         return;
     }

@@ -76,8 +76,9 @@ struct fm_rest_opts {
     unsigned idle_age_ms; /* [25 s] */
     unsigned connection_life_ms; /* [10 min] */
     unsigned limit_age_ms; /* the size limit is read again after this [1 h] */
+    unsigned max_in_flight; /* requests for one topic while all goes well; split by key [1] */
     bool gzip; /* compress requests, until an endpoint does not take them */
-    unsigned drain_rate; /* records a second; 0: no limit */
+    unsigned drain_rate; /* records a second while a backlog is sent; 0: no limit */
     uint64_t size_limit; /* of one stored record; 0: ask the topic */
     bool topic_auto_created; /* the first produce creates a missing topic */
     /** A record became a dead letter. On the sender's thread; must not call back. NULL allowed. */

@@ -71,6 +71,21 @@ bool fm_gzip_body(struct fm_gzip *g, const struct fm_buf *body, struct fm_buf *o
 bool fm_gzip_doubted(const struct fm_sent *sent, const struct fm_http_answer *http,
                      const struct fm_judgement *j);
 
+/* ---- drain.c: the pace at which a backlog is sent ---- */
+
+/* Since it began, at most the larger of rate a second and a tenth more than was newly made, so
+ * that a backlog always shrinks and fresh records are never held below their own pace. */
+struct fm_drain {
+    bool on;
+    int64_t since;
+    uint64_t made, sent; /* made: when it began */
+};
+/** @param made  records made so far, any beginning  @param again  when 0: ask again then
+ * @return how many of want may go now. Pure but for *d */
+size_t fm_drain_allow(struct fm_drain *d, unsigned rate, size_t want, uint64_t made, int64_t now,
+                      int64_t *again);
+void fm_drain_sent(struct fm_drain *d, size_t n);
+
 /* ---- v3.c ---- */
 
 enum { FM_CLUSTER_ID = 128, FM_V3_PATH = 600 };
@@ -85,130 +100,7 @@ uint64_t fm_v3_limit(const char *body, size_t len);
 void fm_v3_put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
                       const struct fm_spool_item *item);
 
-/* ---- the line of records to isolate, and suspects: isolate.c ---- */
-
-struct fm_part {
-    struct fm_spool_id id;
-    bool start; /* a request begins here */
-};
-
-struct fm_suspect {
-    struct fm_spool_id id;
-    bool control;
-    bool evidence; /* another record was accepted after its first failure */
-    bool last_p; /* the last answer was a P */
-    bool size_doubt; /* a size answer, but below the limit as it was known */
-    unsigned failures, p_count;
-    int64_t first_at, counted_at, next_at;
-    unsigned wait_ms;
-    size_t stored;
-    char answers[2][240]; /* of the first and the latest P answer; before one: the latest */
-};
-
-enum fm_flight {
-    FM_FLIGHT_NONE,
-    FM_FLIGHT_PRODUCE,
-    FM_FLIGHT_PROBE,
-    FM_FLIGHT_PARTITIONS,
-    FM_FLIGHT_CLUSTER, /* v3: asking for the cluster's id */
-    FM_FLIGHT_LIMIT /* v3: asking for the topic's size limit */
-};
-enum fm_mode { FM_MODE_LINE, FM_MODE_PART, FM_MODE_SUSPECT };
-
-enum { FM_HOLD_REFUSED = 64, FM_STRIKES = 1024 };
-
-struct fm_strike {
-    struct fm_spool_id id;
-    unsigned n;
-};
-
-struct fm_topic {
-    struct fm_rest *rest;
-    char name[256];
-    enum fm_rest_state state;
-    enum fm_rest_state health;
-    int64_t since_wall, probing_since;
-    bool failed;
-    enum fm_rest_hop hop;
-    char reason[FM_REST_TEXT];
-
-    int64_t next_at; /* nothing before */
-    unsigned step; /* of the back-off */
-    unsigned doubt; /* PROBE answers in ONE whose probe was good, in a row */
-    unsigned transport_row;
-    const struct fm_row *row; /* the last row that counts ... */
-    unsigned row_n; /* ... and how often in a row */
-    bool auth_retried;
-    bool fresh;
-    bool waits_token; /* held back for want of a token */
-    bool endpoint_hold; /* HOLD for a reason that concerns the endpoint */
-    unsigned probe_portal;
-
-    /* the request in flight */
-    enum fm_flight flight;
-    enum fm_mode mode;
-    struct fm_call *call;
-    size_t endpoint;
-    int64_t sent_at;
-    unsigned secret_gen; /* rest->secret_gen then */
-    struct fm_spool_batch *batch;
-    size_t n; /* records of the batch in the request */
-    struct fm_buf body;
-    struct fm_buf packed; /* the body, compressed */
-    bool gzip; /* packed is what was sent */
-    bool plain; /* the next request is not compressed */
-    struct fm_typed typed;
-    struct fm_verdict *verdicts;
-    size_t verdicts_cap;
-    struct fm_settlement *settle;
-    bool limit_only; /* the probe reads the size limit; the state does not change */
-    bool cluster_fresh; /* v3: this probe looked the cluster's id up itself */
-
-    /* after a PROBE answer: what a 200 of the probe leads to */
-    bool after_isolate, after_p, after_from_one;
-    bool after_alone;
-    struct fm_spool_id after_id;
-    bool after_control;
-    size_t after_stored;
-    char after_text[240];
-
-    /* isolation */
-    struct fm_part *parts;
-    size_t parts_head, parts_n, parts_cap;
-    struct fm_suspect *suspects;
-    size_t n_suspects, cap_suspects;
-    struct fm_suspect lined; /* one that went back into the line; id.seq 0: none */
-    int64_t suspect_gate, no_p_gate;
-    size_t turn;
-    struct fm_strike *strikes;
-    size_t n_strikes;
-
-    /* HOLD */
-    struct fm_spool_id refused[FM_HOLD_REFUSED];
-    bool refused_control[FM_HOLD_REFUSED];
-    size_t n_refused;
-    long hold_status;
-    int64_t hold_code;
-    long soft_status; /* for a while this ALERT is ISOLATE */
-    int64_t soft_code, soft_until;
-    bool hold_turn;
-    struct fm_spool_id s_first, s_last; /* the ends of S while soft */
-    bool s_first_refused;
-
-    /* sizes */
-    uint64_t size_limit; /* 0: not known */
-    int64_t limit_at; /* read at; 0: to be read */
-    bool limit_warned;
-    size_t body_limit; /* learnt in this run; 0: none */
-    unsigned slow_uploads;
-
-    /* the line */
-    uint64_t pending; /* as the spool last said */
-    int64_t idle_since; /* nothing pending after a failure; 0: not so */
-    int64_t waiting_since; /* linger; 0: nothing waits */
-    int64_t dry_until;
-    double avg_bytes; /* of a record's key and value */
-};
+struct fm_topic; /* topic_priv.h */
 
 struct fm_endpoint {
     const char *url; /* without a slash at its end; in the conf */
@@ -246,7 +138,9 @@ struct fm_rest {
     int64_t secret_at;
     struct fm_oauth oauth;
     struct fm_gzip *gzip; /* NULL until needed */
-    int64_t not_before; /* 429, drain rate */
+    int64_t not_before; /* 429 */
+    struct fm_drain drain;
+    uint64_t made; /* records pending and settled, as last told */
     unsigned pace_ms, slow_step;
     uint64_t rng;
     bool leaving; /* stop was asked */
@@ -269,70 +163,16 @@ struct fm_rest {
     bool joined, overdue; /* of the thread that joins */
 };
 
-/* topic.c */
-struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name);
-bool fm_topic_bad(enum fm_rest_state state); /* HOLD, STUCK, MISSING, OUTAGE */
-/** Nothing is pending: a topic takes no part in health then. @return true: forget it */
-bool fm_topic_idle(struct fm_topic *t, int64_t now);
-void fm_topic_free(struct fm_topic *t);
-void fm_topic_state(struct fm_topic *t, enum fm_rest_state state);
-/** Note a failure: sentence and hop. */
-void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what, const char *detail,
-                     const char *remedy);
-/** The row's remedy, unless the failure's own sentence has one; may be NULL. */
-const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answer *http);
-int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step);
-/** Do what is due; lowers *due to the next time something is. */
-void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due);
+/* loop.c */
+void *fm_rest_loop(void *rest); /* the thread */
+void fm_rest_take_secret(struct fm_rest *rest);
+FM_MUST_USE enum fm_code fm_rest_client_new(const struct fm_rest_conf *conf, struct fm_log *log,
+                                            struct fm_client **out, struct fm_err *err);
+/** Ask for all topics, in an array that grows to as many as there are. Any thread. */
+void fm_topics_ask(struct fm_spool *spool, struct fm_topics_asked *asked);
 
-/* verdict.c */
-void fm_topic_produced(struct fm_topic *t, const struct fm_http_answer *http);
-
-/* send.c */
-/** Whether requests carry a token. */
-bool fm_rest_bearer(const struct fm_rest_opts *o);
-void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due);
-/** @param format  of the records for a POST; NULL: no POST */
-enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, const char *path,
-                             size_t endpoint, const enum fm_rest_format *format, bool gzip,
-                             fm_http_done *done, void *arg, struct fm_call **out,
-                             struct fm_err *err);
-
-/* probe.c */
-void fm_probe_start(struct fm_topic *t, bool limit_only);
-/** The topic's max.message.bytes in a probe's answer; 0: not there. */
-uint64_t fm_probe_limit(const char *body, size_t len);
-bool fm_probe_is_json(const char *body, size_t len);
-bool fm_probe_lists(const char *body, size_t len, const char *topic);
-enum fm_probe_result { FM_PROBE_GOOD, FM_PROBE_MISSING, FM_PROBE_DENIED, FM_PROBE_OTHER };
-enum fm_probe_result fm_probe_judge(enum fm_rest_dialect dialect, const char *topic,
-                                    const struct fm_http_answer *http);
-const struct fm_row *fm_probe_row(enum fm_rest_dialect dialect, const struct fm_http_answer *http);
-/** @param cluster  v3: "" asks for the clusters instead of the topic; else not looked at */
-void fm_probe_path(enum fm_rest_dialect dialect, const char *cluster, const char *topic, char *out,
-                   size_t size);
-
-/* isolate.c */
-bool fm_isolate_any(const struct fm_topic *t);
-void fm_isolate_clear(struct fm_topic *t);
-/** Put ids in front of the line of parts; alone: each a request of its own. */
-bool fm_isolate_push(struct fm_topic *t, const struct fm_spool_id *ids, size_t n, bool alone);
-/** As fm_isolate_push(), cut in halves (one request each). */
-bool fm_isolate_halves(struct fm_topic *t, const struct fm_spool_id *ids, size_t n);
-/** The ids of the next request (one: only its first record), taken out. @return how many */
-size_t fm_isolate_take(struct fm_topic *t, struct fm_spool_id *ids, size_t max, bool one);
-void fm_suspect_forget(struct fm_topic *t, struct fm_suspect *s);
-struct fm_suspect *fm_suspect_find(struct fm_topic *t, const struct fm_spool_id *id);
-/** A record failed alone. @return false if the topic must be held instead (rule 5) */
-bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool control, size_t stored,
-                    bool p, unsigned flags, const char *answer, int64_t now);
-void fm_suspect_evidence(struct fm_topic *t);
-void fm_suspect_release(struct fm_topic *t); /* all go back to the line */
-void fm_suspect_limit(struct fm_topic *t); /* the size limit was read again */
-void fm_suspect_bury_due(struct fm_topic *t); /* those that may be buried are */
-struct fm_suspect *fm_suspect_due(struct fm_topic *t, int64_t now, int64_t *due);
-void fm_strike_clear(struct fm_topic *t, const struct fm_spool_id *id);
-unsigned fm_strike(struct fm_topic *t, const struct fm_spool_id *id);
+/* publish.c */
+void fm_rest_publish(struct fm_rest *rest, bool ended);
 
 /* endpoint.c */
 void fm_endpoints_init(struct fm_rest *rest);

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name)
 {
@@ -25,8 +25,7 @@ struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name)
         return NULL;
     t->rest = rest;
     snprintf(t->name, sizeof t->name, "%s", name);
-    fm_buf_init(&t->body, 0);
-    fm_buf_init(&t->packed, 0);
+    fm_request_init(&t->req, t, NULL);
     fm_typed_reset(&t->typed, &rest->conf->o);
     t->state = FM_REST_RUN;
     t->health = FM_REST_RUN;
@@ -39,14 +38,11 @@ void fm_topic_free(struct fm_topic *t)
 {
     if (t == NULL)
         return;
-    fm_spool_batch_free(t->rest->spool, t->batch);
-    fm_buf_clear(&t->body);
-    fm_buf_clear(&t->packed);
-    free(t->verdicts);
-    free(t->settle);
-    free(t->parts);
-    free(t->suspects);
-    free(t->strikes);
+    fm_request_clear(&t->req);
+    fm_lanes_clear(t);
+    free(t->iso.parts);
+    free(t->iso.suspects);
+    free(t->iso.strikes);
     free(t);
 }
 
@@ -73,28 +69,34 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
                                : FM_LOG_DEBUG,
            "topic %s: %s%s%s", t->name, fm_rest_state_name(state), fm_topic_bad(state) ? ": " : "",
            fm_topic_bad(state) ? t->reason : "");
+    if (state == FM_REST_RUN) { /* what has gathered is sent at its own pace */
+        t->backlog = t->line.pending > t->rest->conf->o.batch_records;
+        t->rest->drain.on = false;
+    } else {
+        fm_lanes_stop(t);
+    }
     t->state = state;
     t->since_wall = fm_wall_ms();
     if (state != FM_REST_HOLD) {
-        t->endpoint_hold = false;
-        t->n_refused = 0;
+        t->held.endpoint = false;
+        t->held.n = 0;
     }
 }
 
 bool fm_topic_idle(struct fm_topic *t, int64_t now)
 {
     enum { FORGET_HOLDS = 20 }; /* 10 minutes by default */
-    if (t->flight != FM_FLIGHT_NONE)
+    if (t->req.flight != FM_FLIGHT_NONE || fm_lanes_flying(t) > 0)
         return false;
-    bool neutral = t->state == FM_REST_PROBING && t->idle_since != 0;
+    bool neutral = t->state == FM_REST_PROBING && t->line.idle_since != 0;
     if (neutral)
-        return now - t->idle_since > FORGET_HOLDS * (int64_t)t->rest->conf->o.hold_interval_ms;
-    if (!t->failed && t->n_suspects == 0 && t->state == FM_REST_RUN)
+        return now - t->line.idle_since > FORGET_HOLDS * (int64_t)t->rest->conf->o.hold_interval_ms;
+    if (!t->failed && t->iso.n_suspects == 0 && t->state == FM_REST_RUN)
         return false;
     fm_isolate_clear(t);
-    t->n_suspects = 0;
-    t->lined.id.seq = 0;
-    t->after_isolate = t->after_from_one = t->failed = t->waits_token = false;
+    t->iso.n_suspects = 0;
+    t->iso.lined.id.seq = 0;
+    t->after.isolate = t->after.from_one = t->failed = t->waits_token = false;
     t->doubt = t->step = 0;
     t->next_at = 0;
     t->hop = FM_REST_HOP_NONE;
@@ -102,7 +104,7 @@ bool fm_topic_idle(struct fm_topic *t, int64_t now)
     t->health = FM_REST_RUN; /* nothing of the failure stays */
     fm_topic_state(t, FM_REST_PROBING);
     t->probing_since = 0;
-    t->idle_since = now;
+    t->line.idle_since = now;
     return false;
 }
 
@@ -158,7 +160,7 @@ static bool other_is_probing(const struct fm_topic *t)
 {
     for (size_t i = 0; i < t->rest->n_topics; i++) {
         const struct fm_topic *o = t->rest->topics[i];
-        bool probes = o->flight == FM_FLIGHT_PROBE || o->flight == FM_FLIGHT_CLUSTER;
+        bool probes = o->req.flight == FM_FLIGHT_PROBE || o->req.flight == FM_FLIGHT_CLUSTER;
         if (o != t && probes && o->health == FM_REST_OUTAGE)
             return true;
     }
@@ -180,7 +182,7 @@ static void step_probe(struct fm_topic *t, int64_t now, int64_t *due)
 static bool endpoint_gate(struct fm_topic *t, int64_t now, int64_t *due)
 {
     struct fm_endpoint *e = &t->rest->endpoints[t->rest->cur];
-    if (!t->endpoint_hold)
+    if (!t->held.endpoint)
         return true;
     if (now < e->hold_next) {
         *due = e->hold_next < *due ? e->hold_next : *due;
@@ -195,7 +197,7 @@ static bool limit_due(const struct fm_topic *t, int64_t now)
     const struct fm_rest_opts *o = &t->rest->conf->o;
     if (o->size_limit != 0 || o->dialect == FM_DIALECT_REDPANDA)
         return false;
-    return t->limit_at == 0 || now - t->limit_at > (int64_t)o->limit_age_ms;
+    return t->size.read_at == 0 || now - t->size.read_at > (int64_t)o->limit_age_ms;
 }
 
 /* v3: without the cluster's id there is no path to produce to. */
@@ -207,8 +209,10 @@ static bool cluster_wanted(const struct fm_topic *t)
 
 void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
 {
-    if (t->flight != FM_FLIGHT_NONE || t->rest->leaving || !fm_oauth_ready(t->rest, now))
+    if (t->req.flight != FM_FLIGHT_NONE || t->rest->leaving || !fm_oauth_ready(t->rest, now))
         return;
+    if ((t->state != FM_REST_RUN || t->lanes.serial) && fm_lanes_flying(t) > 0)
+        return; /* first they come back */
     int64_t at = t->next_at > t->rest->not_before ? t->next_at : t->rest->not_before;
     if (at > now) {
         *due = at < *due ? at : *due;
@@ -218,11 +222,11 @@ void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
     case FM_REST_PROBING:
     case FM_REST_OUTAGE:
     case FM_REST_MISSING:
-        if (t->pending > 0)
+        if (t->line.pending > 0)
             step_probe(t, now, due);
         break;
     case FM_REST_HOLD:
-        if (t->pending > 0 && endpoint_gate(t, now, due)) {
+        if (t->line.pending > 0 && endpoint_gate(t, now, due)) {
             if (cluster_wanted(t))
                 fm_probe_start(t, false);
             else
@@ -232,9 +236,9 @@ void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due)
     case FM_REST_ONE:
     case FM_REST_STUCK:
     case FM_REST_RUN:
-        if (t->pending > 0 && cluster_wanted(t))
+        if (t->line.pending > 0 && cluster_wanted(t))
             fm_probe_start(t, false);
-        else if (t->pending > 0 && limit_due(t, now))
+        else if (t->line.pending > 0 && limit_due(t, now))
             fm_probe_start(t, true);
         else
             fm_send_due(t, now, due);

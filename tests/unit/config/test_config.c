@@ -392,8 +392,6 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\nauth = oauth2\n", "oauth2 needs oauth2_url, oauth2_client and oauth2_secret"},
         {"[rest]\nauth = oauth3\n", "did you mean oauth2?"},
         {"[rest]\nformat = protobuf\n", "not have protobuf (planned"},
-        {"[rest]\nmax_in_flight = 2\n", "not have 2 (planned"},
-        {"[rest]\ndrain_rate = 5\n", "not have 5 (planned"},
         {"[rest]\napi = v3\ndialect = karapace\n", "only Confluent's proxies speak v3"},
         {"[rest]\nformat = avro\ndialect = strimzi\n", "no formats with a schema"},
         {"[rest]\nformat = jsonschema\ndialect = redpanda\n", "no formats with a schema"},

@@ -2,7 +2,7 @@
 #ifndef FM_TEST_REST_VECTORS_H
 #define FM_TEST_REST_VECTORS_H
 
-#include "rest/rest_priv.h"
+#include "rest/topic_priv.h"
 
 /** Parse status line, headers and body (chunked too) of a file.
  * @param body  allocated, terminated; the caller frees it. @return false: no such file */

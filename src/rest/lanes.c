@@ -1,0 +1,291 @@
+/* Several requests at a time for one topic: the line is split by a hash of the key into lanes, and
+ * a lane has one request under way, so that the order of each key's records stays. Only while all
+ * goes well: in state RUN, until anything but a full acceptance comes back (reference 7.6, "in
+ * flight").
+ *
+ * Records are read ahead for all lanes together. The spool holds what was read until it is given
+ * back, so nothing of it is dropped; what is given back unaccepted is still the oldest in the line.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "rest/topic_priv.h"
+
+enum { AHEAD = 2 }; /* batches for each lane: one under way, one that waits */
+
+static size_t held(const struct fm_topic *t)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < t->lanes.n; i++)
+        n += t->lanes.lane[i].n;
+    return n;
+}
+
+bool fm_lanes_wanted(const struct fm_topic *t)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    if (t->state != FM_REST_RUN || o->max_in_flight <= 1 || t->lanes.serial)
+        return false;
+    /* What fits into one request needs no more of them. */
+    return held(t) > 0 || t->line.pending > o->batch_records + t->iso.n_suspects + t->held.n;
+}
+
+size_t fm_lanes_flying(const struct fm_topic *t)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < t->lanes.n; i++)
+        n += t->lanes.lane[i].req.flight != FM_FLIGHT_NONE;
+    return n;
+}
+
+size_t fm_lanes_records(const struct fm_topic *t)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < t->lanes.n; i++)
+        n += t->lanes.lane[i].req.n;
+    return n;
+}
+
+int64_t fm_lanes_since(const struct fm_topic *t)
+{
+    int64_t since = 0;
+    for (unsigned i = 0; i < t->lanes.n; i++) {
+        const struct fm_request *r = &t->lanes.lane[i].req;
+        if (r->flight != FM_FLIGHT_NONE && (since == 0 || r->sent_at < since))
+            since = r->sent_at;
+    }
+    return since;
+}
+
+/* ---- what lanes hold ---- */
+
+static void let_go(struct fm_topic *t, unsigned source)
+{
+    struct fm_lane_source *s = &t->lanes.source[source];
+    if (--s->open > 0)
+        return;
+    fm_spool_batch_free(t->rest->spool, s->batch);
+    s->batch = NULL;
+}
+
+void fm_lane_release(struct fm_lane *lane, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        let_go(lane->req.topic, lane->source[i]);
+    lane->n -= n;
+    memmove(lane->items, lane->items + n, lane->n * sizeof *lane->items);
+    memmove(lane->source, lane->source + n, lane->n * sizeof *lane->source);
+}
+
+void fm_lanes_stop(struct fm_topic *t)
+{
+    t->lanes.serial = true;
+    for (unsigned i = 0; i < t->lanes.n; i++) {
+        struct fm_lane *lane = &t->lanes.lane[i];
+        for (; lane->n > lane->req.n; lane->n--)
+            let_go(t, lane->source[lane->n - 1]);
+    }
+}
+
+void fm_lanes_go_on(struct fm_topic *t)
+{
+    t->lanes.serial = false;
+}
+
+void fm_lanes_cancel(struct fm_topic *t)
+{
+    for (unsigned i = 0; i < t->lanes.n; i++)
+        if (t->lanes.lane[i].req.flight != FM_FLIGHT_NONE)
+            fm_client_cancel(t->rest->client, t->lanes.lane[i].req.call);
+}
+
+void fm_lanes_clear(struct fm_topic *t)
+{
+    for (unsigned i = 0; i < t->lanes.n; i++) {
+        struct fm_lane *lane = &t->lanes.lane[i];
+        fm_lane_release(lane, lane->n);
+        fm_request_clear(&lane->req);
+        free(lane->items);
+        free(lane->source);
+    }
+    free(t->lanes.lane);
+    free(t->lanes.source);
+    t->lanes = (struct fm_lanes){0};
+}
+
+static bool make_lanes(struct fm_topic *t)
+{
+    if (t->lanes.lane != NULL)
+        return true;
+    unsigned n = t->rest->conf->o.max_in_flight;
+    t->lanes.lane = calloc(n, sizeof *t->lanes.lane);
+    if (t->lanes.lane == NULL)
+        return false;
+    t->lanes.n = n;
+    for (unsigned i = 0; i < n; i++) {
+        struct fm_lane *lane = &t->lanes.lane[i];
+        fm_request_init(&lane->req, t, lane);
+        lane->req.mode = FM_MODE_LINE;
+    }
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* Records that must stay in order share a lane: those of a key, or of a partition that was chosen.
+ * Without either there is no order to keep: the lane that has the least. */
+static struct fm_lane *lane_for(struct fm_topic *t, const struct fm_record *rec)
+{
+    struct fm_lanes *l = &t->lanes;
+    if (rec->partition != FM_NO_PARTITION)
+        return &l->lane[(uint32_t)rec->partition % l->n];
+    if (rec->key != NULL) {
+        uint32_t hash = 2166136261u; /* FNV-1a */
+        for (size_t i = 0; i < rec->key_len; i++)
+            hash = (hash ^ (unsigned char)rec->key[i]) * 16777619u;
+        return &l->lane[(hash ^ hash >> 16) % l->n];
+    }
+    struct fm_lane *least = &l->lane[0];
+    for (unsigned i = 1; i < l->n; i++)
+        if (l->lane[i].n < least->n)
+            least = &l->lane[i];
+    return least;
+}
+
+static bool push(struct fm_lane *lane, const struct fm_spool_item *item, unsigned source)
+{
+    if (lane->n == lane->cap) {
+        size_t cap = lane->cap > 0 ? lane->cap * 2 : 64;
+        struct fm_spool_item *items = realloc(lane->items, cap * sizeof *items);
+        if (items != NULL)
+            lane->items = items;
+        unsigned *sources = realloc(lane->source, cap * sizeof *sources);
+        if (sources != NULL)
+            lane->source = sources;
+        if (items == NULL || sources == NULL)
+            return false;
+        lane->cap = cap;
+    }
+    lane->source[lane->n] = source;
+    lane->items[lane->n++] = *item;
+    return true;
+}
+
+/* @return the slot, or -1: no memory */
+static int free_slot(struct fm_lanes *l)
+{
+    for (size_t i = 0; i < l->n_sources; i++)
+        if (l->source[i].batch == NULL)
+            return (int)i;
+    size_t n = l->n_sources > 0 ? l->n_sources * 2 : 8;
+    struct fm_lane_source *more = realloc(l->source, n * sizeof *more);
+    if (more == NULL)
+        return -1;
+    memset(more + l->n_sources, 0, (n - l->n_sources) * sizeof *more);
+    int slot = (int)l->n_sources;
+    l->source = more;
+    l->n_sources = n;
+    return slot;
+}
+
+/* The batch is taken over. What finds no memory goes back into the line, and so does all that
+ * follows it: no record overtakes another. */
+static void deal(struct fm_topic *t, struct fm_spool_batch *batch)
+{
+    struct fm_lanes *l = &t->lanes;
+    int slot = batch->n > 0 ? free_slot(l) : -1;
+    if (slot < 0) {
+        fm_spool_batch_free(t->rest->spool, batch);
+        return;
+    }
+    struct fm_lane_source *s = &l->source[slot];
+    *s = (struct fm_lane_source){.batch = batch, .open = 1};
+    for (size_t i = 0; i < batch->n; i++) {
+        if (!push(lane_for(t, &batch->items[i].rec), &batch->items[i], (unsigned)slot))
+            break;
+        s->open++;
+    }
+    let_go(t, (unsigned)slot);
+}
+
+static enum fm_code read_ahead(struct fm_topic *t, size_t max, size_t have, struct fm_err *err)
+{
+    struct fm_spool_id *skip = malloc((FM_SKIP_MAX + have) * sizeof *skip);
+    if (skip == NULL)
+        return fm_err_nomem(err);
+    size_t n = fm_line_skip(t, skip);
+    for (unsigned i = 0; i < t->lanes.n; i++)
+        for (size_t k = 0; k < t->lanes.lane[i].n; k++)
+            skip[n++] = t->lanes.lane[i].items[k].id;
+    struct fm_spool_want want = {.topic = t->name,
+                                 .max_records = max,
+                                 .max_bytes = AHEAD * t->lanes.n * fm_line_bytes(t),
+                                 .skip = skip,
+                                 .n_skip = n};
+    struct fm_spool_batch *batch = NULL;
+    enum fm_code code = fm_spool_read(t->rest->spool, &want, &batch, FM_READ_WAIT_MS, err);
+    free(skip);
+    if (code != FM_OK)
+        return code;
+    t->lanes.more = batch->more;
+    if (batch->n > 0)
+        fm_line_read(t, batch);
+    else
+        t->line.dry_until = fm_clock_ms() + FM_DRY_MS; /* its count is ahead of what it gives */
+    fm_line_sent(t, batch->n);
+    deal(t, batch);
+    return FM_OK;
+}
+
+/* ---- sending ---- */
+
+/* A batch that is not full waits for the next read, if that may bring more for it, and if an answer
+ * will come to begin that read. */
+static bool worth_sending(const struct fm_topic *t, const struct fm_lane *lane, bool stocked)
+{
+    if (lane->req.flight != FM_FLIGHT_NONE || lane->n == 0)
+        return false;
+    return lane->n >= t->rest->conf->o.batch_records || !t->lanes.more || stocked ||
+           fm_lanes_flying(t) == 0;
+}
+
+static bool start(struct fm_lane *lane, int64_t now, struct fm_err *err)
+{
+    struct fm_request *r = &lane->req;
+    size_t max = r->topic->rest->conf->o.batch_records;
+    lane->view = (struct fm_spool_batch){.items = lane->items, .n = lane->n};
+    r->batch = &lane->view;
+    if (fm_request_produce(r, max, now, err) == FM_OK)
+        return true;
+    r->batch = NULL;
+    r->n = 0;
+    return false;
+}
+
+void fm_lanes_send(struct fm_topic *t, int64_t now, int64_t *due)
+{
+    struct fm_err err;
+    if (!make_lanes(t)) {
+        t->lanes.serial = true; /* no memory: one at a time will do */
+        return;
+    }
+    const size_t window = AHEAD * (size_t)t->lanes.n * t->rest->conf->o.batch_records;
+    size_t have = held(t);
+    bool failed = false;
+    if (have < window / 2 && fm_line_ready(t, have, now, due)) {
+        size_t max = fm_line_allowed(t, window - have, now, due);
+        failed = max > 0 && read_ahead(t, max, have, &err) != FM_OK;
+    }
+    bool stocked = held(t) >= window / 2;
+    for (unsigned i = 0; i < t->lanes.n && !failed; i++)
+        if (worth_sending(t, &t->lanes.lane[i], stocked))
+            failed = !start(&t->lanes.lane[i], now, &err);
+    if (!failed)
+        return;
+    fm_log_limited(t->rest->log, FM_LOG_WARN, "rest read",
+                   "topic %s: the next records cannot be sent: %s", t->name, fm_err_text(&err));
+    fm_lanes_stop(t);
+    t->next_at = now + t->rest->conf->o.backoff_ms;
+    *due = t->next_at < *due ? t->next_at : *due;
+}
