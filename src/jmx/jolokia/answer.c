@@ -140,10 +140,12 @@ static enum fm_code take_item(struct fm_jolokia *d, const struct fm_jolokia_item
         fm_jolokia_reply_take(
             call, r, call->name == NULL ? NULL : fm_jolokia_types_find(&d->types, call->name),
             d->list.arena, d->max_value);
+        fm_jolokia_answered(d, call);
         if (call->op == FM_JMX_INFO && call->code == FM_OK)
             fm_jolokia_types_put(&d->types, call->name, &call->value);
         return FM_OK;
     case ITEM_VERSION:
+        d->lives = true;
         return r->status == 200 || r->status == 403 ? FM_OK : fm_jolokia_reply_error(r, err);
     }
     return FM_EBUG;
@@ -203,8 +205,13 @@ enum fm_code fm_jolokia_take(struct fm_jolokia *d, const struct fm_http_answer *
                          d->max_answer);
         return blame(d, FM_ELIMIT, &why, err);
     }
-    if (answer->failure != FM_HTTP_OK)
-        return transport_failed(answer, err);
+    if (answer->failure != FM_HTTP_OK) {
+        enum fm_code code = transport_failed(answer, &why);
+        if (answer->failure == FM_HTTP_TIMEOUT && fm_jolokia_hangs(d, &why))
+            return FM_OK;
+        *err = why;
+        return code;
+    }
     if (answer->status == 400) { /* 2.2.3 and newer, with the reason as plain text */
         (void)fm_err_set(&why, FM_EREMOTE, "Jolokia refused the request: %.120s", answer->body);
         return blame(d, FM_EREMOTE, &why, err);

@@ -41,6 +41,8 @@ bool fm_jolokia_sendable(struct fm_jolokia *d, struct fm_jmx_call *call)
         call->code = fm_err_set(&call->err, FM_EREMOTE, "the agent refused this request before");
     else if (call->name != NULL && fm_name_parse(&name, &scratch, call->name, &call->err) != FM_OK)
         call->code = FM_EUSAGE;
+    else if (fm_jolokia_left_out(d, call))
+        ; /* it says so */
     else if (needs_attribute && call->n_attributes == 0) {
         call->code = FM_OK;
         call->value = (struct fm_value){.kind = FM_V_OBJECT};
@@ -74,9 +76,13 @@ static void put_range(struct fm_jolokia *d)
     const size_t high = range->high;
     size_t at = range->low;
     d->sent.low = at;
-    for (; at < high && d->n_items + 2 <= FM_JOLOKIA_ITEMS && d->body.len < FM_JOLOKIA_BODY; at++)
-        if (d->list.calls[at].code == FM_EAGAIN && fm_jolokia_sendable(d, &d->list.calls[at]))
+    for (; at < high && d->n_items + 2 <= FM_JOLOKIA_ITEMS && d->body.len < FM_JOLOKIA_BODY; at++) {
+        struct fm_jmx_call *call = &d->list.calls[at];
+        if (d->alone && d->n_items > 0)
+            break;
+        if (call->code == FM_EAGAIN && fm_jolokia_sendable(d, call) && fm_jolokia_goes_now(d, call))
             put_call(d, at);
+    }
     d->sent.high = at;
     if (at < high)
         d->ranges[d->n_ranges++] = (struct fm_jolokia_range){at, high};
@@ -90,6 +96,10 @@ static enum fm_code post(struct fm_jolokia *d, struct fm_err *err)
     if (left <= 0)
         return fm_err_set(err, FM_ETIMEOUT, "Jolokia at %s did not answer everything in time",
                           d->shown);
+    if (d->alone) { /* what is left for the last one ends before the list does */
+        int64_t step = fm_jolokia_step_ms(d);
+        left = left - step / 4 < step ? left - step / 4 : step;
+    }
     fm_buf_putc(&d->body, ']');
     FM_TRY(fm_buf_code(&d->body, err));
     const struct fm_http_request request = {.method = "POST",
@@ -121,12 +131,14 @@ enum fm_code fm_jolokia_advance(struct fm_jolokia *d, struct fm_err *err)
         fm_jolokia_put_call(&d->body, &fm_jolokia_runtime_name, &d->target);
         begin_item(d, ITEM_OWN_NAME, 0);
         fm_jolokia_put_call(&d->body, &fm_jolokia_runtime_name, NULL);
-    } else if (d->list.n == 0 && d->splits++ == 0) {
+    } else if (d->careful ? !d->lives : d->list.n == 0 && d->splits++ == 0) {
         begin_item(d, ITEM_VERSION, 0); /* asks nothing, but shows that the agent answers */
         fm_jolokia_put_version(&d->body);
-    } else {
-        while (d->n_ranges > 0 && d->n_items == 0)
-            put_range(d);
+    } else if (!fm_jolokia_time_is_up(d)) {
+        do {
+            while (d->n_ranges > 0 && d->n_items == 0)
+                put_range(d);
+        } while (d->n_items == 0 && fm_jolokia_go_alone(d));
     }
     if (d->n_items == 0)
         return FM_OK;

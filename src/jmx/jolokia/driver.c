@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "jmx/jolokia/session_priv.h"
 
 /* ---- the POST under way ---- */
@@ -90,6 +91,7 @@ static void free_driver(void *impl)
     fm_buf_clear(&d->body);
     fm_jolokia_types_clear(&d->types);
     fm_arena_wipe(&d->strings);
+    free(d->good);
     free(d);
 }
 
@@ -105,6 +107,7 @@ static enum fm_code open_driver(void **out, struct fm_jmx *jmx, const struct fm_
         return fm_err_nomem(err);
     d->jmx = jmx;
     d->client = opts->client;
+    d->log = opts->log;
     fm_arena_init(&d->strings, 0);
     fm_buf_init(&d->url, 0);
     fm_buf_init(&d->body, 0); /* bounded by FM_JOLOKIA_BODY and one call */
@@ -121,6 +124,8 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
 {
     struct fm_jolokia *d = impl;
     d->list = *list;
+    d->begun_ms = fm_clock_ms();
+    d->lives = d->alone = false;
     d->splits = 0;
     d->n_ranges = 0;
     if (list->n > 0)
@@ -140,11 +145,13 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
 static void cancel(void *impl, struct fm_err *err)
 {
     struct fm_jolokia *d = impl;
-    give_up(d);
     (void)fm_err_set(err, FM_ETIMEOUT,
                      "Jolokia at %s gave no complete answer in time; a slow request of another "
                      "client may hold its only thread",
                      d->shown);
+    if (d->call != NULL)
+        (void)fm_jolokia_hangs(d, err);
+    give_up(d);
 }
 
 static const struct fm_jmx_cost *cost(void *impl)

@@ -16,6 +16,7 @@ enum {
     FM_JOLOKIA_RANGES = 64,
     FM_JOLOKIA_MAX_SPLITS = 128, /* halvings in one list */
     FM_JOLOKIA_MAX_REFUSED = 64, /* calls remembered as refused */
+    FM_JOLOKIA_MAX_HUNG = 64, /* MBeans remembered as hanging */
     FM_JOLOKIA_MAX_VALUE = 256 * 1024,
     FM_JOLOKIA_TYPES_BYTES = 8 * 1024 * 1024
 };
