@@ -268,6 +268,9 @@ static enum fm_code follow(struct reader *r, struct fm_audit_news *news, struct 
         return code;
     /* The end: as if it were begun now, with all that is known already. */
     r->interrupted = r->open_end = false;
+    fm_audit_forget_pending(r->job->audit);
+    if (r->job->opts->spool != NULL)
+        FM_TRY(fm_audit_read_spool(r->job, err));
     FM_TRY(fm_audit_finish(r->job->audit, err));
     int64_t ends_at = fm_clock_ms();
     code = read_all(r, err);

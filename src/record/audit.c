@@ -3,15 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_BYTES = 256 * 1024 * 1024,
-    PARTS_MAX = 10000,
-    KEYS_MAX = 1 << 16 /* whose order is checked */
-};
+enum { MAX_BYTES = 256 * 1024 * 1024, PARTS_MAX = 10000 };
 
 /* ---- memory ---- */
 
-static enum fm_code check_limit(const struct fm_audit *audit, struct fm_err *err)
+enum fm_code fm_audit_limit(const struct fm_audit *audit, struct fm_err *err)
 {
     if (audit->bytes + audit->arena.used <= audit->max_bytes)
         return FM_OK;
@@ -32,7 +28,7 @@ enum fm_code fm_audit_room(struct fm_audit *audit, void **array, size_t n, size_
     audit->bytes += (grown_room - *room) * size;
     *array = grown;
     *room = grown_room;
-    return check_limit(audit, err);
+    return fm_audit_limit(audit, err);
 }
 
 enum fm_code fm_audit_new(struct fm_audit **out, size_t max_bytes, struct fm_err *err)
@@ -55,6 +51,7 @@ void fm_audit_free(struct fm_audit *audit)
         fm_seqset_clear(&item->seen);
         fm_seqset_clear(&item->pending);
         fm_seqset_clear(&item->late);
+        fm_seqset_clear(&item->heard);
         free(item->gaps);
         free(item->least);
         free(item->ranges);
@@ -72,17 +69,7 @@ static enum fm_code keep(struct fm_audit *audit, const char **out, const char *t
                          struct fm_err *err)
 {
     *out = fm_arena_strndup(&audit->arena, text, strlen(text));
-    return *out != NULL ? check_limit(audit, err) : fm_err_nomem(err);
-}
-
-/* FNV-1a, then mixed: only spreads, nothing secret. */
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
-{
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    hash ^= hash >> 32;
-    return hash * UINT64_C(0x9e3779b97f4a7c15);
+    return *out != NULL ? fm_audit_limit(audit, err) : fm_err_nomem(err);
 }
 
 /* ---- partitions ---- */
@@ -129,7 +116,7 @@ enum fm_code fm_audit_partition(struct fm_audit *audit, const char *topic, int32
 
 static size_t bucket_of(const struct fm_audit *audit, const char *stream)
 {
-    return (size_t)hash_bytes(14695981039346656037U, stream, strlen(stream)) &
+    return (size_t)fm_audit_hash(14695981039346656037U, stream, strlen(stream)) &
            (audit->n_buckets - 1);
 }
 
@@ -148,7 +135,7 @@ static enum fm_code grow_buckets(struct fm_audit *audit, struct fm_err *err)
         audit->items[i].next = grown[bucket];
         grown[bucket] = i;
     }
-    return check_limit(audit, err);
+    return fm_audit_limit(audit, err);
 }
 
 static enum fm_code add_item(struct fm_audit *audit, const char *agent, const char *stream,
@@ -167,6 +154,7 @@ static enum fm_code add_item(struct fm_audit *audit, const char *agent, const ch
     fm_seqset_init(&item.seen, &audit->bytes);
     fm_seqset_init(&item.pending, &audit->bytes);
     fm_seqset_init(&item.late, &audit->bytes);
+    fm_seqset_init(&item.heard, &audit->bytes);
     size_t bucket = bucket_of(audit, stream);
     item.next = audit->buckets[bucket];
     *out = audit->buckets[bucket] = audit->n_items;
@@ -264,11 +252,24 @@ static bool sensible(const struct fm_audit_facts *f)
     return f->from_seq < 0 || f->to_seq < 0 || f->count - 1 <= f->to_seq - f->from_seq;
 }
 
+static enum fm_code add_number(struct fm_audit *audit, struct fm_seqset *set, uint64_t seq,
+                               bool *new, struct fm_err *err)
+{
+    enum fm_seq_add added = fm_seqset_add(set, seq);
+    *new = added == FM_SEQ_NEW;
+    return added == FM_SEQ_NOMEM ? fm_err_nomem(err) : fm_audit_limit(audit, err);
+}
+
 static enum fm_code take_control(struct fm_audit *audit, size_t own, const char *topic,
                                  const struct fm_audit_facts *f, struct fm_err *err)
 {
     size_t other = own;
+    bool new = true;
     if (f->type == FM_FACT_DATA)
+        return FM_OK;
+    if (own != SIZE_MAX) /* the spool and the topic may both have it */
+        FM_TRY(add_number(audit, &audit->items[own].heard, f->seq, &new, err));
+    if (!new)
         return FM_OK;
     if (!sensible(f)) {
         audit->totals.malformed++;
@@ -288,57 +289,6 @@ static enum fm_code take_control(struct fm_audit *audit, size_t own, const char 
             audit->items[other].named = (uint64_t)f->prev_last_seq;
     }
     audit->items[own].shown.prev_stream = audit->items[other].shown.stream;
-    return FM_OK;
-}
-
-/* ---- order ---- */
-
-static enum fm_code grow_keys(struct fm_audit *audit, struct fm_err *err)
-{
-    size_t room = audit->key_room > 0 ? audit->key_room * 2 : 256;
-    struct fm_audit_key *grown = calloc(room, sizeof *grown);
-    if (grown == NULL)
-        return fm_err_nomem(err);
-    for (size_t i = 0; i < audit->key_room; i++) {
-        size_t at = audit->keys[i].hash & (room - 1);
-        while (audit->keys[i].hash != 0 && grown[at].hash != 0)
-            at = (at + 1) & (room - 1);
-        if (audit->keys[i].hash != 0)
-            grown[at] = audit->keys[i];
-    }
-    audit->bytes += (room - audit->key_room) * sizeof *grown;
-    free(audit->keys);
-    audit->keys = grown;
-    audit->key_room = room;
-    return check_limit(audit, err);
-}
-
-static enum fm_code check_order(struct fm_audit *audit, size_t own, size_t part, uint64_t seq,
-                                const struct fm_audit_record *rec, struct fm_err *err)
-{
-    const size_t place[2] = {own, part};
-    if (rec->key == NULL)
-        return FM_OK; /* no order was promised */
-    if (audit->n_keys * 2 >= audit->key_room)
-        FM_TRY(grow_keys(audit, err));
-    uint64_t hash = hash_bytes(14695981039346656037U, place, sizeof place);
-    hash = hash_bytes(hash, rec->key, rec->key_len) | 1U;
-    size_t at = hash & (audit->key_room - 1);
-    while (audit->keys[at].hash != 0 && audit->keys[at].hash != hash)
-        at = (at + 1) & (audit->key_room - 1);
-    struct fm_audit_key *key = &audit->keys[at];
-    if (key->hash == 0) {
-        if (audit->n_keys == KEYS_MAX) {
-            audit->totals.order_unchecked = true;
-            return FM_OK;
-        }
-        audit->n_keys++;
-        key->hash = hash;
-    }
-    if (seq < key->seq)
-        audit->items[own].shown.disordered++;
-    else
-        key->seq = seq;
     return FM_OK;
 }
 
@@ -366,14 +316,6 @@ static uint64_t highest(const struct fm_audit_item *item)
 {
     uint64_t last = fm_seqset_last(&item->seen);
     return last > item->named ? last : item->named;
-}
-
-static enum fm_code add_number(struct fm_audit *audit, struct fm_seqset *set, uint64_t seq,
-                               bool *new, struct fm_err *err)
-{
-    enum fm_seq_add added = fm_seqset_add(set, seq);
-    *new = added == FM_SEQ_NEW;
-    return added == FM_SEQ_NOMEM ? fm_err_nomem(err) : check_limit(audit, err);
 }
 
 /* After the freeze: a missing number that came after all, or the gap that declares it. */
@@ -419,9 +361,7 @@ enum fm_code fm_audit_add(struct fm_audit *audit, const struct fm_audit_record *
         item->shown.duplicates++;
         return FM_OK; /* what it declares was heard, its order was judged */
     }
-    FM_TRY(check_order(audit, own, part, facts.seq, rec, err));
-    if (fm_seqset_has(&item->pending, facts.seq))
-        return FM_OK; /* heard from the spool */
+    FM_TRY(fm_audit_order(audit, own, part, facts.seq, rec, err));
     return take_control(audit, own, p->topic, &facts, err);
 }
 
@@ -443,7 +383,13 @@ enum fm_code fm_audit_pending(struct fm_audit *audit, const char *topic, const c
         FM_TRY(add_item(audit, speaks ? facts.agent : "", stream, kept, false, &at, err));
     }
     FM_TRY(add_number(audit, &audit->items[at].pending, seq, &new, err));
-    return new &&speaks ? take_control(audit, at, kept, &facts, err) : FM_OK;
+    return speaks ? take_control(audit, at, kept, &facts, err) : FM_OK;
+}
+
+void fm_audit_forget_pending(struct fm_audit *audit)
+{
+    for (size_t i = 0; i < audit->n_items; i++)
+        fm_seqset_clear(&audit->items[i].pending);
 }
 
 void fm_audit_freeze(struct fm_audit *audit)

@@ -99,6 +99,10 @@ FM_MUST_USE enum fm_code fm_audit_pending(struct fm_audit *audit, const char *to
                                           const char *stream, uint64_t seq, const char *value,
                                           size_t value_len, struct fm_err *err);
 
+/** Forget which numbers fm_audit_pending() told, to tell them anew; what its gaps declared stays.
+ */
+void fm_audit_forget_pending(struct fm_audit *audit);
+
 /** Take the highest numbers known now for the last. What is added after this may only fill in
  * missing numbers or declare them; everything else in it is ignored. */
 void fm_audit_freeze(struct fm_audit *audit);

@@ -60,6 +60,7 @@ struct fm_audit_item {
     bool owned; /* a record of its own was seen: agent is certain */
     size_t next; /* with the same hash; SIZE_MAX: none */
     struct fm_seqset seen, pending;
+    struct fm_seqset heard; /* control records whose word was taken */
     struct fm_seqset late; /* above the highest, after the freeze: only what they declare counts */
     struct fm_audit_gap *gaps;
     size_t n_gaps, gap_room;
@@ -94,6 +95,17 @@ struct fm_audit {
 /** Grow *array to hold one more; its memory is counted. */
 FM_MUST_USE enum fm_code fm_audit_room(struct fm_audit *audit, void **array, size_t n, size_t *room,
                                        size_t size, struct fm_err *err);
+
+/** @return FM_OK, or FM_ELIMIT above max_bytes */
+FM_MUST_USE enum fm_code fm_audit_limit(const struct fm_audit *audit, struct fm_err *err);
+
+/** FNV-1a, then mixed: only spreads, nothing secret. */
+uint64_t fm_audit_hash(uint64_t hash, const void *data, size_t len);
+
+/** Note a number seen for the first time, and whether it came behind a higher one of its key. */
+FM_MUST_USE enum fm_code fm_audit_order(struct fm_audit *audit, size_t own, size_t part,
+                                        uint64_t seq, const struct fm_audit_record *rec,
+                                        struct fm_err *err);
 
 /** Fill in what follows from all that was fed: lost, pending, cut, missing, ranges. */
 FM_MUST_USE enum fm_code fm_audit_judge(struct fm_audit *audit, struct fm_audit_item *item,

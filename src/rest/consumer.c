@@ -14,6 +14,7 @@
 
 enum {
     DELETE_MS = 3000,
+    EMPTY_FEW = 4, /* answers in a row, then more bytes are asked for */
     EMPTY_MAX = 20, /* answers in a row, then it is told again where to read */
     LOST_MAX = 5 /* instances lost in a row, without a good read in between */
 };
@@ -339,7 +340,8 @@ static enum fm_code get_records(struct fm_rest_consumer *c, enum fm_consume_clas
     char path[FM_CONSUME_PATH], tail[120];
     int n = snprintf(tail, sizeof tail, "/records?timeout=%u", c->wait_ms);
     if (c->dialect->max_bytes > 0)
-        (void)snprintf(tail + n, sizeof tail - (size_t)n, "&max_bytes=%zu", c->dialect->max_bytes);
+        (void)snprintf(tail + n, sizeof tail - (size_t)n, "&max_bytes=%zu",
+                       c->empty < EMPTY_FEW ? c->dialect->max_bytes : c->dialect->most_bytes);
     instance_path(c, tail, path);
     const struct fm_consume_asked asked = {.step = FM_CONSUME_READ,
                                            .method = "GET",

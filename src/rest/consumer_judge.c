@@ -13,8 +13,9 @@
 static const struct fm_consume_dialect confluent = {
     .settings = "\"auto.offset.reset\":\"earliest\",\"auto.commit.enable\":\"false\"",
     .assign = true,
-    .max_bytes = 16 * MIB,
-    .max_answer = 48 * MIB};
+    .max_bytes = 4 * MIB,
+    .most_bytes = 64 * MIB,
+    .max_answer = 128 * MIB};
 static const struct fm_consume_dialect strimzi = {
     .settings = "\"auto.offset.reset\":\"earliest\",\"enable.auto.commit\":false",
     .assign = true,
@@ -22,8 +23,9 @@ static const struct fm_consume_dialect strimzi = {
 static const struct fm_consume_dialect redpanda = {
     .settings = "\"auto.offset.reset\":\"earliest\",\"auto.commit.enable\":\"false\"",
     .assign = false,
-    .max_bytes = 16 * MIB,
-    .max_answer = 48 * MIB};
+    .max_bytes = 4 * MIB,
+    .most_bytes = 64 * MIB,
+    .max_answer = 128 * MIB};
 
 const struct fm_consume_dialect *fm_consume_dialect(enum fm_rest_dialect dialect)
 {

@@ -12,6 +12,7 @@ struct fm_consume_dialect {
     const char *settings; /* beside name and format, as JSON members */
     bool assign; /* assignments, positions and ends of partitions are offered */
     size_t max_bytes; /* asked for in a read; 0: not sent */
+    size_t most_bytes; /* after empty answers: one record may be larger than max_bytes */
     size_t max_answer;
 };
 const struct fm_consume_dialect *fm_consume_dialect(enum fm_rest_dialect dialect);

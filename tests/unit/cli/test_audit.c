@@ -184,6 +184,18 @@ Test(audit_topic, waits_for_numbers_under_way_and_for_these_only)
     cr_expect_not_null(strstr(out, "\"highest\":3,\"seen\":3,"), "%s", out);
 }
 
+Test(audit_topic, reads_until_nothing_comes_where_no_ends_are_told)
+{
+    begin(0);
+    produce(0, 1, "");
+    produce(1, 2, "");
+    cr_expect_eq(AUDIT("t", "-o", url, "-o", "rest.dialect=redpanda", "--settle", "600ms"), 0, "%s",
+                 errors);
+    produce(1, 4, "");
+    cr_expect_eq(AUDIT("t", "-o", url, "-o", "rest.dialect=redpanda", "--settle", "600ms"), 1);
+    cr_expect_not_null(strstr(out, "missing 3 to 3 (1)"), "%s", out);
+}
+
 Test(audit_topic, takes_what_retention_cut_for_no_loss)
 {
     begin(2500);

@@ -286,6 +286,23 @@ Test(audit, subtracts_what_the_spool_holds)
     cr_assert_eq(fm_audit_totals(audit)->streams, 1, "nothing of S2 is known to have been sent");
 }
 
+Test(audit, can_be_told_anew_what_the_spool_holds)
+{
+    put("a", S1, 1, "");
+    put("a", S1, 9, gap(4, 5, 2, "age"));
+    cr_assert_eq(fm_audit_pending(audit, "jmx", S1, 2, NULL, 0, NULL), FM_OK);
+    cr_assert_eq(fm_audit_pending(audit, "jmx", S1, 3, NULL, 0, NULL), FM_OK);
+    cr_assert_eq(finish(S1)->pending, 2);
+    fm_audit_forget_pending(audit);
+    const char *held = make("a", S1, 9, gap(4, 5, 2, "age"));
+    cr_assert_eq(fm_audit_pending(audit, "jmx", S1, 9, held, strlen(held), NULL), FM_OK);
+    cr_assert_eq(fm_audit_pending(audit, "jmx", S1, 3, NULL, 0, NULL), FM_OK);
+    const struct fm_audit_stream *s = finish(S1);
+    cr_assert_eq(s->pending, 1);
+    cr_assert_eq(s->declared[FM_AUDIT_AGE], 2, "heard once");
+    cr_assert_eq(s->missing, 4, "2, 6, 7, 8");
+}
+
 Test(audit, takes_only_missing_numbers_after_the_freeze)
 {
     put("a", S1, 1, "");

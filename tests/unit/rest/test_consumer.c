@@ -341,6 +341,32 @@ Test(consumer, of_strimzi_sets_what_strimzi_calls_it)
     cr_assert_null(strstr(s.lines[5], "max_bytes"), "%s", s.lines[5]);
 }
 
+Test(consumer, asks_for_more_bytes_when_a_record_may_be_too_large_for_them)
+{
+    static const struct turn turns[] = {
+        {"GET /topics/t/partitions ", 200, ONE_PARTITION},
+        {"GET /topics/t/partitions/0/offsets ", 200, "{\"beginning_offset\":0,\"end_offset\":1}"},
+        {"POST /consumers/", 200, CREATED},
+        {"POST /consumers/", 204, ""},
+        {"POST /consumers/", 204, ""},
+        {"GET /consumers/", 200, "[]"},
+        {"GET /consumers/", 200, "[]"},
+        {"GET /consumers/", 200, "[]"},
+        {"GET /consumers/", 200, "[]"},
+        {"GET /consumers/", 200,
+         "[{\"topic\":\"t\",\"key\":null,\"value\":\"MQ==\",\"partition\":0,\"offset\":0}]"},
+        {"DELETE /consumers/", 204, ""},
+        {NULL, 0, NULL}};
+    struct script s;
+    struct got got = {0};
+    struct fm_rest_consumer *c = start_script(&s, turns, FM_DIALECT_CONFLUENT_V2, 20000);
+    cr_assert_eq(fm_rest_consumer_ends(c, NULL), FM_OK);
+    read_until(c, &got, 1);
+    end_script(&s, c);
+    cr_assert_not_null(strstr(s.lines[8], "&max_bytes=4194304 "), "%s", s.lines[8]);
+    cr_assert_not_null(strstr(s.lines[9], "&max_bytes=67108864 "), "%s", s.lines[9]);
+}
+
 Test(consumer, of_redpanda_subscribes_and_begins_again_after_a_loss)
 {
     static const struct turn turns[] = {
