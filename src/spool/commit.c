@@ -64,9 +64,8 @@ static void give_back_bytes(struct fm_spool *sp, size_t bytes)
     (void)pthread_mutex_unlock(&sp->lock);
 }
 
-/* n numbers without rows. */
-static enum fm_code lose_unborn(struct fm_spool *sp, const char *topic, uint64_t n,
-                                enum fm_gap_reason reason, int64_t time_ms, struct fm_err *err)
+enum fm_code spool_lose_unborn(struct fm_spool *sp, const char *topic, uint64_t n,
+                               enum fm_gap_reason reason, int64_t time_ms, struct fm_err *err)
 {
     struct stream *s;
     FM_TRY(stream_current(sp, topic, &s, err));
@@ -74,6 +73,7 @@ static enum fm_code lose_unborn(struct fm_spool *sp, const char *topic, uint64_t
                     time_ms, err));
     s->assigned += n;
     s->lost += n;
+    s->unborn += n;
     return FM_OK;
 }
 
@@ -83,7 +83,7 @@ static enum fm_code refuse(struct fm_spool *sp, struct op *op, struct fm_err *er
     size_t at = 0, n = fm_chunk_count(op->chunk);
     struct fm_record rec = {0};
     (void)!fm_chunk_next(op->chunk, &at, &rec, NULL);
-    FM_TRY(lose_unborn(sp, fm_chunk_topic(op->chunk), n, FM_GAP_FULL, rec.time_ms, err));
+    FM_TRY(spool_lose_unborn(sp, fm_chunk_topic(op->chunk), n, FM_GAP_FULL, rec.time_ms, err));
     sp->last_drop_ms = fm_clock_ms();
     return FM_OK;
 }
@@ -284,8 +284,12 @@ static void clean(struct fm_spool *sp)
         }
     }
     for (size_t i = 0; i < sp->n_streams; i++) {
-        assert(stream_balanced(sp->streams[i]));
-        sp->streams[i]->dirty = false;
+        struct stream *s = sp->streams[i];
+        assert(stream_balanced(s));
+        s->dirty = false;
+        s->stored = true;
+        s->stored_assigned = s->assigned;
+        s->unborn = 0;
     }
     sp->changed = false;
 }
@@ -396,6 +400,8 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     sp->error[0] = '\0';
     sp->commits++;
     tell(sp);
+    if (sp->owed)
+        owed_clear(sp);
     store_close(sp->old_store, false);
     sp->old_store = NULL;
     if (sp->store != NULL && store_checkpoint(sp->store, false, &why) != FM_OK)

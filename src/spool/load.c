@@ -46,7 +46,8 @@ static enum fm_code take_stream(struct scan *scan, sqlite3_stmt *q, struct fm_er
     bool good = text_into(q, 3, s->agent, sizeof s->agent) &&
                 text_into(q, 4, s->machine, sizeof s->machine) &&
                 text_into(q, 11, s->prev, sizeof s->prev);
-    s->assigned = (uint64_t)sqlite3_column_int64(q, 5);
+    s->assigned = s->stored_assigned = (uint64_t)sqlite3_column_int64(q, 5);
+    s->stored = true;
     s->delivered = (uint64_t)sqlite3_column_int64(q, 6);
     s->lost = (uint64_t)sqlite3_column_int64(q, 7);
     s->dead = (uint64_t)sqlite3_column_int64(q, 8);

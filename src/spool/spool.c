@@ -101,6 +101,10 @@ static enum fm_code open_disk(struct fm_spool *sp, const char *machine, struct f
     FM_TRY(spool_open_store(sp, machine, err));
     if (!sp->opts.keep_damage && (!lost || end_after_cut(sp)))
         note_sync(sp, full);
+    if (!sp->opts.keep_damage) {
+        owed_take(sp);
+        owed_prepare(sp);
+    }
     reserve_rebuild(sp);
     if (sp->on_tmpfs)
         fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s lies in memory; a reboot loses it", sp->dir);

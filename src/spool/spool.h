@@ -262,8 +262,10 @@ FM_MUST_USE enum fm_code fm_spool_dead_retry(struct fm_spool *spool,
 /** Refuse new records and wake every waiter; reading and settling still work. Idempotent. */
 void fm_spool_stop(struct fm_spool *spool);
 
-/** Commit what is queued, checkpoint, close, give the lock back. NULL is allowed. No other thread
- * may be inside. Waits up to timeout_ms (0: 2 s) for a hanging disk, then leaves it. */
+/** Commit what is queued, checkpoint, close, give the lock back. What the disk has no room for is
+ * counted in a file that was filled before, and declared lost at the next start. NULL is allowed.
+ * No other thread may be inside. Waits up to timeout_ms (0: 2 s) for a hanging disk, then leaves
+ * it. */
 void fm_spool_free(struct fm_spool *spool, unsigned timeout_ms);
 
 /** Who holds the lock of a spool folder: the path of its control socket in out ("" if it has none).

@@ -84,6 +84,9 @@ struct stream {
     int64_t prev_last; /* -1: unknown */
     bool started; /* its start record of this run is in the line */
     bool dirty;
+    bool stored; /* it is in the database, */
+    uint64_t stored_assigned; /* ... with this last number */
+    uint64_t unborn; /* numbers lost without a row since the last commit */
     struct slot *slots; /* by first seq, [first_slot, n_slots) */
     size_t first_slot, n_slots, cap_slots, holes;
 };
@@ -280,6 +283,7 @@ struct fm_spool {
     bool changed; /* something is dirty */
     bool seen; /* something must be published */
     bool identity_dirty;
+    bool owed; /* the file "owed" is to be emptied after the next commit */
     int64_t due_ms; /* of the group commit; 0: none */
     int64_t retry_ms; /* not before this, after a failure; 0: at once */
     unsigned failures; /* in a row */
@@ -347,6 +351,11 @@ FM_MUST_USE enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err);
 void spool_housekeeping(struct fm_spool *sp);
 int64_t spool_line_ms(const struct fm_spool *sp);
 
+/* n numbers without rows, lost: records that were dropped before they were stored. */
+FM_MUST_USE enum fm_code spool_lose_unborn(struct fm_spool *sp, const char *topic, uint64_t n,
+                                           enum fm_gap_reason reason, int64_t time_ms,
+                                           struct fm_err *err);
+
 /* ---- publish.c ---- */
 void spool_publish(struct fm_spool *sp);
 
@@ -401,6 +410,15 @@ void reserve_give_up(struct fm_spool *sp);
 void reserve_rebuild(struct fm_spool *sp);
 void reserve_change(struct fm_spool *sp, uint64_t bytes);
 void machine_id(char out[MACHINE_SIZE], const char *given);
+
+/* ---- owed.c: records that a stop could not store ---- */
+/* Make the file, while there is room. */
+void owed_prepare(const struct fm_spool *sp);
+/* Put down what is queued or not declared yet. @return how many records; *told: written down */
+uint64_t owed_write(struct fm_spool *sp, uint64_t *told);
+/* Declare what an earlier stop put down; it is emptied by owed_clear() after the commit. */
+void owed_take(struct fm_spool *sp);
+void owed_clear(struct fm_spool *sp);
 
 /* ---- unsynced.c: power cuts with sync = normal ---- */
 void boot_id(char out[BOOT_SIZE], const char *given);

@@ -12,14 +12,8 @@ static void want_commit(struct fm_spool *sp, int64_t in_ms)
 
 static void declare_apply(struct fm_spool *sp, struct op *op)
 {
-    struct stream *s;
-    enum fm_code code = stream_current(sp, op->topic, &s, &op->err);
-    if (code == FM_OK)
-        code = loss_add(sp, s, (int64_t)s->assigned + 1, (int64_t)(s->assigned + op->n),
-                        (int64_t)op->n, op->reason, op->time_ms, &op->err);
+    enum fm_code code = spool_lose_unborn(sp, op->topic, op->n, op->reason, op->time_ms, &op->err);
     if (code == FM_OK) {
-        s->assigned += op->n;
-        s->lost += op->n;
         if (op->reason == FM_GAP_FULL || op->reason == FM_GAP_AGE)
             sp->last_drop_ms = fm_clock_ms();
     } else {
@@ -149,6 +143,19 @@ static void commit_due(struct fm_spool *sp)
         sp->opts.on_commit(sp->opts.on_commit_arg);
 }
 
+/* What could not be committed at the end. */
+static void leave_owed(struct fm_spool *sp)
+{
+    if (sp->dir == NULL || sp->opts.keep_damage)
+        return;
+    uint64_t told, n = owed_write(sp, &told);
+    if (n > 0)
+        fm_log(sp->opts.log, FM_LOG_ERROR,
+               "spool: %llu records could not be stored: %s; %llu of them will be declared lost at "
+               "the next start",
+               (unsigned long long)n, sp->error, (unsigned long long)told);
+}
+
 static void close_down(struct fm_spool *sp)
 {
     struct fm_err err;
@@ -157,9 +164,8 @@ static void close_down(struct fm_spool *sp)
             break;
         sp->due_ms = sp->retry_ms = 0;
     }
-    if (sp->appends.head != NULL)
-        fm_log(sp->opts.log, FM_LOG_ERROR, "spool: %zu bytes could not be stored: %s",
-               sp->append_bytes, sp->error);
+    if (sp->appends.head != NULL || sp->changed)
+        leave_owed(sp);
     (void)fm_err_set(&err, FM_ESTOP, "the spool is closed");
     struct op *op;
     while ((op = op_pop(&sp->appends)) != NULL)

@@ -241,6 +241,84 @@ Test(faults, reports_nothing_durable_on_a_full_disk_and_recovers_by_itself)
     kit_done(&kit);
 }
 
+static void append(struct kit *kit, const char *topic, unsigned from, unsigned n)
+{
+    struct fm_chunk *chunk = kit_chunk(topic, from, n, 0);
+    cr_assert_eq(fm_spool_append(kit->spool, &chunk, NULL), FM_OK);
+}
+
+static uint64_t lost_in(struct kit *kit, const char *topic)
+{
+    struct fm_spool_stats stats = kit_stats(kit);
+    uint64_t lost = 0;
+    for (size_t i = 0; i < stats.n_streams; i++)
+        lost += strcmp(stats.streams[i].topic, topic) == 0 ? stats.streams[i].lost : 0;
+    return lost;
+}
+
+/* Stopped without room, twice: the numbers of what was queued are declared, once. */
+Test(faults, declares_at_the_next_start_what_a_stop_on_a_full_disk_could_not_store)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    fault_install();
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 2);
+    fault_plan(FAULT_FULL, 1, 1000000);
+    append(&kit, "t", 3, 4);
+    append(&kit, "new", 1, 5);
+    cr_assert_eq(fm_spool_declare(kit.spool, "t", 3, FM_GAP_TOO_LARGE, 1000, NULL), FM_OK);
+    struct fm_chunk *waited = kit_chunk("t", 50, 1, 0);
+    cr_assert_neq(fm_spool_store(kit.spool, &waited, 200, NULL, NULL, NULL, NULL), FM_OK);
+    fm_chunk_free(waited);
+    kit_close(&kit);
+    kit_open(&kit);
+    append(&kit, "t", 7, 1);
+    kit_close(&kit);
+    fault_plan(FAULT_NONE, 0, 0);
+    kit_open(&kit);
+    kit_flush(&kit);
+    cr_expect_eq(lost_in(&kit, "t"), 4 + 3 + 1);
+    cr_expect_eq(lost_in(&kit, "new"), 5);
+    kit_store(&kit, "t", 8, 1);
+    const char *sent = kit_drain(&kit, "t");
+    cr_expect_not_null(strstr(sent, "G(5-12,8,full)"), "%s", sent);
+    cr_expect_not_null(strstr(kit_drain(&kit, "new"), ",5,full)"));
+    kit_reopen(&kit);
+    kit_flush(&kit);
+    cr_expect_eq(lost_in(&kit, "t"), 8, "once");
+    cr_expect_eq(lost_in(&kit, "new"), 5);
+    kit_done(&kit);
+}
+
+static void write_owed(const struct kit *kit, const char *text)
+{
+    char path[96], block[4096] = "";
+    (void)snprintf(path, sizeof path, "%s/owed", kit->dir);
+    (void)snprintf(block, sizeof block, "%s", text);
+    FILE *out = fopen(path, "w");
+    cr_assert_not_null(out);
+    cr_assert_eq(fwrite(block, 1, sizeof block, out), sizeof block);
+    (void)fclose(out);
+}
+
+Test(faults, believes_no_damaged_word_about_what_a_stop_could_not_store)
+{
+    static const char *const texts[] = {"- 0 5 1000 t\nsum 00000000\n", "sum ", "sum 00000000\n",
+                                        "- 0 5 1000 t\n", "\xff\xff"};
+    struct kit kit;
+    kit_init(&kit, false);
+    kit_open(&kit);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        kit_close(&kit);
+        write_owed(&kit, texts[i]);
+        kit_open(&kit);
+        kit_flush(&kit);
+        cr_expect_eq(lost_in(&kit, "t"), 0, "%zu", i);
+    }
+    kit_done(&kit);
+}
+
 Test(faults, bounds_its_queue_while_the_disk_fails)
 {
     struct kit kit;
