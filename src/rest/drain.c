@@ -8,11 +8,9 @@ size_t fm_drain_allow(struct fm_drain *d, unsigned rate, size_t want, uint64_t m
 {
     if (!d->on || made < d->made || now < d->since)
         *d = (struct fm_drain){.on = true, .since = now, .made = made};
-    size_t chunk = rate / REQUESTS_A_SECOND; /* not a request for each record */
+    size_t chunk = (rate + REQUESTS_A_SECOND - 1) / REQUESTS_A_SECOND; /* not one a record */
     if (chunk > want)
         chunk = want;
-    if (chunk == 0)
-        chunk = 1;
     uint64_t fresh = (made - d->made) + (made - d->made) / 10;
     uint64_t timed = (uint64_t)(now - d->since) * rate / 1000;
     if (timed > d->sent + 2 * chunk) { /* what was not used meanwhile is no credit for a burst */

@@ -74,6 +74,8 @@ void fm_lane_release(struct fm_lane *lane, size_t n)
     for (size_t i = 0; i < n; i++)
         let_go(lane->req.topic, lane->source[i]);
     lane->n -= n;
+    if (n == 0 || lane->n == 0)
+        return;
     memmove(lane->items, lane->items + n, lane->n * sizeof *lane->items);
     memmove(lane->source, lane->source + n, lane->n * sizeof *lane->source);
 }

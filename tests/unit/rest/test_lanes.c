@@ -1,0 +1,390 @@
+/* Several requests at a time: a proxy that answers out of order, slowly, or not at all. Records
+ * have one of KEYS keys in turn, so the key of a record is its number modulo KEYS. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "rig.h"
+
+enum { KEYS = 16 };
+
+struct lanes {
+    struct fm_spool *spool;
+    struct mock *mock;
+    struct fm_rest *rest;
+    struct fm_rest_opts opts;
+    const char *urls[1];
+    pthread_mutex_t lock;
+    unsigned flying, peak;
+    bool busy[KEYS]; /* in a request now */
+    bool shared; /* a key was in two requests at once */
+    bool overtaken; /* a record was stored before an older one of its key */
+    uint64_t last[KEYS];
+    int (*delay_ms)(const struct mock_request *req);
+    void (*twist)(struct lanes *l, const struct mock_request *req, struct mock_reply *reply);
+    atomic_uint phase;
+    atomic_size_t twisted; /* records of the request that was treated otherwise */
+    uint64_t bad;
+};
+
+static void arrive(struct lanes *l, const struct mock_request *req)
+{
+    pthread_mutex_lock(&l->lock);
+    bool mine[KEYS] = {false};
+    l->peak = ++l->flying > l->peak ? l->flying : l->peak;
+    for (size_t i = 0; i < req->n; i++) {
+        size_t key = req->seq[i] % KEYS;
+        l->shared = l->shared || (l->busy[key] && !mine[key]);
+        l->busy[key] = mine[key] = true;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void leave(struct lanes *l, const struct mock_request *req, const struct mock_reply *reply)
+{
+    pthread_mutex_lock(&l->lock);
+    l->flying--;
+    for (size_t i = 0; i < req->n; i++) {
+        size_t key = req->seq[i] % KEYS;
+        l->busy[key] = false;
+        if (!reply->stored[i] || mock_accepted(l->mock, req->seq[i]))
+            continue;
+        l->overtaken = l->overtaken || (req->seq[i] < l->last[key] && req->seq[i] != l->bad);
+        if (req->seq[i] > l->last[key])
+            l->last[key] = req->seq[i];
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void script(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                   void *arg)
+{
+    (void)m;
+    struct lanes *l = arg;
+    if (!req->post)
+        return;
+    arrive(l, req);
+    if (l->twist != NULL)
+        l->twist(l, req, reply);
+    int ms = l->delay_ms != NULL ? l->delay_ms(req) : 0;
+    if (ms > 0)
+        usleep((unsigned)ms * 1000);
+    leave(l, req, reply);
+}
+
+static void add_keyed(struct fm_spool *s, size_t from, size_t n, bool keyed)
+{
+    struct fm_err err = {0};
+    for (size_t i = 0; i < n;) {
+        struct fm_chunk *chunk;
+        cr_assert_eq(fm_chunk_new(&chunk, "t", &err), FM_OK);
+        for (size_t k = 0; k < 100 && i < n; k++, i++) {
+            char key[16], value[32];
+            snprintf(key, sizeof key, "k%zu", (from + i) % KEYS);
+            snprintf(value, sizeof value, "{\"n\":%zu}", from + i);
+            struct fm_record rec = {.kind = FM_RECORD_DATA,
+                                    .time_ms = 1,
+                                    .partition = FM_NO_PARTITION,
+                                    .key = keyed ? key : NULL,
+                                    .key_len = keyed ? strlen(key) : 0,
+                                    .value = value,
+                                    .value_len = strlen(value),
+                                    .id_at = 1};
+            cr_assert_eq(fm_chunk_add(chunk, &rec, NULL, 0, &err), FM_OK);
+        }
+        cr_assert_eq(fm_spool_store(s, &chunk, 2000, NULL, NULL, NULL, &err), FM_OK);
+    }
+    cr_assert_eq(fm_spool_flush(s, 2000, &err), FM_OK);
+}
+
+static void setup(struct lanes *l, unsigned in_flight)
+{
+    *l = (struct lanes){.spool = spool_new()};
+    pthread_mutex_init(&l->lock, NULL);
+    l->mock = mock_new(script, l);
+    l->urls[0] = mock_url(l->mock);
+    l->opts = rig_opts(l->spool, l->urls, 1);
+    l->opts.max_in_flight = in_flight;
+    l->opts.timeout_ms = l->opts.timeout_single_ms = 3000;
+}
+
+static void teardown(struct lanes *l)
+{
+    rig_check(l->rest, l->spool, l->mock);
+    fm_rest_stop(l->rest, 0);
+    cr_assert(fm_rest_join(l->rest, 3000));
+    fm_rest_free(l->rest);
+    mock_free(l->mock);
+    spool_free(l->spool);
+    cr_assert(!l->shared, "a key was in two requests at a time");
+    pthread_mutex_destroy(&l->lock);
+}
+
+static int uneven(const struct mock_request *req)
+{
+    static const int ms[] = {30, 2, 15, 7, 1, 22, 4};
+    return ms[req->nth % 7];
+}
+
+Test(lanes, answers_out_of_order_keep_the_order_of_each_key)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = uneven;
+    add_keyed(l.spool, 1, 3000, true);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 5000);
+    cr_assert_eq(mock_stored(l.mock), 3000);
+    cr_assert_eq(mock_repeats(l.mock), 0);
+    cr_assert(!l.overtaken);
+    cr_assert_geq(l.peak, 3);
+    cr_assert_leq(l.peak, 4);
+    cr_assert_eq(rig_stats(l.rest).possible_duplicates, 0);
+    teardown(&l);
+}
+
+Test(lanes, records_without_a_key_use_all_of_them)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = uneven;
+    add_keyed(l.spool, 1, 2000, false);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 5000);
+    cr_assert_eq(mock_stored(l.mock), 2000);
+    cr_assert_eq(l.peak, 4);
+    l.shared = false; /* there are no keys */
+    teardown(&l);
+}
+
+Test(lanes, one_key_has_one_request_at_a_time)
+{
+    struct lanes l;
+    setup(&l, 8);
+    l.delay_ms = uneven;
+    spool_add(l.spool, "t", 600, 30, FM_RECORD_DATA); /* all of host-1 */
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 5000);
+    cr_assert_eq(l.peak, 1);
+    cr_assert(mock_in_order(l.mock));
+    teardown(&l);
+}
+
+Test(lanes, what_fits_into_one_request_makes_one)
+{
+    struct lanes l;
+    setup(&l, 8);
+    add_keyed(l.spool, 1, 1, true);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 3000);
+    add_keyed(l.spool, 2, 50, true);
+    rig_drain(l.rest, 3000);
+    cr_assert_eq(mock_posts(l.mock), 2);
+    teardown(&l);
+}
+
+/* One request of a key hangs for 800 ms; all other keys go on meanwhile. */
+static int one_slow(const struct mock_request *req)
+{
+    for (size_t i = 0; i < req->n; i++)
+        if (req->seq[i] == 500)
+            return 800;
+    return 0;
+}
+
+static bool many_stored(void *arg)
+{
+    return mock_stored(((struct lanes *)arg)->mock) > 1700;
+}
+
+Test(lanes, a_slow_answer_holds_only_its_own_keys)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = one_slow;
+    l.opts.batch_records = 400; /* the window is wide enough for the others */
+    add_keyed(l.spool, 1, 2500, true);
+    int64_t began = fm_clock_ms();
+    l.rest = rig_start(&l.opts);
+    rig_wait(many_stored, &l, 3000, "the other lanes");
+    int64_t took = fm_clock_ms() - began;
+    rig_drain(l.rest, 5000);
+    cr_assert_geq(fm_clock_ms() - began, 750);
+    cr_assert_lt(took, 750, "%lld", (long long)took);
+    cr_assert(!l.overtaken);
+    teardown(&l);
+}
+
+static void refuse_bad(struct lanes *l, const struct mock_request *req, struct mock_reply *reply)
+{
+    for (size_t i = 0; i < req->n; i++)
+        if (req->seq[i] == l->bad) {
+            mock_refuse(req, reply, "0,");
+            mock_body(reply, 400, "{\"error_code\":400,\"message\":\"bad record\"}");
+        }
+}
+
+Test(lanes, a_refused_record_dies_alone_and_the_others_arrive)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = uneven;
+    l.twist = refuse_bad;
+    l.bad = 777;
+    add_keyed(l.spool, 1, 2000, true);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 8000);
+    cr_assert_eq(spool_fate(l.spool, 777), FATE_DEAD);
+    cr_assert_eq(spool_count(l.spool, FATE_DEAD), 1);
+    cr_assert_eq(mock_stored(l.mock), 1999);
+    cr_assert(!l.overtaken);
+    cr_assert_geq(l.peak, 3); /* and it went back to several */
+    teardown(&l);
+}
+
+static void refuse_some(struct lanes *l, const struct mock_request *req, struct mock_reply *reply)
+{
+    (void)l;
+    for (size_t i = 0; i < req->n; i++)
+        if (req->seq[i] % 97 == 0 && !mock_accepted(l->mock, req->seq[i]) &&
+            (req->nth * 7 + i) % 3 != 0) {
+            reply->error[i] = "50003,not enough replicas";
+            reply->stored[i] = false;
+        }
+}
+
+Test(lanes, single_records_that_are_refused_for_now_arrive_later)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = uneven;
+    l.twist = refuse_some;
+    add_keyed(l.spool, 1, 2000, true);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 8000);
+    cr_assert_eq(mock_stored(l.mock), 2000);
+    cr_assert_eq(mock_repeats(l.mock), 0);
+    cr_assert_eq(spool_count(l.spool, FATE_DEAD), 0);
+    teardown(&l);
+}
+
+static void reset_one(struct lanes *l, const struct mock_request *req, struct mock_reply *reply)
+{
+    if (req->nth == 9) {
+        reply->how = MOCK_RESET; /* after it was stored */
+        l->twisted = req->n;
+    }
+}
+
+Test(lanes, a_reset_makes_only_its_own_records_possible_duplicates)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = uneven;
+    l.twist = reset_one;
+    add_keyed(l.spool, 1, 2000, true);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 8000);
+    cr_assert_gt(l.twisted, 1);
+    cr_assert_eq(mock_stored(l.mock), 2000);
+    cr_assert_eq(mock_repeats(l.mock), l.twisted);
+    cr_assert_eq(rig_stats(l.rest).possible_duplicates, l.twisted);
+    teardown(&l);
+}
+
+static void forbid(struct lanes *l, const struct mock_request *req, struct mock_reply *reply)
+{
+    if (l->phase == 1) {
+        mock_refuse(req, reply, "0,");
+        mock_body(reply, 403, "{\"error_code\":403,\"message\":\"Forbidden\"}");
+    }
+}
+
+static bool half_stored(void *arg)
+{
+    return mock_stored(((struct lanes *)arg)->mock) > 600;
+}
+
+Test(lanes, in_any_other_state_there_is_one_request_of_one_record)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = uneven;
+    l.twist = forbid;
+    add_keyed(l.spool, 1, 3000, true);
+    l.rest = rig_start(&l.opts);
+    rig_wait(half_stored, &l, 3000, "the first half");
+    l.phase = 1;
+    rig_wait_state(l.rest, FM_REST_HOLD, 3000);
+    while (rig_stats(l.rest).in_flight_records > 1)
+        usleep(1000);
+    (void)mock_max_post(l.mock);
+    pthread_mutex_lock(&l.lock);
+    l.peak = 0;
+    pthread_mutex_unlock(&l.lock);
+    unsigned posts = mock_posts(l.mock);
+    while (mock_posts(l.mock) < posts + 5)
+        usleep(1000);
+    cr_assert_eq(mock_max_post(l.mock), 1);
+    cr_assert_eq(l.peak, 1);
+    l.phase = 0;
+    rig_drain(l.rest, 8000);
+    cr_assert_eq(mock_stored(l.mock), 3000); /* those refused in HOLD came as suspects */
+    cr_assert_eq(rig_stats(l.rest).possible_duplicates, 0);
+    teardown(&l);
+}
+
+static int slow(const struct mock_request *req)
+{
+    (void)req;
+    return 150;
+}
+
+static bool some_flying(void *arg)
+{
+    return rig_stats(((struct lanes *)arg)->rest).in_flight_records > 100;
+}
+
+Test(lanes, stop_and_new_options_wait_for_all_of_them)
+{
+    struct lanes l;
+    struct fm_err err = {0};
+    setup(&l, 4);
+    l.delay_ms = slow;
+    add_keyed(l.spool, 1, 3000, true);
+    l.rest = rig_start(&l.opts);
+    rig_wait(some_flying, &l, 3000, "several requests");
+    struct fm_rest_opts other = l.opts;
+    other.max_in_flight = 2;
+    cr_assert_eq(fm_rest_reconfigure(l.rest, &other, &err), FM_OK, "%s", err.text);
+    rig_wait(some_flying, &l, 3000, "several requests");
+    rig_wait(half_stored, &l, 5000, "some more");
+    fm_rest_stop(l.rest, 1000);
+    cr_assert(fm_rest_join(l.rest, 2000));
+    cr_assert_eq(rig_stats(l.rest).possible_duplicates, 0);
+    cr_assert_eq(spool_count(l.spool, FATE_DELIVERED), mock_stored(l.mock));
+    cr_assert_eq(mock_repeats(l.mock), 0);
+    teardown(&l);
+}
+
+Test(lanes, a_stop_without_grace_counts_what_was_under_way)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = slow;
+    add_keyed(l.spool, 1, 3000, true);
+    l.rest = rig_start(&l.opts);
+    rig_wait(some_flying, &l, 3000, "several requests");
+    fm_rest_stop(l.rest, 0);
+    cr_assert(fm_rest_join(l.rest, 2000));
+    struct fm_rest_stats s = rig_stats(l.rest);
+    cr_assert_gt(s.possible_duplicates, 100);
+    cr_assert_eq(spool_count(l.spool, FATE_DELIVERED), s.records);
+    cr_assert_eq(spool_count(l.spool, FATE_PENDING) + s.records, spool_assigned(l.spool));
+    teardown(&l);
+}
