@@ -153,6 +153,8 @@ static void put_targets(struct fm_buf *out, const struct fm_facts *facts)
         {"target_beans", "gauge", "MBeans read in the last poll."},
         {"target_attributes", "gauge", "Values read in the last poll."},
         {"target_attribute_errors_total", "counter", "Attributes that could not be read."},
+        {"target_poll_bytes", "gauge", "Bytes received in the last poll."},
+        {"target_cut", "gauge", "1: a limit left MBeans out of the last poll."},
     };
     size_t n = facts->n_targets < TARGETS_MAX ? facts->n_targets : TARGETS_MAX;
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
@@ -160,8 +162,8 @@ static void put_targets(struct fm_buf *out, const struct fm_facts *facts)
         for (size_t i = 0; i < n; i++) {
             const struct fm_poll_status *t = &facts->targets[i];
             const uint64_t values[] = {
-                t->state == FM_POLL_UP, t->polls, t->failed, t->missed, 0, t->beans,
-                t->attributes,          t->errors};
+                t->state == FM_POLL_UP, t->polls,  t->failed, t->missed, 0, t->beans,
+                t->attributes,          t->errors, t->bytes,  t->cut};
             fm_buf_printf(out, "firstmile_%s{", rows[r].name);
             put_label(out, "target", t->name);
             fm_buf_puts(out, "} ");

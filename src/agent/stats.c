@@ -192,6 +192,8 @@ static void put_queries(struct fm_buf *out, const struct fm_poll_status *t)
         put_uint(out, "beans", q->beans);
         put_uint(out, "attributes", q->attributes);
         put_uint(out, "errors", q->errors);
+        put_uint(out, "bytes", q->bytes);
+        put_ms(out, "duration_ms", q->duration_ms);
         put_bool(out, "cut", q->cut);
         put_text(out, "error", q->error);
         fm_buf_putc(out, '}');
@@ -208,7 +210,9 @@ static void put_target(struct fm_buf *out, const struct fm_poll_status *t)
     put_int(out, "since_ms", t->state_ms);
     fm_buf_printf(out, ",\"last_poll\":{\"time_ms\":%lld", (long long)t->time_ms);
     put_ms(out, "duration_ms", t->duration_ms);
+    put_uint(out, "late_ms", t->late_ms);
     put_uint(out, "bytes", t->bytes);
+    put_uint(out, "bytes_out", t->bytes_out);
     put_uint(out, "round_trips", t->round_trips);
     fm_buf_putc(out, '}');
     put_uint(out, "beans", t->beans);
@@ -217,6 +221,7 @@ static void put_target(struct fm_buf *out, const struct fm_poll_status *t)
     put_uint(out, "polls", t->polls);
     put_uint(out, "failed", t->failed);
     put_uint(out, "missed", t->missed);
+    put_bool(out, "cut", t->cut);
     put_text(out, "jvm", t->jvm);
     put_text(out, "error", t->error);
     put_queries(out, t);

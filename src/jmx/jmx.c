@@ -116,6 +116,7 @@ enum fm_code fm_jmx_start(struct fm_jmx *jmx, struct fm_jmx_call *calls, size_t 
         fm_err_clear(&calls[i].err);
         calls[i].value = (struct fm_value){.kind = FM_V_NULL};
         calls[i].bytes = 0;
+        calls[i].took_ms = 0;
     }
     jmx->list = (struct fm_jmx_list){
         .calls = calls, .n = n, .arena = arena, .deadline_ms = fm_clock_ms() + jmx->timeout_ms};

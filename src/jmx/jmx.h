@@ -33,6 +33,8 @@ struct fm_jmx_call {
     struct fm_err err;
     struct fm_value value; /* in the list's arena */
     size_t bytes; /* of the answer on the wire */
+    double took_ms; /* RMI: from the answer before it (the first: from the request) to its own;
+                       Jolokia: its share, by bytes, of the time of its POST */
 };
 
 /** What a list cost; for /stats and check. */

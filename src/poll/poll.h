@@ -125,6 +125,9 @@ struct fm_poll_query_status {
     size_t beans; /* that matched at the last discovery */
     size_t attributes; /* values in the last poll */
     size_t errors; /* attributes of the last poll that could not be read */
+    uint64_t bytes; /* of the answers in the last poll; a bean of several queries counts for each by
+                       the attributes they want */
+    double duration_ms; /* of the last poll's, in the same way: fm_jmx_call.took_ms */
     bool cut; /* more than max_beans matched: the first by name are read */
     const char *error; /* the first of errors; NULL */
 };
@@ -139,8 +142,11 @@ struct fm_poll_status {
     int64_t state_ms; /* wall clock of the last change; 0: never */
     int64_t time_ms; /* wall clock, start of the last finished poll; 0: none */
     double duration_ms; /* of that poll */
+    unsigned late_ms; /* it began so long after its place in the grid */
     uint64_t bytes; /* received in it */
+    uint64_t bytes_out; /* sent */
     unsigned round_trips;
+    bool cut; /* a limit was reached, of the target or of a query: error says which */
     size_t beans, attributes;
     uint64_t errors; /* attributes that could not be read, ever */
     uint64_t polls, failed, missed;

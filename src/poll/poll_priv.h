@@ -165,10 +165,12 @@ struct fm_query_state {
     const char **names; /* of the round, in the scratch arena */
     size_t n_names;
     size_t now_attributes, now_errors; /* of the poll in flight */
+    double now_bytes, now_ms;
     bool now_cut;
     char now_error[200];
     /* lock: of the last finished poll that read it */
     size_t beans, attributes, errors;
+    double bytes, took_ms;
     bool cut;
     char error[200];
 };
@@ -280,6 +282,8 @@ struct fm_target {
     enum fm_code list_code;
     struct fm_err list_err;
     struct fm_jmx_cost cost; /* of the poll */
+    int64_t late_now_ms; /* it began so long after its place in the grid */
+    bool over_bytes; /* max_bytes was reached in this poll */
     char left_out[200]; /* what was cut or failed in this poll; "" */
 
     struct fm_cache cache;
@@ -291,8 +295,9 @@ struct fm_target {
     enum fm_poll_state state;
     int64_t state_wall_ms, last_wall_ms;
     double duration_ms;
-    uint64_t bytes, errors, polls, failed, missed;
-    unsigned round_trips;
+    uint64_t bytes, bytes_out, errors, polls, failed, missed;
+    unsigned round_trips, late_ms;
+    bool cut;
     size_t beans, attributes;
     enum fm_code code;
     char error[240];

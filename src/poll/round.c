@@ -32,12 +32,14 @@ void fm_round_begin(struct fm_target *t)
     t->rounds = t->reasons = 0;
     t->cost = (struct fm_jmx_cost){0};
     t->left_out[0] = '\0';
+    t->over_bytes = false;
     for (size_t q = 0; q < t->opts->n_queries; q++) {
         struct fm_query_state *s = &t->queries[q];
         s->due = s->read_ms == 0 || query_interval(t, q) <= t->interval_ms ||
                  t->start_ms - s->read_ms + t->interval_ms / 2 >= query_interval(t, q);
         s->names_asked = s->refreshed = s->now_cut = false;
         s->now_attributes = s->now_errors = 0;
+        s->now_bytes = s->now_ms = 0;
         s->now_error[0] = '\0';
     }
     for (size_t i = 0; i < t->cache.n; i++)

@@ -62,6 +62,7 @@ enum fm_code fm_target_sample(struct fm_target *t, struct fm_err *err)
         if (make_bean(&m, &t->results[i], err) != FM_OK) {
             fm_target_note(t, "max_bytes is reached: %zu of %zu beans were left out",
                            t->n_results - i, t->n_results);
+            t->over_bytes = true;
             break;
         }
     struct fm_sample sample = {.target = t->name,

@@ -108,6 +108,28 @@ static bool add_result(struct fm_target *t, size_t bean, const struct fm_value *
     return true;
 }
 
+static void limit_reached(struct fm_target *t, const struct fm_bean *bean)
+{
+    fm_target_note(t, "max_bytes is reached: %.100s was left out, and maybe others",
+                   bean->name.canonical);
+    t->over_bytes = true;
+}
+
+/* What an answer about a bean cost, shared out to the queries that wanted it. */
+static void take_cost(struct fm_target *t, const struct fm_bean *bean,
+                      const struct fm_jmx_call *call)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < bean->n_queries; i++)
+        sum += t->queries[bean->queries[i].query].due ? bean->queries[i].n + 1 : 0;
+    for (size_t i = 0; i < bean->n_queries; i++) {
+        struct fm_query_state *s = &t->queries[bean->queries[i].query];
+        double share = s->due ? (double)(bean->queries[i].n + 1) / (double)sum : 0;
+        s->now_bytes += share * (double)call->bytes;
+        s->now_ms += share * call->took_ms;
+    }
+}
+
 static void take_read(struct fm_target *t, size_t index, const struct fm_jmx_call *call)
 {
     struct fm_bean *bean = &t->cache.beans[index];
@@ -120,15 +142,14 @@ static void take_read(struct fm_target *t, size_t index, const struct fm_jmx_cal
     if (call->code != FM_OK || call->value.kind != FM_V_OBJECT) {
         query_error(t, bean, NULL, fm_err_text(&call->err));
         if (call->code == FM_ELIMIT)
-            fm_target_note(t, "limit reached: %.100s was left out", bean->name.canonical);
+            limit_reached(t, bean);
         return;
     }
     bean->hangs = 0;
     bean->hang_until_ms = 0;
     if (!add_result(t, index, &call->value)) {
         query_error(t, bean, NULL, "max_bytes of the target is reached");
-        fm_target_note(t, "max_bytes is reached: %.100s and others were left out",
-                       bean->name.canonical);
+        limit_reached(t, bean);
         return;
     }
     size_t hint = 0;
@@ -226,6 +247,8 @@ static enum fm_code take_query_names(struct fm_target *t, size_t q, struct fm_er
         const struct fm_jmx_call *call = names_call(t, patterns[i]);
         if (call == NULL)
             return FM_OK; /* asked in an earlier round */
+        s->now_bytes += (double)call->bytes;
+        s->now_ms += call->took_ms;
         if (call->code != FM_OK || call->value.kind != FM_V_ARRAY) {
             s->now_errors++;
             (void)snprintf(s->now_error, sizeof s->now_error, "list of %.80s: %.100s", patterns[i],
@@ -248,8 +271,6 @@ static enum fm_code take_query_names(struct fm_target *t, size_t q, struct fm_er
     if (unique > max) { /* sorted: the same ones every time */
         s->now_cut = true;
         s->n_names = max;
-        fm_target_note(t, "query %.60s: %zu beans match, max_beans = %u are read",
-                       fm_query_name(t->opts->queries[q].query), unique, max);
     }
     return FM_OK;
 }
@@ -293,9 +314,6 @@ static enum fm_code take_names(struct fm_target *t, struct fm_err *err)
     FM_TRY(fm_cache_rebuild(&t->cache, &old, t->queries, t->opts, err));
     remap(t, &old);
     fm_cache_clear(&old);
-    if (t->cache.cut)
-        fm_target_note(t, "max_beans of the target is reached: the first %zu by name are read",
-                       t->cache.n);
     return FM_OK;
 }
 
@@ -343,7 +361,7 @@ enum fm_code fm_round_take(struct fm_target *t, struct fm_err *err)
     if (t->restarted && t->rounds == 1) { /* this round was meant for another JVM: ask anew */
         for (size_t q = 0; q < t->opts->n_queries; q++)
             t->queries[q].now_errors = t->queries[q].now_attributes = 0;
-        return FM_OK;
+        return FM_OK; /* what that cost stays with the target */
     }
     for (size_t i = 0; i < t->n_calls; i++) {
         const struct fm_jmx_call *call = &t->calls[i];
@@ -351,12 +369,15 @@ enum fm_code fm_round_take(struct fm_target *t, struct fm_err *err)
             continue;
         switch (t->asked[i].kind) {
         case FM_ASKED_READ:
+            take_cost(t, &t->cache.beans[t->asked[i].bean], call);
             take_read(t, t->asked[i].bean, call);
             break;
         case FM_ASKED_INFO:
+            take_cost(t, &t->cache.beans[t->asked[i].bean], call);
             FM_TRY(take_info(t, t->asked[i].bean, call, err));
             break;
         case FM_ASKED_REASON:
+            take_cost(t, &t->cache.beans[t->asked[i].bean], call);
             take_reason(t, &t->asked[i], call);
             break;
         case FM_ASKED_IDENTITY:

@@ -334,9 +334,10 @@ void fm_target_resolved(struct fm_target *t, const struct fm_job *job)
         ask(t);
 }
 
-static void begin(struct fm_target *t, int64_t now_ms)
+static void begin(struct fm_target *t, int64_t now_ms, int64_t late_ms)
 {
     t->begun = true;
+    t->late_now_ms = late_ms;
     t->start_ms = now_ms;
     t->start_ns = fm_clock_ns();
     t->start_wall_ms = fm_wall_ms();
@@ -419,6 +420,23 @@ static void back_off(struct fm_target *t, enum fm_code code)
     t->not_before_ms = t->start_ms + wait - t->interval_ms / 2; /* the grid does the rest */
 }
 
+/* A limit that was reached holds until the next discovery; it is told in every poll until then. */
+static bool note_limits(struct fm_target *t)
+{
+    bool cut = t->cache.cut;
+    if (cut)
+        fm_target_note(t, "max_beans of the target is reached: the first %zu by name are read",
+                       t->cache.n);
+    for (size_t q = 0; q < t->opts->n_queries; q++) {
+        const struct fm_query *query = t->opts->queries[q].query;
+        if (t->queries[q].cut)
+            fm_target_note(t, "query %.60s: more beans match than max_beans = %u, which are read",
+                           fm_query_name(query), fm_query_max_beans(query));
+        cut = cut || t->queries[q].cut;
+    }
+    return cut;
+}
+
 static void publish(struct fm_target *t, enum fm_code code, const char *error)
 {
     (void)pthread_mutex_lock(&t->poll->lock);
@@ -428,8 +446,9 @@ static void publish(struct fm_target *t, enum fm_code code, const char *error)
     t->last_wall_ms = t->start_wall_ms;
     t->duration_ms = (double)(fm_clock_ns() - t->start_ns) / 1e6;
     t->bytes = t->cost.bytes_in;
+    t->bytes_out = t->cost.bytes_out;
     t->round_trips = t->cost.round_trips;
-    (void)snprintf(t->error, sizeof t->error, "%s", error);
+    t->late_ms = (unsigned)t->late_now_ms;
     memcpy(t->seen_jvm, t->jvm_name, sizeof t->seen_jvm);
     t->seen_began_ms = t->jvm_began_ms;
     for (size_t q = 0; q < t->opts->n_queries; q++) {
@@ -438,6 +457,8 @@ static void publish(struct fm_target *t, enum fm_code code, const char *error)
             continue;
         s->attributes = s->now_attributes;
         s->errors = s->now_errors;
+        s->bytes = s->now_bytes;
+        s->took_ms = s->now_ms;
         t->errors += s->now_errors;
         if (s->names_asked) {
             s->cut = s->now_cut;
@@ -450,6 +471,9 @@ static void publish(struct fm_target *t, enum fm_code code, const char *error)
             struct fm_query_state *s = &t->queries[t->cache.beans[i].queries[k].query];
             s->beans += s->due && s->names_asked;
         }
+    if (code == FM_OK)
+        t->cut = note_limits(t) || t->over_bytes;
+    (void)snprintf(t->error, sizeof t->error, "%s", code == FM_OK ? t->left_out : error);
     (void)pthread_mutex_unlock(&t->poll->lock);
 }
 
@@ -471,7 +495,7 @@ void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_er
         for (size_t q = 0; q < t->opts->n_queries; q++)
             if (t->queries[q].due)
                 t->queries[q].read_ms = t->start_ms;
-        publish(t, FM_OK, t->left_out);
+        publish(t, FM_OK, NULL);
         /* After a time-out the session may still hold the late answer: begin with a new one. */
         t->stale_session = t->list_code == FM_ETIMEOUT;
         t->list_code = FM_OK;
@@ -534,6 +558,7 @@ int64_t fm_target_tick(struct fm_target *t, int64_t now_ms)
         at_deadline(t);
     if (now_ms >= t->due_ms) {
         bool first = !t->begun;
+        int64_t slot = t->due_ms;
         int64_t late = first ? 0 : (now_ms - t->due_ms) / t->interval_ms;
         bool busy = t->phase != FM_PHASE_IDLE;
         if (t->poll->once)
@@ -546,7 +571,7 @@ int64_t fm_target_tick(struct fm_target *t, int64_t now_ms)
         if (!held && (busy || full || late > 0))
             missed(t, (uint64_t)late + (busy || full));
         if (!busy && !held && !full)
-            begin(t, now_ms);
+            begin(t, now_ms, first ? 0 : (now_ms - slot) % t->interval_ms);
     }
     return t->phase != FM_PHASE_IDLE && t->deadline_ms < t->due_ms ? t->deadline_ms : t->due_ms;
 }

@@ -173,6 +173,20 @@ static enum fm_code take_object(struct fm_jolokia *d, struct fm_jscan *s, enum f
     return blame(d, FM_EREMOTE, &why, err);
 }
 
+/* The agent does not say what each request took: each gets its share by the bytes of its answer. */
+static void share_time(struct fm_jolokia *d, double duration_ms)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < d->n_items; i++)
+        if (d->items[i].kind == ITEM_CALL)
+            sum += d->list.calls[d->items[i].call].bytes;
+    for (size_t i = 0; i < d->n_items && sum > 0; i++)
+        if (d->items[i].kind == ITEM_CALL) {
+            struct fm_jmx_call *call = &d->list.calls[d->items[i].call];
+            call->took_ms = duration_ms * (double)call->bytes / (double)sum;
+        }
+}
+
 static enum fm_code take_body(struct fm_jolokia *d, const struct fm_http_answer *answer,
                               struct fm_err *err)
 {
@@ -193,6 +207,7 @@ static enum fm_code take_body(struct fm_jolokia *d, const struct fm_http_answer 
     if (n < d->n_items)
         return fm_err_set(err, FM_EPROTO, "Jolokia at %s answered %zu of %zu requests", d->shown, n,
                           d->n_items);
+    share_time(d, answer->duration_ms);
     return FM_OK;
 }
 

@@ -179,6 +179,7 @@ static enum fm_code take_login(struct fm_rmi *d, struct fm_err *err)
     d->fresh = true;
     d->step = FM_RMI_READY;
     d->last_answer_ms = fm_clock_ms();
+    d->mark_ns = fm_clock_ns();
     return fm_rmi_pump(d, err);
 }
 
@@ -412,6 +413,7 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
 {
     struct fm_rmi *d = impl;
     d->list = *list;
+    d->mark_ns = fm_clock_ns();
     d->next = d->first = d->n_window = d->window_bytes = d->n_again = 0;
     d->splits = d->reopens = d->stalls = 0;
     d->fresh = d->sent_any = false;

@@ -72,6 +72,7 @@ struct fm_rmi {
     unsigned char id[FM_OBJID_LEN];
     unsigned char last_server[FM_OBJID_LEN]; /* whose unreadable attributes are remembered */
     int64_t last_answer_ms;
+    int64_t mark_ns; /* of the last answer, the login, or the start of the list */
     struct fm_jmx_cost cost; /* since the session began */
 
     bool busy;

@@ -368,13 +368,16 @@ enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err)
 {
     const struct fm_ser *ser = &d->link.ser;
     struct fm_jmx_call *call = call_of(d, &d->window[d->first]);
+    int64_t now_ns = fm_clock_ns();
     d->last_answer_ms = fm_clock_ms();
     d->stalls = 0;
     if (call != NULL) {
         call->bytes += ser->bytes;
+        call->took_ms += (double)(now_ns - d->mark_ns) / 1e6;
         if (d->n_slow > 0 && call->name != NULL)
             fm_rmi_slow_answered(d, call->name);
     }
+    d->mark_ns = now_ns;
     if (ser->stream_exception) {
         struct fm_err why = {0};
         (void)fm_throwable_judge(ser->root, false, &why);

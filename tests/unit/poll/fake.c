@@ -111,6 +111,8 @@ static bool exists(const struct fake_jvm *jvm, const char *name)
 static void answer(struct fake_jvm *jvm, struct fm_jmx_call *call, struct fm_arena *arena)
 {
     call->code = FM_OK;
+    call->bytes = 60;
+    call->took_ms = 3;
     if (call->op != FM_JMX_NAMES && !exists(jvm, call->name)) {
         call->code = fm_err_set(&call->err, FM_ENOTFOUND, "no such bean");
     } else if (call->op == FM_JMX_READ) {
