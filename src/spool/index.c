@@ -6,23 +6,25 @@
 
 #include "spool/spool_priv.h"
 
-enum { PAGE = 4096, LOCAL_MAX = PAGE - 35, LOCAL_MIN = 489, OVERFLOW = PAGE - 4, META = 96 };
+enum { META = 96 };
 
-/* Bytes that a chunk takes in SQLite's file: b-tree cells of at most LOCAL_MAX bytes, the rest of a
+/* Bytes that a chunk takes in SQLite's file: b-tree cells up to a largest size, the rest of a
  * longer one in pages of its own (SQLite's file format, "Cell Payload Overflow Pages"). */
 uint64_t row_cost(const struct fm_spool *sp, size_t bytes)
 {
     if (sp->dir == NULL)
         return bytes + sizeof(struct row);
+    uint64_t page = sp->sizes.page_size > 0 ? sp->sizes.page_size : FRESH_PAGE;
+    uint64_t most = page - 35, least = (page - 12) * 32 / 255 - 23, next = page - 4;
     uint64_t payload = bytes + 8, overflow = 0, local = payload;
-    if (payload > LOCAL_MAX) {
-        local = LOCAL_MIN + (payload - LOCAL_MIN) % OVERFLOW;
-        if (local > LOCAL_MAX)
-            local = LOCAL_MIN;
-        overflow = (payload - local + OVERFLOW - 1) / OVERFLOW;
+    if (payload > most) {
+        local = least + (payload - least) % next;
+        if (local > most)
+            local = least;
+        overflow = (payload - local + next - 1) / next;
     }
-    uint64_t per_page = (PAGE - 8) / (local + 14);
-    return overflow * PAGE + PAGE / (per_page > 0 ? per_page : 1) + META;
+    uint64_t per_page = (page - 8) / (local + 14);
+    return overflow * page + page / (per_page > 0 ? per_page : 1) + META;
 }
 
 static bool grow(void *array, size_t *cap, size_t n, size_t size)

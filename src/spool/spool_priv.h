@@ -16,6 +16,9 @@
 
 enum { TOPIC_SIZE = 256, AGENT_SIZE = 256, MACHINE_SIZE = 96, BOOT_SIZE = 64, FORMAT = 1 };
 
+/* A new database's page: a chunk is up to 64 KiB, so few frames and few calls. */
+enum { FRESH_PAGE = 16384 };
+
 /* What a row is to the spool; stored. */
 enum row_kind {
     ROW_DATA = 0,

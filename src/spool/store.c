@@ -190,7 +190,7 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
     FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE", err));
     FM_TRY(
         store_exec(st,
-                   "PRAGMA page_size=4096;"
+                   "PRAGMA page_size=16384;" /* FRESH_PAGE */
                    "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
                    "PRAGMA cache_size=-1024;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;",
                    err));

@@ -14,7 +14,7 @@
 #include "fault_vfs.h"
 #include "spool_kit.h"
 
-enum { WAL_HEAD = 32, FRAME = 24 + 4096 };
+enum { WAL_HEAD = 32, FRAME = 24 + 16384 };
 
 static unsigned damaged_folders(const struct kit *kit)
 {
