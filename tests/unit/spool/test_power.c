@@ -1,4 +1,4 @@
-/* Power cuts behind every change of the disk (fault catalogue S10). */
+/* Power cuts behind every change of the disk (fault catalogue S06, S10). */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,13 +46,16 @@ static void settle_some(struct kit *kit, struct power *power, struct ledger *led
 }
 
 /* Creation, two runs, stores, settlements, dead letters, a checkpoint at the end of each run. */
-static void live(struct kit *kit, struct power *power, struct ledger *ledger)
+static void live(struct kit *kit, struct power *power, struct ledger *ledger, unsigned failing)
 {
     memset(ledger, 0xff, sizeof *ledger); /* SIZE_MAX: never */
     for (unsigned i = 0; i < CHUNKS; i++) {
         if (i % (CHUNKS / 2) == 0) {
+            cr_assert(failing == 0 || i == 0 || fault_fired());
+            fault_plan(FAULT_NONE, 0, 0);
             kit_reopen(kit);
             power_folder_synced(power); /* by the spool, when it opens */
+            fault_plan(i == 0 && failing > 0 ? FAULT_EIO : FAULT_NONE, failing, 1);
         }
         struct fm_chunk *chunk = kit_chunk("t", 1 + i * PER_CHUNK, PER_CHUNK, 1500);
         struct fm_spool_id id = {.seq = 0};
@@ -103,8 +106,9 @@ static void compare(struct kit *kit, const struct ledger *ledger, size_t at, str
     kit_close(kit);
 }
 
-/* Cuts behind every step-th change (FM_SWEEP=all: every one), in each of their kinds. */
-static struct sum sweep(bool full, size_t step)
+/* Cuts behind every step-th change (FM_SWEEP=all: every one), in each of their kinds.
+ * @param failing  the change of the first run that fails once; 0: none */
+static struct sum sweep(bool full, size_t step, unsigned failing)
 {
     static struct ledger ledger;
     struct sum sum = {0};
@@ -116,7 +120,7 @@ static struct sum sweep(bool full, size_t step)
     kit.opts.sync_full = full;
     kit.opts.boot_id = "before";
     struct power *power = power_record(kit.dir);
-    live(&kit, power, &ledger);
+    live(&kit, power, &ledger, failing);
     power_stop(power);
     size_t n = power_count(power);
     cr_assert_gt(n, 60, "too few changes: %zu", n);
@@ -140,16 +144,27 @@ static struct sum sweep(bool full, size_t step)
 
 Test(power, loses_nothing_acknowledged_at_any_cut)
 {
-    struct sum sum = sweep(true, 3);
+    struct sum sum = sweep(true, 3, 0);
     cr_assert_gt(sum.cuts, 80);
     cr_assert_eq(sum.lost + sum.back + sum.again, 0);
+}
+
+/* S06: what was written before a sync that failed is not on the disk, whatever comes later. */
+Test(power, loses_nothing_acknowledged_when_a_change_failed_before)
+{
+    const char *all = getenv("FM_SWEEP");
+    unsigned step = all != NULL && strcmp(all, "all") == 0 ? 1 : 11;
+    for (unsigned failing = 1; failing < 70; failing += step) {
+        struct sum sum = sweep(true, 13, failing);
+        cr_assert_eq(sum.lost + sum.back + sum.again, 0);
+    }
 }
 
 /* Without syncs it must lose something, else the test above shows nothing; but that is noticed, and
  * no number is given again. */
 Test(power, gives_no_number_again_without_full_sync)
 {
-    struct sum sum = sweep(false, 3);
+    struct sum sum = sweep(false, 3, 0);
     cr_assert_gt(sum.lost, 0);
     cr_assert_eq(sum.again, 0, "%u numbers were given again", sum.again);
 }
