@@ -36,7 +36,8 @@ static struct timespec timespec_at(clockid_t clock, int64_t from_now_ms)
 
 bool fm_thread_join(pthread_t thread, int64_t timeout_ms)
 {
-#ifdef __SANITIZE_THREAD__ /* it knows only this join, and without it takes each free for a race */
+#ifdef __SANITIZE_THREAD__ /* it knows only this join, and without it takes each free for a race   \
+                            */
     struct timespec soon = timespec_at(CLOCK_REALTIME, timeout_ms);
     return pthread_timedjoin_np(thread, NULL, &soon) == 0;
 #else

@@ -156,7 +156,8 @@ static const struct fm_flag flags[] = {
 #undef AT
 static const char *const text[] = {
     "Answers as a Confluent REST Proxy does on its v2 (consumers too) and v3 (URL/v3) interfaces; "
-    "topics can also be read back under /topics/NAME/partitions/0/records. Prints its URL on stdout and runs until SIGINT or SIGTERM; "
+    "topics can also be read back under /topics/NAME/partitions/0/records. Prints its URL on "
+    "stdout and runs until SIGINT or SIGTERM; "
     "-v logs requests.",
     "Nothing leaves this host unless --kafka says so. Without --user it asks for no password: do "
     "not listen on an address that others reach then.",

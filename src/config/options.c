@@ -96,11 +96,13 @@ const struct fm_option fm_options[] = {
     {AT(rest, connection_life_ms), .key = "connection_life", MSEC(1, 7 * DAY_MS), .def = "10m",
      .help = "A connection is replaced after this time, so that load balancers can move it."},
     {ROW(rest, max_in_flight), COUNT(1, 64), .def = "1",
-     .help = "Requests under way for one topic while all goes well, split by key; order is kept per key, "
+     .help = "Requests under way for one topic while all goes well, split by key; order is kept "
+             "per key, "
              "not across keys."},
     {ROW(rest, drain_rate), COUNT(0, 10000000), .def = "0",
-     .help = "Most records a second while a backlog is sent after an outage, but always more than are "
-             "newly made; 0: no limit."},
+     .help =
+         "Most records a second while a backlog is sent after an outage, but always more than are "
+         "newly made; 0: no limit."},
     {ROW(rest, topic_auto_created), SWITCH, .def = "off",
      .help = "on: the cluster creates the topic with the first record, a missing one is no fault."},
     {AT(rest, size_limit_bytes), .key = "size_limit", SIZE(0, 1 * GIB), .def = "0",

@@ -52,7 +52,8 @@ struct fm_sample_tag {
 struct fm_sample {
     const char *target;
     const char *host;
-    const struct fm_sample_tag *tags; /* added to the rule's; they win over those of the same name */
+    const struct fm_sample_tag
+        *tags; /* added to the rule's; they win over those of the same name */
     size_t n_tags;
     int64_t timestamp_ms; /* wall clock, start of the poll */
     const struct fm_sample_bean *beans;

@@ -50,12 +50,12 @@ static bool same_buf(const struct fm_buf *a, const struct fm_buf *b)
 /* Whether two rules put their beans into the same record. Both are rendered. */
 static bool same_snapshot(const struct fm_rule *a, const struct fm_rule *b)
 {
-    return a == b || (a->topic_index == b->topic_index && a->partition == b->partition &&
-                      a->nonfinite == b->nonfinite && a->max_bytes == b->max_bytes &&
-                      (a->key == NULL) == (b->key == NULL) && same_buf(&a->prefix, &b->prefix) &&
-                      same_buf(&a->key_text, &b->key_text) &&
-                      same_buf(&a->tag_json, &b->tag_json) &&
-                      same_pairs(a->headers, a->n_headers, b->headers, b->n_headers));
+    return a == b ||
+           (a->topic_index == b->topic_index && a->partition == b->partition &&
+            a->nonfinite == b->nonfinite && a->max_bytes == b->max_bytes &&
+            (a->key == NULL) == (b->key == NULL) && same_buf(&a->prefix, &b->prefix) &&
+            same_buf(&a->key_text, &b->key_text) && same_buf(&a->tag_json, &b->tag_json) &&
+            same_pairs(a->headers, a->n_headers, b->headers, b->n_headers));
 }
 
 static uint64_t hash_text(const char *text)

@@ -213,8 +213,7 @@ static void tell(struct fm_request *r, const struct fm_http_answer *http,
 }
 
 /* Schemas: ids are learnt from what was accepted, and forgotten when an answer doubts them. */
-static void schemas(struct fm_request *r, const struct fm_http_answer *http,
-                    struct fm_judgement *j)
+static void schemas(struct fm_request *r, const struct fm_http_answer *http, struct fm_judgement *j)
 {
     struct fm_typed *typed = &r->topic->typed;
     const struct fm_rest_opts *o = &r->topic->rest->conf->o;

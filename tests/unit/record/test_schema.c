@@ -110,29 +110,28 @@ Test(schema, puts_control_records_into_any_of_them)
     static const char gap[] =
         "{" ID ",\"type\":\"gap\",\"lost_stream\":\"0000000000000001\",\"from_seq\":3,\"to_seq\":5,"
         "\"count\":null,\"reason\":\"full\",\"first_timestamp\":1,\"last_timestamp\":null}";
-    cr_expect_str_eq(
-        put(FM_SCHEMA_JSON, FM_SCHEMA_METRIC, gap), HEAD(
-                                                        "gap", "\"from_seq\":3,\"to_seq\":5,"
-                                                               "\"count\":null,\"reason\":"
-                                                               "\"full\",") "\"lost_stream\":"
-                                                                            "\"0000000000000001\","
-                                                                            "\"prev_stream\":null,"
-                                                                            "\"prev_last_seq\":"
-                                                                            "null,\"v\":1,"
-                                                                            "\"timestamp\":9,"
-                                                                            "\"host\":null,"
-                                                                            "\"target\":null,"
-                                                                            "\"version\":null,"
-                                                                            "\"state\":null,"
-                                                                            "\"error\":null,"
-                                                                            "\"first_timestamp\":1,"
-                                                                            "\"last_timestamp\":"
-                                                                            "null,\"tags\":{},"
-                                                                            "\"bean\":null,"
-                                                                            "\"domain\":null,"
-                                                                            "\"properties\":{},"
-                                                                            "\"name\":null,"
-                                                                            "\"value\":null}");
+    cr_expect_str_eq(put(FM_SCHEMA_JSON, FM_SCHEMA_METRIC, gap),
+                     HEAD("gap", "\"from_seq\":3,\"to_seq\":5,"
+                                 "\"count\":null,\"reason\":"
+                                 "\"full\",") "\"lost_stream\":"
+                                              "\"0000000000000001\","
+                                              "\"prev_stream\":null,"
+                                              "\"prev_last_seq\":"
+                                              "null,\"v\":1,"
+                                              "\"timestamp\":9,"
+                                              "\"host\":null,"
+                                              "\"target\":null,"
+                                              "\"version\":null,"
+                                              "\"state\":null,"
+                                              "\"error\":null,"
+                                              "\"first_timestamp\":1,"
+                                              "\"last_timestamp\":"
+                                              "null,\"tags\":{},"
+                                              "\"bean\":null,"
+                                              "\"domain\":null,"
+                                              "\"properties\":{},"
+                                              "\"name\":null,"
+                                              "\"value\":null}");
 }
 
 Test(schema, knows_which_one_a_record_asks_for)
