@@ -15,11 +15,13 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/thread.h"
 #include "net/client_priv.h"
 
+enum { GATHER_NS = 500 * 1000 };
 enum conn_state { CONNECTING, OPEN, FAILED };
 
 struct fm_conn {
@@ -38,6 +40,7 @@ struct fm_conn {
     int netns_pid;
     bool received; /* at least one byte came */
     bool want_write;
+    bool many; /* see fm_conn_expect_many() */
     bool more; /* the last receive gave bytes: TLS may hold further ones */
     bool has_first; /* first holds the byte read at opening */
     bool first_end; /* ... or that read ended the connection: first_result */
@@ -293,9 +296,25 @@ void fm_net_conn_done(struct fm_conn *conn, CURLcode result)
     conn->fn(conn, FM_CONN_OPENED, NULL, conn->arg);
 }
 
+/* Whether everything that is ready are bytes of which more are to come. */
+static bool may_gather(const struct fm_client *client)
+{
+    for (int i = 0; i < client->n_events; i++) {
+        const struct fm_conn *conn = client->events[i].data.ptr;
+        if (conn == NULL || !conn->many || client->events[i].events != EPOLLIN)
+            return false;
+    }
+    return client->n_events > 0;
+}
+
 void fm_net_conns_wait(struct fm_client *client, int timeout_ms)
 {
     client->n_events = epoll_wait(client->epoll, client->events, FM_NET_EVENTS, timeout_ms);
+    if (may_gather(client)) {
+        const struct timespec gather = {.tv_nsec = GATHER_NS};
+        (void)nanosleep(&gather, NULL);
+        client->n_events = epoll_wait(client->epoll, client->events, FM_NET_EVENTS, 0);
+    }
     for (int i = 0; i < client->n_events; i++)
         if (client->events[i].data.ptr == NULL) { /* woken */
             uint64_t times;
@@ -326,6 +345,11 @@ void fm_net_conns_dispatch(struct fm_client *client)
             hand_out(conn, 0);
     }
     client->next_conn = NULL;
+}
+
+void fm_conn_expect_many(struct fm_conn *conn, bool many)
+{
+    conn->many = many;
 }
 
 void fm_conn_want_write(struct fm_conn *conn, bool want)

@@ -49,4 +49,8 @@ FM_MUST_USE enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t l
 
 void fm_conn_want_write(struct fm_conn *conn, bool want);
 
+/** Several answers are under way. A JVM sends each by itself, and waking up for one costs more than
+ * reading it; so READABLE comes up to half a millisecond later, for all that has come by then. */
+void fm_conn_expect_many(struct fm_conn *conn, bool many);
+
 #endif

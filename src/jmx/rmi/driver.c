@@ -254,6 +254,7 @@ static enum fm_code read_answers(struct fm_rmi *d, struct fm_err *err)
     }
     if (!d->link.open)
         return FM_OK;
+    fm_conn_expect_many(d->link.conn, d->n_window > 1);
     if (!expects_answer(d) && fm_link_has_rest(&d->link)) {
         fm_link_close(&d->link); /* nobody asked for these bytes: out of step */
         return FM_OK;

@@ -262,6 +262,7 @@ enum fm_code fm_rmi_pump(struct fm_rmi *d, struct fm_err *err)
         d->sent_any = true;
     }
     d->cost.round_trips += was_empty && d->n_window > 0;
+    fm_conn_expect_many(d->link.conn, d->n_window > 1);
     return fm_link_send(&d->link, err);
 }
 
