@@ -3,7 +3,9 @@
  * usage: bench_jmx HOST:PORT BEANS WARM POLLS GAP_MS
  * Without a gap the session alone, one list of reads after another; with one the whole scheduler,
  * polling at that interval, up to the sample it hands out. After WARM polls it prints "ready",
- * waits for a line, and then prints what POLLS polls took. */
+ * waits for a line, and then prints what POLLS polls took: CPU in the cheapest of five rows, time
+ * in the middle. */
+#include <math.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +15,16 @@
 #include "base/clock.h"
 #include "poll/poll.h"
 
-enum { MAX_BEANS = 256, MAX_POLLS = 100000, N_ATTRIBUTES = 5 };
+enum {
+    MAX_BEANS = 256,
+    MAX_POLLS = 100000,
+    N_ATTRIBUTES = 5,
+    ROWS = 5 /* of polls; the cheapest counts, since the machine has other work */
+};
 
-static const char *const attributes[N_ATTRIBUTES] = {"Busy", "Count", "Ratio", "Title", "Usage"};
+static const char *const plain[N_ATTRIBUTES] = {"Busy", "Count", "Ratio", "Title", "TotalTime"};
+static const char *const pool[N_ATTRIBUTES] = {"CollectionUsage", "PeakUsage", "Title", "Type",
+                                               "Usage"};
 
 struct bench {
     const char *url;
@@ -23,6 +32,7 @@ struct bench {
     unsigned gap_ms;
     double took_ms[MAX_POLLS];
     unsigned round_trips;
+    double start_ms, best_ms; /* CPU: at the beginning of the row, of the best row */
 };
 
 static struct bench b;
@@ -41,14 +51,26 @@ static double cpu_ms(void)
 }
 
 /* The beginning of what counts: the other side has looked at its own counters. */
-static double begin(void)
+static void begin(void)
 {
     char line[16];
     (void)puts("ready");
     (void)fflush(stdout);
     if (fgets(line, sizeof line, stdin) == NULL)
         exit(1);
-    return cpu_ms();
+    b.best_ms = HUGE_VAL;
+    b.start_ms = cpu_ms();
+}
+
+/* Poll i is done. */
+static void count(size_t i)
+{
+    if ((i + 1) % (b.polls / ROWS) != 0)
+        return;
+    const double now = cpu_ms();
+    if (now - b.start_ms < b.best_ms)
+        b.best_ms = now - b.start_ms;
+    b.start_ms = now;
 }
 
 static int by_size(const void *a, const void *c)
@@ -57,11 +79,11 @@ static int by_size(const void *a, const void *c)
     return x < y ? -1 : x > y;
 }
 
-static void report(double used)
+static void report(void)
 {
     qsort(b.took_ms, b.polls, sizeof b.took_ms[0], by_size);
     printf("{\"polls\":%zu,\"cpu_ms\":%.4f,\"p50_ms\":%.4f,\"round_trips\":%u}\n", b.polls,
-           used / (double)b.polls, b.took_ms[b.polls / 2], b.round_trips);
+           b.best_ms * ROWS / (double)b.polls, b.took_ms[b.polls / 2], b.round_trips);
     (void)fflush(stdout);
     (void)getchar(); /* the end of stdin: the goodbye is not to be counted */
 }
@@ -100,18 +122,19 @@ static void run_session(void)
         (void)snprintf(names[i], sizeof names[i], "bench%zu:type=Bench,name=%zu", b.beans, i);
         calls[i] = (struct fm_jmx_call){.op = FM_JMX_READ,
                                         .name = names[i],
-                                        .attributes = attributes,
+                                        .attributes = i % 5 == 4 ? pool : plain,
                                         .n_attributes = N_ATTRIBUTES};
     }
     for (size_t i = 0; i < b.warm; i++)
         read_all(jmx, calls, &arena);
-    double cpu = begin();
+    begin();
     for (size_t i = 0; i < b.polls; i++) {
         int64_t start = fm_clock_ns();
         read_all(jmx, calls, &arena);
         b.took_ms[i] = (double)(fm_clock_ns() - start) / 1e6;
+        count(i);
     }
-    report(cpu_ms() - cpu);
+    report();
     fm_jmx_free(jmx);
     fm_client_free(client);
     fm_arena_clear(&arena);
@@ -141,8 +164,7 @@ static void run_scheduler(void)
     (void)sem_init(&samples, 0, 0);
     char pattern[64];
     (void)snprintf(pattern, sizeof pattern, "bench%zu:type=Bench,*", b.beans);
-    struct fm_query_opts query_opts = {
-        .bean = pattern, .attributes = attributes, .n_attributes = N_ATTRIBUTES};
+    struct fm_query_opts query_opts = {.bean = pattern};
     if (fm_query_new(&query, &query_opts, &err) != FM_OK)
         fail("query", &err);
     struct fm_poll_query of_target = {.query = query};
@@ -156,19 +178,18 @@ static void run_scheduler(void)
     if (fm_poll_new(&poll, &opts, &err) != FM_OK || fm_poll_start(poll, &err) != FM_OK)
         fail("scheduler", &err);
     wait_samples(&samples, b.warm);
-    double cpu = begin();
-    double used = 0;
+    begin();
     for (size_t i = 0; i < b.polls; i++) {
         struct fm_poll_snapshot snap;
         wait_samples(&samples, 1);
-        used = cpu_ms() - cpu;
+        count(i);
         if (fm_poll_status_get(poll, &snap, &err) != FM_OK)
             fail("status", &err);
         b.took_ms[i] = snap.targets[0].duration_ms;
         b.round_trips = snap.targets[0].round_trips;
         fm_poll_snapshot_clear(&snap);
     }
-    report(used);
+    report();
     fm_poll_stop(poll);
     (void)fm_poll_join(poll, 5000);
     fm_poll_free(poll);
@@ -188,7 +209,7 @@ int main(int argc, char **argv)
     b.warm = strtoul(argv[3], NULL, 10);
     b.polls = strtoul(argv[4], NULL, 10);
     b.gap_ms = (unsigned)strtoul(argv[5], NULL, 10);
-    if (b.beans == 0 || b.beans > MAX_BEANS || b.polls == 0 || b.polls > MAX_POLLS)
+    if (b.beans == 0 || b.beans > MAX_BEANS || b.polls < ROWS || b.polls > MAX_POLLS)
         return 2;
     if (fm_net_init(&err) != FM_OK)
         fail("net", &err);

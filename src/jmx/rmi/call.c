@@ -51,7 +51,9 @@ static void put_unit(struct fm_buf *out, uint32_t unit)
 static void put_mutf8(struct fm_buf *out, const char *text, size_t len)
 {
     const unsigned char *u = (const unsigned char *)text;
-    for (size_t i = 0; i < len;) {
+    const size_t plain = fm_mutf8_ascii(u, len);
+    fm_buf_put(out, text, plain);
+    for (size_t i = plain; i < len;) {
         size_t step = fm_utf8_step(text + i, len - i);
         if (step == 0) {
             put_unit(out, 0xfffd);
@@ -73,8 +75,15 @@ static void put_mutf8(struct fm_buf *out, const char *text, size_t len)
 static void put_string(struct fm_buf *out, const char *text)
 {
     struct fm_buf utf;
+    const size_t len = strlen(text);
+    if (len <= UINT16_MAX && fm_mutf8_ascii((const unsigned char *)text, len) == len) {
+        fm_buf_putc(out, 0x74);
+        fm_buf_be16(out, (uint16_t)len);
+        fm_buf_put(out, text, len);
+        return;
+    }
     fm_buf_init(&utf, 0);
-    put_mutf8(&utf, text, strlen(text));
+    put_mutf8(&utf, text, len);
     out->failed = out->failed || utf.failed;
     if (utf.len <= UINT16_MAX) {
         fm_buf_putc(out, 0x74);

@@ -200,10 +200,8 @@ static bool is_throwable(const struct fm_ser_node *node)
 
 static enum fm_code take_value(struct fm_ser *p, struct fm_err *err)
 {
-    if (p->want != FM_SER_WANT_NONE)
-        return fm_ser_take_item(p, err);
-    if (p->depth > 0)
-        return fm_ser_run_frame(p, err);
+    while (p->want != FM_SER_WANT_NONE || p->depth > 0)
+        FM_TRY(p->want != FM_SER_WANT_NONE ? fm_ser_take_item(p, err) : fm_ser_run_frames(p, err));
     if (p->exception && !is_throwable(p->got))
         return fm_ser_bad(p, err, "an exception that is no Throwable");
     p->root = p->got;
@@ -246,6 +244,9 @@ enum fm_code fm_ser_feed(struct fm_ser *ser, const void *data, size_t len, size_
 static void begin(struct fm_ser *ser, enum fm_ser_phase phase)
 {
     fm_arena_reset(&ser->arena);
+    if (ser->memo.full)
+        fm_ser_memo_clear(ser);
+    ser->memo.noting = false;
     ser->root = NULL;
     ser->boolean = ser->exception = ser->stream_exception = false;
     ser->bytes = 0;
@@ -277,11 +278,13 @@ void fm_ser_init(struct fm_ser *ser, size_t max_bytes)
     /* A node takes more memory than its bytes on the wire, at most about ten times as much for
      * many small objects; those are counted too. */
     fm_arena_init(&ser->arena, 4 * ser->max_bytes + 1024 * 1024);
+    fm_ser_memo_clear(ser);
 }
 
 void fm_ser_clear(struct fm_ser *ser)
 {
     fm_arena_clear(&ser->arena);
+    fm_ser_memo_clear(ser);
     free(ser->frames);
     free(ser->handles);
     *ser = (struct fm_ser){0};

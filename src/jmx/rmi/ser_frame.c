@@ -92,6 +92,7 @@ static enum fm_code desc_super(struct fm_ser *p, struct fm_ser_frame *f, struct 
     f->desc->chain = chain;
     f->node->complete = true;
     pop(p, f->node);
+    fm_ser_memo_end(p);
     return FM_OK;
 }
 
@@ -105,6 +106,8 @@ static enum fm_code run_desc(struct fm_ser *p, struct fm_ser_frame *f, struct fm
         return FM_OK;
     case FM_SER_DESC_NOTE: /* what RMI puts there is a codebase; nobody wants it */
         FM_TRY(fm_ser_count(p, 1, err));
+        if (p->got->kind != FM_SER_END && p->got->kind != FM_SER_NULL)
+            fm_ser_memo_spoil(p);
         f->step = p->got->kind == FM_SER_END ? FM_SER_DESC_SUPER : FM_SER_DESC_NOTE;
         p->want = p->got->kind == FM_SER_END ? FM_SER_WANT_DESC : FM_SER_WANT_NOTE;
         return FM_OK;
@@ -405,7 +408,7 @@ static enum fm_code run_class(struct fm_ser *p, struct fm_ser_frame *f, struct f
     return FM_OK;
 }
 
-enum fm_code fm_ser_run_frame(struct fm_ser *p, struct fm_err *err)
+static enum fm_code run_top(struct fm_ser *p, struct fm_err *err)
 {
     struct fm_ser_frame *f = &p->frames[p->depth - 1];
     switch (f->kind) {
@@ -423,4 +426,12 @@ enum fm_code fm_ser_run_frame(struct fm_ser *p, struct fm_err *err)
         return run_class(p, f, err);
     }
     return FM_EBUG;
+}
+
+enum fm_code fm_ser_run_frames(struct fm_ser *p, struct fm_err *err)
+{
+    enum fm_code code = FM_OK;
+    while (code == FM_OK && p->want == FM_SER_WANT_NONE && p->depth > 0)
+        code = run_top(p, err);
+    return code;
 }

@@ -67,6 +67,7 @@ static enum fm_code take_reference(struct fm_ser *p, struct fm_err *err)
         return FM_EAGAIN;
     if (handle < FIRST_HANDLE || handle - FIRST_HANDLE >= p->n_handles)
         return fm_ser_bad(p, err, "a reference to an object that did not come yet");
+    fm_ser_memo_reference(p, handle - FIRST_HANDLE);
     struct fm_ser_node *node = p->handles[handle - FIRST_HANDLE];
     if (p->want == FM_SER_WANT_DESC && node->kind != FM_SER_DESC)
         return fm_ser_bad(p, err, "a reference to something that is no class descriptor");
@@ -110,10 +111,15 @@ static enum fm_code take_desc(struct fm_ser *p, struct fm_err *err)
     uint64_t suid;
     uint8_t flags;
     uint16_t n_fields;
+    const size_t position = fm_ser_position(p);
+    enum fm_code code;
+    if (fm_ser_memo_take(p, err, &code))
+        return code;
     if (!fm_ser_take_utf(&p->cur, &name, &len) || !fm_cursor_u64(&p->cur, &suid) ||
         !fm_cursor_u8(&p->cur, &flags) || !fm_cursor_u16(&p->cur, &n_fields))
         return FM_EAGAIN;
     FM_TRY(check_flags(p, flags, n_fields, err));
+    fm_ser_memo_begin(p, position);
     struct fm_ser_node *node;
     struct fm_ser_desc *desc;
     struct fm_text text;
@@ -145,6 +151,7 @@ static enum fm_code take_proxy(struct fm_ser *p, struct fm_err *err)
     struct fm_ser_desc *desc;
     FM_TRY(new_desc(p, &node, &desc, err));
     desc->flags = FM_SER_SERIALIZABLE;
+    fm_ser_memo_spoil(p);
     FM_TRY(fm_ser_push(p, FM_SER_IN_PROXY, FM_SER_WANT_NONE, err));
     struct fm_ser_frame *f = &p->frames[p->depth - 1];
     f->node = node;
@@ -158,6 +165,7 @@ static enum fm_code take_exception(struct fm_ser *p, struct fm_err *err)
 {
     if (p->stream_exception)
         return fm_ser_bad(p, err, "an exception inside the report of an exception");
+    fm_ser_memo_spoil(p);
     p->stream_exception = true;
     p->exception = true;
     p->n_handles = 0;

@@ -63,10 +63,25 @@ bool fm_ser_take_utf(struct fm_cursor *cur, const unsigned char **bytes, uint16_
 bool fm_ser_fits(const struct fm_ser *p, uint64_t n);
 size_t fm_ser_position(const struct fm_ser *p);
 
+/* ser_memo.c: class descriptors that came before; see there. */
+
+/** If the descriptor at the cursor (behind its tag) is known: take it. @return whether it was */
+bool fm_ser_memo_take(struct fm_ser *p, struct fm_err *err, enum fm_code *code);
+/** One begins that is not known; position: of the byte behind its tag. */
+void fm_ser_memo_begin(struct fm_ser *p, size_t position);
+/** It refers to a handle. */
+void fm_ser_memo_reference(struct fm_ser *p, uint32_t handle);
+/** It is of a kind that is not kept. */
+void fm_ser_memo_spoil(struct fm_ser *p);
+/** A descriptor has ended, and its frame is gone. */
+void fm_ser_memo_end(struct fm_ser *p);
+/** Forget all. */
+void fm_ser_memo_clear(struct fm_ser *p);
+
 /* ser_item.c: one tag with what follows it at once; FM_EAGAIN leaves everything as it was. */
 enum fm_code fm_ser_take_item(struct fm_ser *p, struct fm_err *err);
 
-/* ser_frame.c: one step of the frame on top. */
-enum fm_code fm_ser_run_frame(struct fm_ser *p, struct fm_err *err);
+/* ser_frame.c: steps of the frames on top, until one wants something or none is left. */
+enum fm_code fm_ser_run_frames(struct fm_ser *p, struct fm_err *err);
 
 #endif

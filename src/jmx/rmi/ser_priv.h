@@ -113,6 +113,23 @@ struct fm_ser_node {
 enum fm_ser_expect { FM_SER_VOID, FM_SER_VALUE, FM_SER_BOOL };
 
 struct fm_ser_frame; /* private */
+struct fm_ser_slot; /* private: ser_memo.c */
+
+enum { FM_SER_MEMO_REFS = 8 };
+
+/* Class descriptors that came before, and the one that is being read. Private: ser_memo.c. */
+struct fm_ser_memo {
+    struct fm_arena arena;
+    struct fm_ser_slot *slots;
+    bool full;
+    bool noting;
+    size_t depth; /* where the one being read began: frames, byte, handle, elements */
+    size_t at;
+    size_t first;
+    size_t elements;
+    uint32_t before[FM_SER_MEMO_REFS];
+    size_t n_before;
+};
 
 struct fm_ser {
     /* the outcome, valid once fm_ser_feed() gave FM_OK */
@@ -140,6 +157,7 @@ struct fm_ser {
     struct fm_ser_node *got;
     struct fm_cursor cur;
     size_t start; /* bytes before cur.data */
+    struct fm_ser_memo memo; /* outlives the answer */
 };
 
 /** @param max_bytes  limit of one answer; 0: 8 MiB */

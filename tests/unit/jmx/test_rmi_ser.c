@@ -88,6 +88,111 @@ Test(rmi_ser, goes_on_after_each_byte)
     vectors_walk("", check_bytewise, NULL);
 }
 
+/* ---- descriptors that are known from before ---- */
+
+enum { DEEP = 40 }; /* graphs may be cyclic */
+
+static void same_tree(const struct fm_ser_node *a, const struct fm_ser_node *b, int depth);
+
+static void same_desc(const struct fm_ser_desc *a, const struct fm_ser_desc *b)
+{
+    cr_assert_str_eq(a->name, b->name);
+    cr_assert_eq(a->n_fields, b->n_fields);
+    cr_assert_eq(a->flags, b->flags);
+    cr_assert_eq(a->chain, b->chain);
+    for (size_t i = 0; i < a->n_fields; i++) {
+        cr_assert_eq(a->fields[i].type, b->fields[i].type);
+        cr_assert_str_eq(a->fields[i].name, b->fields[i].name);
+    }
+    cr_assert_eq(a->super == NULL, b->super == NULL);
+    if (a->super != NULL)
+        same_desc(a->super->desc, b->super->desc);
+}
+
+static void same_value(const struct fm_ser_value *a, const struct fm_ser_value *b, int depth)
+{
+    cr_assert_eq(a->type, b->type);
+    if (a->type == 'L' || a->type == '[')
+        same_tree(a->node, b->node, depth);
+    else
+        cr_assert_eq(a->i, b->i);
+}
+
+static void same_list(const struct fm_ser_list *a, const struct fm_ser_list *b, int depth)
+{
+    cr_assert_eq(a->n, b->n);
+    for (size_t i = 0; i < a->n; i++)
+        same_tree(a->items[i], b->items[i], depth);
+}
+
+static void same_object(const struct fm_ser_node *a, const struct fm_ser_node *b, int depth)
+{
+    cr_assert_eq(a->object.n, b->object.n);
+    for (size_t i = 0; i < a->object.n; i++) {
+        const struct fm_ser_class *x = &a->object.classes[i], *y = &b->object.classes[i];
+        for (size_t k = 0; x->values != NULL && k < x->desc->n_fields; k++)
+            same_value(&x->values[k], &y->values[k], depth);
+        same_list(&x->notes, &y->notes, depth);
+    }
+}
+
+static void same_tree(const struct fm_ser_node *a, const struct fm_ser_node *b, int depth)
+{
+    cr_assert_eq(a->kind, b->kind);
+    if (depth == DEEP)
+        return;
+    if (a->desc != NULL)
+        same_desc(a->desc, b->desc);
+    if (a->kind == FM_SER_STRING || a->kind == FM_SER_TIME || a->kind == FM_SER_BLOCK) {
+        cr_assert_eq(a->text.len, b->text.len);
+        cr_assert_eq(memcmp(a->text.ptr, b->text.ptr, a->text.len), 0);
+    } else if (a->kind == FM_SER_OBJECT) {
+        same_object(a, b, depth + 1);
+    } else if (a->kind == FM_SER_ENUM) {
+        same_tree(a->name, b->name, depth + 1);
+    } else if (a->kind == FM_SER_ARRAY) {
+        cr_assert_eq(a->array.n, b->array.n);
+        same_list(&a->array.list, &b->array.list, depth + 1);
+    }
+}
+
+static enum fm_code feed(struct fm_ser *ser, const struct vector *v)
+{
+    size_t used, at = vector_return_at(v);
+    begin(ser, v);
+    return fm_ser_feed(ser, v->s2c + at, v->s2c_len - at, &used, NULL);
+}
+
+static void check_known(const struct vector *v, void *arg)
+{
+    struct fm_ser *known = arg;
+    if (!has_answer(v))
+        return;
+    struct fm_ser fresh;
+    fm_ser_init(&fresh, 0);
+    enum fm_code code = feed(&fresh, v);
+    for (int round = 0; round < 4; round++) {
+        cr_assert_eq(feed(known, v), code, "%s, round %d", v->file, round);
+        cr_assert_eq(known->bytes, fresh.bytes, "%s", v->file);
+        cr_assert_eq(known->n_handles, fresh.n_handles, "%s", v->file);
+        cr_assert_eq(known->elements, fresh.elements, "%s", v->file);
+        if (code == FM_OK && fresh.root != NULL && v->s2c_len < 20000)
+            same_tree(known->root, fresh.root, 0);
+    }
+    fm_ser_clear(&fresh);
+}
+
+Test(rmi_ser, reads_the_same_where_it_knows_the_classes)
+{
+    struct fm_ser known;
+    fm_ser_init(&known, 0);
+    cr_assert_gt(vectors_walk("", check_known, &known), 400);
+    cr_assert_gt(vectors_walk("hostile/", check_known, &known), 70);
+    cr_assert_gt(known.memo.arena.used, 0);
+    cr_assert_leq(known.memo.arena.used, 300 * 1024);
+    fm_ser_clear(&known);
+}
+
 static void check_cut(const struct vector *v, void *arg)
 {
     (void)arg;
