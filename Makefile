@@ -177,6 +177,12 @@ e2e-presets: ## the shipped presets against real products (P="kafka tomcat": onl
 	@$(PMAKE) build/firstmile
 	@python3 -B tests/e2e/presets.py $(P)
 
+.PHONY: e2e-full
+e2e-full: ## the same with every fault for every format, outages of minutes, times as shipped
+	@tests/setup.sh build test e2e
+	@$(PMAKE) build/firstmile
+	@tests/e2e/run.sh --full
+
 .PHONY: bench
 bench: ## benchmarks: one line of numbers each
 	@tests/setup.sh build test

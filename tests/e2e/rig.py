@@ -3,6 +3,7 @@
 Everything lives in one temporary folder, and only processes started here are ever ended.
 """
 import base64
+import http.client
 import json
 import os
 import re
@@ -118,11 +119,11 @@ class Process:
                     pass
 
 
-def run(argv, seconds=60, env=None):
-    """Run to the end. Returns exit code, stdout, stderr."""
+def run(argv, seconds=60, env=None, text=None):
+    """Run to the end, with text on standard input. Returns exit code, stdout, stderr."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, errors="replace",
-                              timeout=seconds, cwd=ROOT, env=env, check=False)
+                              timeout=seconds, cwd=ROOT, env=env, check=False, input=text)
     except subprocess.TimeoutExpired as e:
         raise Failed(f"{' '.join(argv)} did not end within {seconds} s") from e
     return done.returncode, done.stdout, done.stderr
@@ -218,17 +219,28 @@ class Kafka:
             self.process = None
 
 
+def kafka_topics(bootstrap):
+    """The brokers' topics, without asking for one by name (which could create it); None if nobody
+    answers."""
+    code, out, _ = run(["kcat", "-b", bootstrap, "-L", "-J", "-m", "5"], 20)
+    return [x["topic"] for x in json.loads(out)["topics"]] if code == 0 else None
+
+
 class ExternalKafka:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
 
+    def answers(self):
+        return kafka_topics(self.bootstrap) is not None
+
     def start(self):
         shell("E2E_START_KAFKA")
-        wait_for("Kafka answers", lambda: run(["kcat", "-b", self.bootstrap, "-L", "-m", "2"],
-                                              10)[0] == 0, 120, 0.5)
+        wait_for("Kafka answers", self.answers, 180, 0.5)
 
     def stop(self):
         shell("E2E_STOP_KAFKA", "E2E_START_KAFKA")
+        # The command may return before it is gone.
+        wait_for("Kafka is gone", lambda: not self.answers(), 90, 0.2)
 
 
 def shell(variable, *also):
@@ -236,9 +248,15 @@ def shell(variable, *also):
     for name in (variable, *also):
         if not os.environ.get(name):
             raise Skipped(f"needs {name}")
-    command = os.environ[variable]
-    code, out, err = run(["sh", "-c", command], 120)
-    expect(code == 0, f"{variable} failed ({code}): {(err or out).strip()[-300:]}")
+    # Its output goes to a file: what it leaves running in the background would hold a pipe open.
+    with tempfile.TemporaryFile("w+", errors="replace") as out:
+        try:
+            code = subprocess.run(["sh", "-c", os.environ[variable]], stdin=subprocess.DEVNULL,
+                                  stdout=out, stderr=out, timeout=180, check=False).returncode
+        except subprocess.TimeoutExpired as e:
+            raise Failed(f"{variable} did not end within 180 s") from e
+        out.seek(0)
+        expect(code == 0, f"{variable} failed ({code}): {out.read().strip()[-300:]}")
 
 
 # --- certificates and the proxy ---
@@ -311,27 +329,32 @@ class Proxy:
 
 
 class ExternalProxy:
-    def __init__(self, url):
-        self.url = url
+    """A proxy that is there already; ready() says when it takes records."""
+
+    def __init__(self, url, ready):
+        self.url, self.ready = url, ready
 
     def start(self):
         shell("E2E_START_PROXY")
-        wait_for("the proxy answers", self.answers, 120, 0.5)
+        wait_for("the proxy answers", self.answers, 180, 0.2)
+        self.ready()  # its first request may take seconds; it is back when it takes records
 
     def answers(self):
-        """Any HTTP status will do; certificates are the agent's business."""
+        """Any HTTP status will do but a gateway's; certificates are the agent's business."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
             with urllib.request.urlopen(self.url, timeout=5, context=context):
                 return True
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
+        except urllib.error.HTTPError as e:
+            return e.code not in (502, 503, 504)
+        except (OSError, http.client.HTTPException):
             return False
 
     def stop(self):
         shell("E2E_STOP_PROXY", "E2E_START_PROXY")
+        # The command may return before the last request is served.
+        wait_for("the proxy is gone", lambda: not self.answers(), 90, 0.1)
 
 
 # --- JVMs ---
@@ -397,8 +420,11 @@ class Agent:
         self.rig, self.name = rig, f"e2e-{name}-{os.urandom(3).hex()}"
         self.dir = tempfile.mkdtemp(prefix=f"agent-{name}-", dir=rig.work)
         self.log = os.path.join(self.dir, "log")
+        self.dump = os.path.join(self.dir, "dump")
         self.port = free_port()
         self.config = os.path.join(self.dir, "config.ini")
+        self.state = (sections or {}).get("agent", {}).get("state_dir",
+                                                           os.path.join(self.dir, "state"))
         self.write(sections or {})
         self.process = None
 
@@ -409,7 +435,7 @@ class Agent:
         rest.update(self.rig.rest)
         return {
             "agent": {"name": self.name, "interval": "500ms",
-                      "state_dir": os.path.join(self.dir, "state")},
+                      "state_dir": self.state},
             "rest": rest,
             "batch": {"linger": "100ms"},
             "retry": {"backoff": "200ms", "max_backoff": "2s", "hold_interval": "2s",
@@ -456,6 +482,9 @@ class Agent:
         except (OSError, ValueError):
             return 0, ""
 
+    def total(self, name):
+        return (self.stats() or {"totals": {}})["totals"].get(name, 0)
+
     def stats(self):
         status, body = self.get("/stats")
         if status != 200:
@@ -479,8 +508,10 @@ class Agent:
         stats = self.stats() or {"accounting": {}}
         return {stream: a["assigned"] for stream, a in stats["accounting"].items()}
 
-    def await_records(self, count, seconds=20):
+    def await_records(self, count, seconds=0):
         """Until so many records were delivered."""
+        seconds = seconds or (60 if self.rig.external or self.rig.true_times else 20)
+
         def enough():
             stats = self.stats()
             return stats and stats["totals"]["records"] >= count
@@ -518,34 +549,52 @@ class Agent:
 
 # --- reading back ---
 
-def read_topic(rig, agent_name):
-    """All records of one agent in the topic, in the order of partition and offset."""
+def read_topic(rig, agent):
+    """All records of one agent in the topic, in the order of partition and offset. What kcat said
+    of them is kept in agent.dump."""
     argv = ["kcat", "-b", rig.kafka.bootstrap, "-C", "-t", rig.topic, "-o", f"s@{rig.since_ms}",
             "-e", "-q", "-J"]
-    code, out, err = run(argv, 60)
+    code, out, err = run(argv, 180)
     expect(code == 0, f"kcat: {err.strip()[-300:]}")
     records = []
-    # Not splitlines(): a proxy that writes JSON anew may leave U+2028 as it is.
-    for line in out.split("\n"):
-        if not line:
-            continue
-        message = json.loads(line)
-        try:
-            value = json.loads(message["payload"])
-        except (TypeError, ValueError):
-            continue
-        if isinstance(value, dict) and value.get("agent") == agent_name:
-            value["_partition"], value["_offset"] = message["partition"], message["offset"]
-            value["_key"] = message.get("key")
-            records.append(value)
+    with open(agent.dump, "w", encoding="utf-8") as dump:
+        # Not splitlines(): a proxy that writes JSON anew may leave U+2028 as it is.
+        for line in filter(None, out.split("\n")):
+            message = json.loads(line)
+            try:
+                value = json.loads(message["payload"])
+            except (TypeError, ValueError):
+                continue
+            if isinstance(value, dict) and value.get("agent") == agent.name:
+                dump.write(line + "\n")
+                value["_partition"], value["_offset"] = message["partition"], message["offset"]
+                value["_key"], value["_ts"] = message.get("key"), message.get("ts")
+                value["_headers"] = message.get("headers") or []
+                records.append(value)
     records.sort(key=lambda r: (r["_partition"], r["_offset"]))
     return records
+
+
+def audit(rig, agent):
+    """What read_topic() left in agent.dump, less what still waits in the spool: `audit` must find
+    every number there or declared lost, and see the same records as kcat."""
+    code, out, err = run([FIRSTMILE, "audit", rig.topic, "--from", agent.dump, "--spool",
+                          os.path.join(agent.state, "spool"), "--json", "-c", agent.config])
+    expect(code == 0, f"audit: exit {code}: {(out + err).strip()[-600:]}")
+    found = json.loads(out)
+    for name in ("missing", "cut", "foreign", "malformed"):
+        expect(found[name] == 0, f"audit: {name} is {found[name]}: {out.strip()[-600:]}")
+    with open(agent.dump, encoding="utf-8") as f:
+        n = sum(1 for _ in f)
+    expect(found["records"] == n, f"audit saw {found['records']} records, kcat {n}")
+    return found
 
 
 class Rig:
     """All of it together."""
 
-    def __init__(self):
+    def __init__(self, true_times=False):
+        self.true_times = true_times  # the proxy waits for Kafka as long as the real ones
         # Not /tmp: where that lies in memory, /health rightly says that nothing is durable.
         self.work = tempfile.mkdtemp(prefix="firstmile-e2e.",
                                      dir=os.environ.get("TMPDIR", "/var/tmp"))
@@ -568,7 +617,7 @@ class Rig:
             self.kafka.start()
             self.rest = {"ca_file": self.authority.ca}
             self.proxy = Proxy(self.work, "kafka", self.good, self.kafka, [self.topic + ":3"],
-                               "5s")
+                               "60s" if self.true_times else "5s")
             self.proxy.start()
         classes = compile_fixture(self.work)
         self.remote, self.local = (Jvm(self.work, kind, classes) for kind in ("remote", "local"))
@@ -579,14 +628,39 @@ class Rig:
         if not os.environ.get("E2E_KAFKA"):
             raise Failed("E2E_REST_URL needs E2E_KAFKA too: the bootstrap servers for kcat")
         self.kafka = ExternalKafka(os.environ["E2E_KAFKA"])
-        self.proxy = ExternalProxy(os.environ["E2E_REST_URL"])
+        self.proxy = ExternalProxy(os.environ["E2E_REST_URL"].rstrip("/"), self.warm_up)
         for variable, key in (("E2E_DIALECT", "dialect"), ("E2E_API", "api"),
-                              ("E2E_CA", "ca_file"), ("E2E_USER", "username"),
-                              ("E2E_PASSWORD_FILE", "password_file")):
+                              ("E2E_CA", "ca_file"), ("E2E_USER", "username")):
             if os.environ.get(variable):
                 self.rest[key] = os.environ[variable]
         if "username" in self.rest:
             self.rest["auth"] = "basic"
+            if not os.environ.get("E2E_PASSWORD_FILE"):
+                raise Failed("E2E_USER needs E2E_PASSWORD_FILE too")
+            # A copy, as firstmile refuses a secret that others may read.
+            self.rest["password_file"] = os.path.join(self.work, "rest-password")
+            with open(os.environ["E2E_PASSWORD_FILE"], "rb") as f, \
+                    open(os.open(self.rest["password_file"], os.O_WRONLY | os.O_CREAT, 0o600),
+                         "wb") as copy:
+                copy.write(f.read())
+        topics = kafka_topics(self.kafka.bootstrap)
+        if topics is None:
+            raise Failed(f"no Kafka answers kcat at E2E_KAFKA={self.kafka.bootstrap}")
+        if self.topic not in topics:
+            raise Failed(f"topic {self.topic} does not exist; create it or set E2E_TOPIC")
+        self.warm_up()
+
+    def warm_up(self):
+        """Until the proxy has taken a record (one that is foreign to every case)."""
+        config = os.path.join(self.work, "warm-up.ini")
+        rest = {"url": self.proxy.url, "topic": self.topic, **self.rest}
+        with open(config, "w", encoding="utf-8") as f:
+            f.write("[rest]\n" + "".join(f"{key} = {value}\n" for key, value in rest.items()))
+        code, out, err = run([FIRSTMILE, "produce", self.topic, "-c", config, "--timeout", "120s"],
+                             150, text='{"firstmile-e2e":"warm-up"}\n')
+        if code != 0:
+            raise Failed(f"the proxy at {self.proxy.url} takes no record: "
+                         f"{(err or out).strip()[-600:]}")
 
     def close(self):
         for agent in self.agents:

@@ -89,6 +89,18 @@ def envelope(records, agent):
             expect(x["tags"] == {"run": "e2e"}, f"{where}: tags {x['tags']}")
 
 
+def identity(records):
+    """v3: the three headers and the record's own time."""
+    for x in records:
+        pairs = x["_headers"]
+        got = dict(zip(pairs[::2], pairs[1::2]))
+        wanted = {"firstmile-agent": x["agent"], "firstmile-stream": x["stream"],
+                  "firstmile-seq": str(x["seq"])}
+        expect(got == wanted, f"seq {x['seq']}: headers are {got}")
+        expect(x["_ts"] == x["timestamp"],
+               f"seq {x['seq']}: Kafka's time is {x['_ts']}, not {x['timestamp']}")
+
+
 def same(got, wanted):
     """Equal as JSON, numbers compared as numbers (a proxy may respell them)."""
     if isinstance(wanted, bool) or isinstance(got, bool) or wanted is None:
