@@ -427,6 +427,7 @@ class Agent:
                                                            os.path.join(self.dir, "state"))
         self.write(sections or {})
         self.process = None
+        self.elsewhere = False  # whether some of its records went to another proxy
 
     def sections(self):
         remote = self.rig.remote

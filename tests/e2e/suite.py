@@ -188,6 +188,7 @@ def sigterm_in_flight(rig):
     hangs.start()
     bad = {"rest": {"url": hangs.url, "ca_file": rig.authority.ca}}
     agent = Agent(rig, "hang", bad)
+    agent.elsewhere = True
     agent.start()
     wait_for("the spool fills behind a request that hangs",
              lambda: (agent.stats() or {"spool": {"records": 0}})["spool"]["records"] > 10, 15)
@@ -563,15 +564,23 @@ def audit(rig, topic, proxy, *more):
 
 
 def prove(rig):
-    """After every case: the topic, read back through the proxy, lacks no number of any stream."""
-    if not rig.agents:
+    """After every case: the topic, read back through the proxy, lacks no number of its agents."""
+    if not rig.agents or not rig.consumers:
         return
-    code, report, err = audit(rig, rig.topic, rig.proxy)
-    names = {agent.name for agent in rig.agents}
-    missing = {s["stream"]: s["ranges"] for s in report["streams"]
-               if s["missing"] and (s["agent"] in names or not rig.external)}
-    expect(not missing, f"audit: missing {missing}")
-    expect(code == 0 or rig.external, f"audit: exit {code}: {err.strip()[-300:]}")
+    names = {agent.name for agent in rig.agents if not agent.elsewhere}
+    try:
+        code, report, err = audit(rig, rig.topic, rig.proxy, "--settle", "200ms")
+    except Failed as e:
+        if not rig.external:
+            raise
+        rig.consumers = False  # its interface for consumers is off, or it has none
+        print(f"     not read back through the proxy from here on: {e}", flush=True)
+        return
+    missing = {s["stream"]: s["ranges"] for s in report["streams"] if s["missing"]}
+    ours = [s["stream"] for s in report["streams"] if s["agent"] in names and s["missing"]]
+    expect(not ours, f"audit: missing {[missing[s] for s in ours]}")
+    # Another case that failed, or another run, may have left a topic that lacks something.
+    expect(code == 0 or missing, f"audit: exit {code}: {err.strip()[-300:]}")
 
 
 def audit_names_what_is_missing(rig):
@@ -606,8 +615,8 @@ def audit_names_what_is_missing(rig):
 
 
 CASES = [clean, clean_binary, clean_v3, once, kill9, kill9_binary, kill9_v3, sigterm_under_way,
-         sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped, audit_names_what_is_missing,
-         check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
+         sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped,
+         audit_names_what_is_missing, check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
          check_missing_topic, check_unknown_host, check_certificate, check_misspelt_key]
 
 
@@ -681,7 +690,7 @@ def main():
     count = {"passed": 0, "failed": 0, "skipped": 0}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rig = r.Rig(true_times=full)
-    rig.random, rig.tls = random.Random(seed), None
+    rig.random, rig.tls, rig.consumers = random.Random(seed), None, True
     try:
         rig.open()
         for case in wanted:
