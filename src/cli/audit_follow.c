@@ -92,11 +92,12 @@ static uint64_t tell_rest(const struct ranges *a, const struct ranges *b, const 
             bool over = m < b->n && b->list[m].from <= to;
             uint64_t end = !over ? to : b->list[m].from > from ? b->list[m].from - 1 : 0;
             if (end >= from) {
-                sum += end - from + 1;
+                const uint64_t n = end - from + 1;
+                sum += n;
                 if (!quiet)
                     (void)printf("%s: %s %llu to %llu (%llu)\n", stream, what,
                                  (unsigned long long)from, (unsigned long long)end,
-                                 (unsigned long long)(end - from + 1));
+                                 (unsigned long long)n);
             }
             if (!over || b->list[m].to >= to)
                 break;

@@ -37,12 +37,11 @@ static enum fm_code grow_keys(struct fm_audit *audit, struct fm_err *err)
 enum fm_code fm_audit_order(struct fm_audit *audit, size_t own, size_t part, uint64_t seq,
                             const struct fm_audit_record *rec, struct fm_err *err)
 {
-    const size_t place[2] = {own, part};
     if (rec->key == NULL)
         return FM_OK; /* no order was promised */
     if (audit->n_keys * 2 >= audit->key_room)
         FM_TRY(grow_keys(audit, err));
-    uint64_t hash = fm_audit_hash(14695981039346656037U, place, sizeof place);
+    uint64_t hash = (own + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ part;
     hash = fm_audit_hash(hash, rec->key, rec->key_len) | 1U;
     size_t at = hash & (audit->key_room - 1);
     while (audit->keys[at].hash != 0 && audit->keys[at].hash != hash)

@@ -93,16 +93,21 @@ static bool read_spots(struct fm_consumer_call *c, const char *member, bool offs
     const json_t *list = json_object_get(c->body, member);
     *out = NULL;
     *n = json_array_size(list);
-    if (!json_is_array(list) || *n > FM_CONSUMER_SPOTS)
-        return fm_consumer_refuse(c, 422, 422, "an array of at most 256 partitions is wanted");
+    if (!json_is_array(list) || *n > FM_CONSUMER_SPOTS) {
+        (void)fm_consumer_refuse(c, 422, 422, "an array of at most 256 partitions is wanted");
+        return false;
+    }
     struct fm_spot *spots = calloc(*n + 1, sizeof *spots);
-    if (spots == NULL)
-        return fm_consumer_no_memory(c);
+    if (spots == NULL) {
+        (void)fm_consumer_no_memory(c);
+        return false;
+    }
     for (size_t i = 0; i < *n; i++)
         if (!read_spot(json_array_get(list, i), offset, &spots[i])) {
             free(spots);
-            return fm_consumer_refuse(c, 422, 422,
-                                      "an entry wants topic, partition and a legal offset");
+            (void)fm_consumer_refuse(c, 422, 422,
+                                     "an entry wants topic, partition and a legal offset");
+            return false;
         }
     *out = spots;
     return true;
