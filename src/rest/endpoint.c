@@ -85,6 +85,53 @@ void fm_endpoint_good(struct fm_rest *rest, size_t i)
     e->left = i == rest->cur ? false : e->left;
 }
 
+/* An endpoint that was left is back when all topics that flow elsewhere are good there; if none
+ * does, when any is. @return the next to ask for, from the at-th on; NULL: all were asked */
+static const struct fm_topic *to_ask(const struct fm_rest *rest, size_t *at)
+{
+    bool flows = false;
+    for (size_t i = 0; i < rest->n_topics; i++)
+        flows = flows || rest->topics[i]->state == FM_REST_RUN;
+    if (!flows && *at > 0)
+        return NULL;
+    for (; *at < rest->n_topics; ++*at)
+        if (!flows || rest->topics[*at]->state == FM_REST_RUN)
+            return rest->topics[*at];
+    return NULL;
+}
+
+static void on_checked(const struct fm_http_answer *http, void *arg);
+
+static void not_back(struct fm_rest *rest, struct fm_endpoint *e)
+{
+    e->check_at = 0;
+    e->retry_at = fm_clock_ms() + fm_rest_backoff(rest, e->step++);
+}
+
+/* Ask for the next topic; when there is none left: go back. */
+static void ask_next(struct fm_rest *rest, size_t i)
+{
+    struct fm_endpoint *e = &rest->endpoints[i];
+    const struct fm_topic *t = to_ask(rest, &e->check_at);
+    if (t == NULL) {
+        e->left = false;
+        e->step = 0;
+        e->check_at = 0;
+        e->reason[0] = '\0';
+        e->since_wall = fm_wall_ms();
+        change_to(rest, i, 0);
+        return;
+    }
+    char path[FM_V3_PATH];
+    struct fm_err err;
+    snprintf(e->check_topic, sizeof e->check_topic, "%s", t->name);
+    fm_probe_path(rest->conf->o.dialect, e->cluster, t->name, path, sizeof path);
+    struct fm_http_request req = {.method = "GET", .timeout_ms = rest->conf->o.probe_timeout_ms};
+    if (fm_send_request(rest, &req, path, i, NULL, false, on_checked, rest, &e->check, &err) !=
+        FM_OK)
+        not_back(rest, e);
+}
+
 static void on_checked(const struct fm_http_answer *http, void *arg)
 {
     struct fm_rest *rest = arg;
@@ -97,19 +144,20 @@ static void on_checked(const struct fm_http_answer *http, void *arg)
     e->check = NULL;
     if (http->failure == FM_HTTP_CANCELLED)
         return;
-    bool back = rest->n_topics > 0 &&
-                fm_probe_judge(rest->conf->o.dialect, rest->topics[0]->name, http) == FM_PROBE_GOOD;
-    if (!back && http->failure == FM_HTTP_OK && http->status == 404)
+    enum fm_rest_dialect dialect = rest->conf->o.dialect;
+    bool cluster = dialect == FM_DIALECT_CONFLUENT_V3 && e->cluster[0] == '\0';
+    bool good = cluster ? http->failure == FM_HTTP_OK && http->status == 200 &&
+                              fm_v3_cluster(http->body, http->body_len, e->cluster)
+                        : fm_probe_judge(dialect, e->check_topic, http) == FM_PROBE_GOOD;
+    if (!good && http->failure == FM_HTTP_OK && http->status == 404)
         (void)fm_endpoint_forget_cluster(rest, i);
-    if (!back || i >= rest->cur) {
-        e->retry_at = fm_clock_ms() + fm_rest_backoff(rest, e->step++);
+    if (!good || i >= rest->cur || rest->leaving) {
+        not_back(rest, e);
         return;
     }
-    e->left = false;
-    e->step = 0;
-    e->reason[0] = '\0';
-    e->since_wall = fm_wall_ms();
-    change_to(rest, i, 0);
+    if (!cluster)
+        e->check_at++;
+    ask_next(rest, i);
 }
 
 /* One better endpoint at a time is asked whether it is back. */
@@ -122,19 +170,12 @@ void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due)
             return;
     for (size_t i = 0; i < rest->cur; i++) {
         struct fm_endpoint *e = &rest->endpoints[i];
-        if (e->retry_at > now) {
-            *due = e->retry_at < *due ? e->retry_at : *due;
-            continue;
+        if (e->retry_at <= now) {
+            e->check_at = 0;
+            ask_next(rest, i);
+            return;
         }
-        char path[FM_V3_PATH];
-        struct fm_err err;
-        fm_probe_path(rest->conf->o.dialect, e->cluster, rest->topics[0]->name, path, sizeof path);
-        struct fm_http_request req = {.method = "GET",
-                                      .timeout_ms = rest->conf->o.probe_timeout_ms};
-        if (fm_send_request(rest, &req, path, i, NULL, false, on_checked, rest, &e->check, &err) !=
-            FM_OK)
-            e->retry_at = now + fm_rest_backoff(rest, e->step++);
-        return;
+        *due = e->retry_at < *due ? e->retry_at : *due;
     }
 }
 

@@ -110,7 +110,9 @@ struct fm_endpoint {
     int64_t since_wall;
     int cert_days;
     char reason[FM_REST_TEXT];
-    struct fm_call *check; /* asking whether it is back */
+    struct fm_call *check; /* asking whether it is back: for this topic, the check_at-th */
+    char check_topic[256];
+    size_t check_at;
     int64_t hold_next; /* one topic at a time tries in an endpoint's HOLD */
     bool no_gzip; /* it does not take compressed requests */
     char cluster[FM_CLUSTER_ID]; /* v3; "": not known (again) */

@@ -332,3 +332,63 @@ Test(many, a_sender_that_does_not_end_is_not_freed_and_says_so)
     r.phase = 1;
     teardown(&r);
 }
+
+/* The first endpoint: away, then back; topic a is missing everywhere, b only where half is set. */
+static void away_then_back(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                           void *arg)
+{
+    struct rig *r = arg;
+    bool first = m == r->mock;
+    if (first && r->phase == 0) {
+        mock_refuse(req, reply, "0,");
+        mock_body(reply, 503, "");
+    } else if (!req->post && strcmp(req->topic, "a") == 0) {
+        mock_body(reply, 404, "{\"error_code\":40403,\"message\":\"no such topic\"}");
+    } else if (first && r->phase == 1 && strcmp(req->topic, "b") == 0) {
+        mock_refuse(req, reply, "0,");
+        mock_body(reply, 500, "{\"error_code\":50003,\"message\":\"Timed out\"}");
+    }
+}
+
+static void two_endpoints(struct rig *r)
+{
+    setup(r, away_then_back);
+    mock_free(r->other);
+    r->other = mock_new(away_then_back, r);
+    r->urls[1] = mock_url(r->other);
+    r->opts = rig_opts(r->spool, r->urls, 2);
+}
+
+Test(many, the_first_endpoint_is_back_although_some_topic_is_missing)
+{
+    struct rig r;
+    two_endpoints(&r);
+    spool_add(r.spool, "a", 5, 100, FM_RECORD_DATA);
+    spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    WAIT(mock_stored(r.other) == 20);
+    r.phase = 2;
+    WAIT(rig_stats(r.rest).endpoints[0].current);
+    spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
+    fm_rest_wakeup(r.rest);
+    WAIT(mock_stored(r.mock) == 20);
+    cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
+    teardown(&r);
+}
+
+Test(many, the_first_endpoint_is_not_back_while_a_topic_that_flows_fails_there)
+{
+    struct rig r;
+    two_endpoints(&r);
+    spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
+    spool_add(r.spool, "b", 20, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    wait_fate(&r, FATE_DELIVERED, 40, 4000);
+    unsigned gets = mock_gets(r.mock);
+    r.phase = 1;
+    WAIT(mock_gets(r.mock) > gets + 6); /* asked for both, three times and more */
+    cr_assert(rig_stats(r.rest).endpoints[1].current);
+    r.phase = 2;
+    WAIT(rig_stats(r.rest).endpoints[0].current);
+    teardown(&r);
+}
