@@ -270,3 +270,52 @@ Test(rmi_live, finds_the_jvm_again_after_its_death)
     cr_assert_eq(call.code, FM_ECONNECT);
     cr_assert_not_null(strstr(l.err.text, "RMI registry"), "%s", l.err.text);
 }
+
+/* What a JVM may refuse to read of us: the classes of calls, and arrays above a size. */
+Test(rmi_live, reads_through_the_strictest_serial_filters)
+{
+    static const char *const filters[] = {
+        "-Dcom.sun.management.jmxremote.authenticate=false",
+        "-Dcom.sun.management.jmxremote.serial.filter.pattern=java.lang.*;java.util.*;"
+        "javax.management.ObjectName;!*",
+        "-Djdk.serialFilter=maxarray=10", NULL};
+    static const char *const arguments[] = {"attributes=20", NULL};
+    static char names[20][16];
+    static const char *wide[20];
+    for (int i = 0; i < 20; i++) {
+        snprintf(names[i], sizeof names[i], "A%d", i);
+        wide[i] = names[i];
+    }
+    static const char *const heap[] = {"HeapMemoryUsage"};
+    start_jvm(filters, arguments);
+    open_session(NULL, NULL, 10000);
+    struct fm_jmx_call calls[] = {
+        {.op = FM_JMX_NAMES, .name = "java.lang:type=Memory"},
+        {.op = FM_JMX_INFO, .name = "java.lang:type=Memory"},
+        {.op = FM_JMX_READ, .name = "first.mile:type=Wide", .attributes = wide, .n_attributes = 20},
+        {.op = FM_JMX_READ, .name = "java.lang:type=Memory", .attributes = heap, .n_attributes = 1},
+    };
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(run(calls, 4), FM_OK, "%s", l.err.text);
+        for (size_t k = 0; k < 4; k++)
+            cr_expect_eq(calls[k].code, FM_OK, "%zu: %s", k, calls[k].err.text);
+        cr_expect_eq(calls[2].value.object.n, 20, "%zu of 20 came", calls[2].value.object.n);
+    }
+}
+
+Test(rmi_live, names_the_filter_that_lets_nothing_through)
+{
+    static const char *const filters[] = {"-Dcom.sun.management.jmxremote.authenticate=false",
+                                          "-Dcom.sun.management.jmxremote.serial.filter.pattern=!*",
+                                          NULL};
+    static const char *const no_arguments[] = {NULL};
+    static const char *const heap[] = {"HeapMemoryUsage"};
+    start_jvm(filters, no_arguments);
+    open_session(NULL, NULL, 5000);
+    struct fm_jmx_call call = {
+        .op = FM_JMX_READ, .name = "java.lang:type=Memory", .attributes = heap, .n_attributes = 1};
+    enum fm_code code = run(&call, 1);
+    const char *text = code != FM_OK ? l.err.text : call.err.text;
+    cr_expect(code != FM_OK || call.code != FM_OK);
+    cr_expect(strstr(text, "filter") != NULL || strstr(text, "REJECTED") != NULL, "%s", text);
+}

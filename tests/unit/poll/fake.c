@@ -89,8 +89,21 @@ static void fake_info(struct fm_jmx_call *call, struct fm_arena *arena)
 static void fake_names(struct fake_jvm *jvm, struct fm_jmx_call *call, struct fm_arena *arena)
 {
     struct fm_name pattern, name;
-    struct fm_value *items = fm_arena_array(arena, FAKE_BEANS, sizeof *items);
-    size_t n = 0;
+    size_t n = 0, room = jvm->many > 0 ? (size_t)jvm->many : FAKE_BEANS;
+    struct fm_value *items = fm_arena_array(arena, room, sizeof *items);
+    for (; items != NULL && n < (size_t)jvm->many; n++) {
+        char bean[40];
+        (void)snprintf(bean, sizeof bean, "d:n=%08zu", n * 8 + (size_t)jvm->names % 8);
+        const char *copy = fm_arena_strndup(arena, bean, strlen(bean));
+        if (copy == NULL)
+            items = NULL;
+        else
+            items[n] = text(copy);
+    }
+    if (items == NULL) {
+        call->code = fm_err_set(&call->err, FM_ELIMIT, "the list is too large");
+        return;
+    }
     if (fm_name_parse(&pattern, arena, call->name, NULL) != FM_OK)
         return;
     for (int i = 0; i < jvm->n_beans; i++)
@@ -102,7 +115,7 @@ static void fake_names(struct fake_jvm *jvm, struct fm_jmx_call *call, struct fm
 
 static bool exists(const struct fake_jvm *jvm, const char *name)
 {
-    bool found = strcmp(name, "java.lang:type=Runtime") == 0;
+    bool found = strcmp(name, "java.lang:type=Runtime") == 0 || jvm->many > 0;
     for (int i = 0; !found && i < jvm->n_beans; i++)
         found = strcmp(jvm->beans[i], name) == 0;
     return found;

@@ -17,6 +17,7 @@ struct fake_jvm { /* found by the url of the session */
     atomic_int hangs_on; /* ... while this is set */
     const char *beans[FAKE_BEANS]; /* canonical names, sorted; NULL ends */
     atomic_int n_beans; /* how many of them exist */
+    int many; /* instead: so many, with other names each time they are listed */
     atomic_int lists, opens, closes, infos, reads, names, reasons, cancels;
     atomic_int asked; /* bytes of the names in lists that were given up */
     atomic_int in_flight;

@@ -235,3 +235,103 @@ Test(schedule, tells_what_each_query_cost_and_which_limit_was_met)
     }
     fm_poll_free(poll);
 }
+
+/* ---- hundreds of targets, and a target with a hundred thousand beans ---- */
+
+static struct fake_jvm hanging = {.url = "hangs:1", .hang = 1};
+static struct fake_jvm refusing = {.url = "refuses:1", .refuse = FM_ECONNECT};
+
+static int compare(const void *a, const void *b)
+{
+    return (int)(*(const unsigned *)a) - (int)(*(const unsigned *)b);
+}
+
+static bool polled_often(struct fm_poll *poll, struct fm_poll_snapshot *snap)
+{
+    cr_assert_eq(fm_poll_status_get(poll, snap, NULL), FM_OK);
+    bool all_did = snap->n > 0; /* the sections have been expanded */
+    for (size_t i = 0; i < snap->n && all_did; i++)
+        all_did = snap->targets[i].polls >= 2 || strncmp(snap->targets[i].url, "one", 3) != 0;
+    if (!all_did)
+        fm_poll_snapshot_clear(snap);
+    return all_did;
+}
+
+Test(schedule, hundreds_that_hang_or_refuse_delay_nobody, .timeout = 30)
+{
+    enum { TARGETS = 500, TWO_SECONDS = 2000 };
+    static char names[TARGETS][16];
+    struct fm_poll_target_opts o[TARGETS];
+    struct fm_poll_snapshot snap;
+    unsigned late[TARGETS];
+    size_t n = 0;
+    fake_jvms[1] = &hanging;
+    fake_jvms[2] = &refusing;
+    for (int i = 0; i < TARGETS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "t%d", i);
+        o[i] = opts(names[i]);
+        o[i].interval_ms = TWO_SECONDS;
+        o[i].timeout_ms = TWO_SECONDS;
+        o[i].url = i % 5 == 3 ? hanging.url : i % 5 == 4 ? refusing.url : jvm.url;
+    }
+    struct fm_poll *poll = NULL;
+    struct fm_poll_opts po = {.targets = o, .n_targets = TARGETS, .host_name = "here"};
+    cr_assert_eq(fm_poll_new_with(&poll, &po, &fake_sessions, NULL), FM_OK);
+    cr_assert_eq(fm_poll_start(poll, NULL), FM_OK);
+    int64_t until = fm_clock_ms() + 20000;
+    while (!polled_often(poll, &snap))
+        cr_assert_lt(fm_clock_ms(), until);
+    for (size_t i = 0; i < snap.n; i++) {
+        const struct fm_poll_status *t = &snap.targets[i];
+        if (strcmp(t->url, jvm.url) != 0)
+            continue;
+        cr_expect_eq(t->missed, 0, "%s", t->name);
+        cr_expect_eq(t->failed, 0, "%s", t->name);
+        late[n++] = t->late_ms;
+    }
+    fm_poll_snapshot_clear(&snap);
+    qsort(late, n, sizeof *late, compare);
+    cr_assert_eq(n, 300);
+    cr_expect_lt(late[n / 2], TWO_SECONDS / 20, "half begin more than %u ms late", late[n / 2]);
+    cr_expect_leq(hanging.max_in_flight, 100, "one poll in flight for each");
+    fm_poll_stop(poll);
+    cr_assert(fm_poll_join(poll, 3000));
+    fm_poll_free(poll);
+}
+
+Test(schedule, a_hundred_thousand_beans_with_ever_new_names_are_cut_the_same_way)
+{
+    enum { BEANS = 100000, TAKEN = 500 };
+    struct fake_jvm huge = {.url = "one:1", .start_time = 1, .many = BEANS};
+    struct fm_query *q =
+        query("every", "d:*", (const char *const[]){"A"}, 1, 0); /* 2000 by default */
+    struct fm_poll_query every[] = {{.query = q, .discovery_ms = 1}};
+    struct fm_poll_target_opts o = opts("t");
+    o.queries = every;
+    o.n_queries = 1;
+    o.max_beans = TAKEN;
+    o.max_bytes = 16 << 20;
+    fake_jvms[0] = &huge;
+    struct fm_poll *poll = open_poll(&o, 1);
+    struct fm_target *t = poll->targets[0];
+    for (int i = 0; i < 3; i++) {
+        first_poll(t);
+        cr_assert_eq(t->code, FM_OK, "%s", t->error);
+        cr_expect_eq(t->beans, TAKEN, "%zu", t->beans);
+        cr_expect(t->cut);
+        cr_expect_lt(strcmp(t->cache.beans[TAKEN - 1].name.canonical, "d:n=00004000"), 0,
+                     "the first by name, not any: %s", t->cache.beans[TAKEN - 1].name.canonical);
+        cr_expect_lt(t->cache.arena.used, 1 << 20, "%zu", t->cache.arena.used);
+        t->due_ms = fm_clock_ms();
+    }
+    o.max_bytes = 64 * 1024; /* the list alone is too much: an error, no half of it */
+    fm_poll_free(poll);
+    poll = open_poll(&o, 1);
+    t = poll->targets[0];
+    first_poll(t);
+    cr_expect_eq(t->beans, 0);
+    cr_expect_gt(t->queries[0].errors, 0);
+    cr_expect_not_null(strstr(t->queries[0].error, "too large"), "%s", t->queries[0].error);
+    fm_poll_free(poll);
+    fm_query_free(q);
+}
