@@ -215,6 +215,34 @@ Test(rmi_session, a_stall_ends_at_the_deadline_and_late_bytes_are_not_used)
     cr_assert_eq(s.cost.connects, 1, "the JMX connection outlives its TCP connection");
 }
 
+/* A JVM that is stopped (SIGSTOP) at any point: silent, but its connection stands. */
+Test(rmi_session, silence_at_any_point_ends_at_the_deadline)
+{
+    const size_t ends[] = {s.hello_len, s.hello_len + s.login_len,
+                           s.hello_len + s.login_len + s.answer_len};
+    const size_t points[] = {0,           1,           9,       ends[0] - 1,  ends[0],
+                             ends[0] + 1, ends[1] - 1, ends[1], ends[1] + 30, ends[2] - 1};
+    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
+        size_t n = points[i] <= ends[0] ? 1 : points[i] <= ends[1] ? 2 : 3;
+        s.steps[0] = hello();
+        s.steps[1] = login();
+        s.steps[2] = answer();
+        s.steps[n - 1].len = points[i] - (n > 1 ? ends[n - 2] : 0);
+        s.scripts[0] = (struct fake_rmi_script){s.steps, n, 1};
+        begin(1, 150);
+        int64_t start = fm_clock_ms();
+        cr_expect_eq(run(), FM_ETIMEOUT, "byte %zu: %s", points[i], s.err.text);
+        cr_expect_eq(s.call.code, FM_ETIMEOUT, "byte %zu", points[i]);
+        cr_expect_lt(fm_clock_ms() - start, 1500, "byte %zu", points[i]);
+        fm_jmx_free(s.jmx);
+        fm_client_free(s.client);
+        fake_rmi_stop(s.fake);
+        s.jmx = NULL;
+        s.client = NULL;
+        s.fake = NULL;
+    }
+}
+
 Test(rmi_session, logs_in_again_when_the_jmx_connection_is_gone)
 {
     static struct fake_rmi_step second[3];
