@@ -13,6 +13,9 @@ int64_t fm_clock_ns(void);
 /** Wall clock, milliseconds since 1970 UTC. For stamps only. Any thread. */
 int64_t fm_wall_ms(void);
 
+/** Let this thread wait; for places where there is nothing to be woken by. Any thread. */
+void fm_sleep_ms(unsigned ms);
+
 /** "2026-01-31T12:00:00.123Z" for wall milliseconds. @param out  at least 32 bytes */
 void fm_wall_text(int64_t wall_ms, char out[32]);
 

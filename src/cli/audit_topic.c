@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/plan.h"
 #include "agent/signals.h"
@@ -213,7 +212,7 @@ static enum fm_code sleep_until(struct reader *r, int64_t until, struct fm_err *
     for (int64_t now; (now = fm_clock_ms()) < until;) {
         if (stop(r))
             return fm_err_set(err, FM_ESTOP, "interrupted");
-        (void)usleep((useconds_t)(until - now < 50 ? until - now : 50) * 1000);
+        fm_sleep_ms((unsigned)(until - now < 50 ? until - now : 50));
     }
     return FM_OK;
 }

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -47,7 +46,7 @@ static enum fm_code store_chunk(struct fm_produce *p, struct fm_err *err)
     do {
         FM_TRY(fm_produce_tick(p, err));
         if (!fm_spool_ready(p->spool)) {
-            (void)usleep(FM_PRODUCE_SLICE_MS * 1000 / 2);
+            fm_sleep_ms(FM_PRODUCE_SLICE_MS / 2);
             code = FM_EFULL;
             continue;
         }

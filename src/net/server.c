@@ -66,18 +66,25 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
         require_client_cert(conn);
 }
 
+static enum fm_code cannot_read(const char *path, struct fm_err *err)
+{
+    char reason[96];
+    const char *text = strerror_r(errno, reason, sizeof reason);
+    return fm_err_set(err, FM_ECONF, "cannot read %s: %s", path, text);
+}
+
 static enum fm_code read_pem(struct fm_buf *out, const char *path, struct fm_err *err)
 {
     fm_buf_init(out, PEM_MAX);
     FM_AUTO(fm_auto_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return fm_err_set(err, FM_ECONF, "cannot read %s: %s", path, strerror(errno));
+        return cannot_read(path, err);
     char part[4096];
     ssize_t n;
     while ((n = read(fd, part, sizeof part)) > 0)
         fm_buf_put(out, part, (size_t)n);
     if (n < 0)
-        return fm_err_set(err, FM_ECONF, "cannot read %s: %s", path, strerror(errno));
+        return cannot_read(path, err);
     return fm_buf_code(out, err);
 }
 

@@ -1,7 +1,6 @@
 /* The sender's thread: asks the spool, lets each topic do what is due, waits. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "rest/topic_priv.h"
@@ -241,7 +240,7 @@ void *fm_rest_loop(void *arg)
         if (fm_client_poll(rest->client, wait > 0 ? (int)wait : 0, &err) != FM_OK) {
             fm_log_limited(rest->log, FM_LOG_ERROR, "rest poll", "the sender cannot wait: %s",
                            fm_err_text(&err));
-            usleep(10000);
+            fm_sleep_ms(10);
         }
     }
     cancel_flights(rest, true);

@@ -179,7 +179,7 @@ static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_t
             return fm_err_set(err, FM_ETIMEOUT, "%llu records were not accepted in time%s%s",
                               (unsigned long long)left, reason[0] != '\0' ? ": " : "", reason);
         if (left == 0)
-            usleep(1000);
+            fm_sleep_ms(1);
     }
 }
 

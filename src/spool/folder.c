@@ -89,7 +89,7 @@ static enum fm_code take_lock(struct fm_spool *sp, struct fm_err *err)
     for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
         int sys = errno;
         if (sys == EWOULDBLOCK && i < LOCK_TRIES) { /* fm_spool_holder() has it for a moment */
-            (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+            fm_sleep_ms(10);
             continue;
         }
         char socket[HOLDER_SIZE];

@@ -62,6 +62,7 @@ const char *fm_spool_version(void)
 /* Turn SQLite's answer into ours. */
 enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_err *err)
 {
+    char reason[96];
     int sys = sqlite3_system_errno(st->db);
     st->was_full = rc == SQLITE_FULL || ((rc & 0xff) == SQLITE_IOERR &&
                                          (sys == ENOSPC || sys == EDQUOT || sys == EFBIG));
@@ -77,7 +78,8 @@ enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_er
         return fm_err_set(err, FM_ESYS, "%s: no space left for the spool; free some", what);
     default:
         return fm_err_set(err, FM_ESYS, "%s: the spool's database reports: %s%s%s", what,
-                          sqlite3_errstr(rc), sys != 0 ? ": " : "", sys != 0 ? strerror(sys) : "");
+                          sqlite3_errstr(rc), sys != 0 ? ": " : "",
+                          sys != 0 ? strerror_r(sys, reason, sizeof reason) : "");
     }
 }
 

@@ -61,7 +61,7 @@ check_banned() {
     names+='|asctime|system|popen|tmpnam|mktemp|setlocale|setenv|putenv|strerror|rand|usleep|alloca'
     local bad
     bad=$(cc -fpreprocessed -dD -E -P "$1" 2>/dev/null | sed 's/"\([^"\\]\|\\.\)*"/""/g' |
-        grep -nwE "($names) *\(")
+        grep -nE "\b($names) *\(")
     [ -z "$bad" ] || { echo "$1: banned function: $bad"; return 1; }
 }
 
