@@ -189,7 +189,9 @@ static void put_queries(struct fm_buf *out, const struct fm_poll_status *t)
         const struct fm_poll_query_status *q = &t->queries[i];
         fm_buf_puts(out, i > 0 ? ",{\"name\":" : "{\"name\":");
         fm_json_cstr(out, q->name);
+        put_uint(out, "matched", q->matched);
         put_uint(out, "beans", q->beans);
+        put_uint(out, "asked", q->asked);
         put_uint(out, "attributes", q->attributes);
         put_uint(out, "errors", q->errors);
         put_uint(out, "bytes", q->bytes);

@@ -7,36 +7,28 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "cli/session.h"
+#include "cli/check_priv.h"
 #include "spool/spool.h"
 
-struct check_opts {
-    bool offline;
-    bool dump;
-    const char *schema;
-};
-
-enum verdict { OK, WARN, FAIL, SKIP };
-
-/** A check at work: the table that grows, and the worst verdict so far. */
-struct work {
-    struct fm_cli *cli;
-    const struct check_opts *opts;
-    struct fm_config *config;
-    struct fm_plan *plan;
-    struct fm_table table;
-    unsigned failures, warnings;
-    bool bad_config; /* cannot be used at all */
-    bool incomplete; /* would not start */
-};
-
 static const struct fm_column columns[] = {
-    {.name = "what"},   {.name = "name", .flex = true},   {.name = "step", .flex = true},
-    {.name = "result"}, {.name = "detail", .wrap = true},
+    {.name = "what"},
+    {.name = "name", .flex = true},
+    {.name = "step", .flex = true},
+    {.name = "result"},
+    {.name = "detail", .wrap = true},
+    {.name = "matched", .json_only = true},
+    {.name = "beans", .json_only = true},
+    {.name = "asked", .json_only = true},
+    {.name = "attributes", .json_only = true},
+    {.name = "bytes", .json_only = true},
+    {.name = "duration_us", .json_only = true},
+    {.name = "records_per_hour", .json_only = true},
+    {.name = "bytes_per_hour", .json_only = true},
 };
 
-static void add(struct work *w, const char *what, const char *name, const char *step,
-                enum verdict verdict, const char *detail)
+void fm_check_run_add_facts(struct fm_check_run *w, const char *what, const char *name,
+                            const char *step, enum fm_verdict verdict, const char *detail,
+                            const struct fm_check_facts *facts)
 {
     static const struct {
         const char *name;
@@ -51,12 +43,25 @@ static void add(struct work *w, const char *what, const char *name, const char *
     fm_table_text(&w->table, verdicts[verdict].name);
     fm_table_colour(&w->table, verdicts[verdict].colour);
     fm_table_text(&w->table, detail);
+    for (size_t i = 0; i < FM_CHECK_FACTS; i++) {
+        if (facts->n[i] >= 0)
+            fm_table_int(&w->table, facts->n[i]);
+        else
+            fm_table_text(&w->table, NULL);
+    }
     w->failures += verdict == FAIL;
     w->warnings += verdict == WARN;
 }
 
+void fm_check_run_add(struct fm_check_run *w, const char *what, const char *name, const char *step,
+                      enum fm_verdict verdict, const char *detail)
+{
+    const struct fm_check_facts none = FM_CHECK_NO_FACTS;
+    fm_check_run_add_facts(w, what, name, step, verdict, detail, &none);
+}
+
 /* On a terminal: what takes so long. */
-static void progress(const struct work *w, const char *what)
+void fm_check_run_progress(const struct fm_check_run *w, const char *what)
 {
     if (w->cli->width > 0 && isatty(STDERR_FILENO) != 0 && w->cli->global.quiet == 0)
         (void)fprintf(stderr, "\r\033[K%.70s", what);
@@ -64,7 +69,7 @@ static void progress(const struct work *w, const char *what)
 
 /* ---- the configuration ---- */
 
-static enum fm_code check_config(struct work *w, struct fm_err *err)
+static enum fm_code check_config(struct fm_check_run *w, struct fm_err *err)
 {
     struct fm_config_error errors[FM_CONFIG_ERRORS];
     size_t n = 0;
@@ -80,15 +85,15 @@ static enum fm_code check_config(struct work *w, struct fm_err *err)
         return code;
     const char *name = path != NULL ? path : "(none)";
     for (size_t i = 0; i < n; i++)
-        add(w, "config", name, "parse", FAIL, errors[i].text);
+        fm_check_run_add(w, "config", name, "parse", FAIL, errors[i].text);
     if (code != FM_OK && n == 0)
-        add(w, "config", name, "parse", FAIL, err->text);
+        fm_check_run_add(w, "config", name, "parse", FAIL, err->text);
     if (code == FM_OK)
         code = fm_plan_new(&w->plan, w->config, NULL, err);
     else
         w->bad_config = true;
     if (code == FM_ECONF && !w->bad_config) {
-        add(w, "config", name, "plan", FAIL, err->text);
+        fm_check_run_add(w, "config", name, "plan", FAIL, err->text);
         w->bad_config = true;
     }
     if (code != FM_OK && code != FM_ECONF)
@@ -99,10 +104,11 @@ static enum fm_code check_config(struct work *w, struct fm_err *err)
         (void)snprintf(detail, sizeof detail, "targets: %zu, queries: %zu%s", w->config->n_targets,
                        w->plan->n_queries,
                        path != NULL ? "" : "; no config.ini was found, the defaults hold");
-        add(w, "config", name, "parse", w->config->n_targets > 0 ? OK : WARN, detail);
+        fm_check_run_add(w, "config", name, "parse", w->config->n_targets > 0 ? OK : WARN, detail);
         const struct fm_cfg_rest *rest = &w->config->rest;
         if (rest->auth == FM_CFG_AUTH_NONE && rest->username != NULL && rest->username[0] != '\0')
-            add(w, "config", name, "auth", WARN,
+            fm_check_run_add(
+                w, "config", name, "auth", WARN,
                 "[rest] username is set, but auth = none: it is not sent; set auth = basic");
     }
     return FM_OK;
@@ -145,23 +151,25 @@ static bool can_be_made(const char *path, char *why, size_t size)
     return sys == 0;
 }
 
-static void check_state_dir(struct work *w)
+static void check_state_dir(struct fm_check_run *w)
 {
     const char *path = w->config->agent.state_dir;
     char why[400];
     struct stat st;
     if (stat(path, &st) != 0) {
         if (!can_be_made(path, why, sizeof why))
-            add(w, "agent", path, "state_dir", FAIL, why);
+            fm_check_run_add(w, "agent", path, "state_dir", FAIL, why);
     } else if (!S_ISDIR(st.st_mode)) {
-        add(w, "agent", path, "state_dir", FAIL, "is not a folder; set [agent] state_dir to one");
+        fm_check_run_add(w, "agent", path, "state_dir", FAIL,
+                         "is not a folder; set [agent] state_dir to one");
     } else if (access(path, W_OK | X_OK) != 0) {
-        add(w, "agent", path, "state_dir", WARN,
+        fm_check_run_add(
+            w, "agent", path, "state_dir", WARN,
             "this user may not write there; run as the agent's user, or set [agent] state_dir");
     }
 }
 
-static void check_spool(struct work *w)
+static void check_spool(struct fm_check_run *w)
 {
     struct fm_err err = {0};
     char holder[256] = "";
@@ -171,7 +179,8 @@ static void check_spool(struct work *w)
     if (w->config->spool.memory || strncmp(w->config->spool.path, state, strlen(state)) != 0)
         check_state_dir(w); /* else the spool's place says it */
     if (w->config->spool.memory) {
-        add(w, "spool", "memory", "place", WARN,
+        fm_check_run_add(
+            w, "spool", "memory", "place", WARN,
             "records wait in memory only; what is not sent is lost when the agent ends");
         return;
     }
@@ -179,178 +188,36 @@ static void check_spool(struct work *w)
     enum fm_code code = fm_spool_holder(path, holder, sizeof holder, &pid, &err);
     if (code == FM_ELOCKED) {
         (void)snprintf(detail, sizeof detail, "in use by process %d", pid);
-        add(w, "spool", path, "place", OK, detail);
+        fm_check_run_add(w, "spool", path, "place", OK, detail);
     } else if (code == FM_OK) {
         bool writable = access(path, R_OK | W_OK | X_OK) == 0;
-        add(w, "spool", path, "place", writable ? OK : FAIL,
+        fm_check_run_add(
+            w, "spool", path, "place", writable ? OK : FAIL,
             writable
                 ? "there, nobody holds it"
                 : "this user may not write there; run as the agent's user, or set [spool] path");
     } else if (code == FM_ENOTFOUND) {
         bool possible = can_be_made(path, detail, sizeof detail);
-        add(w, "spool", path, "place", possible ? OK : FAIL,
-            possible ? "will be created at the first run" : detail);
+        fm_check_run_add(w, "spool", path, "place", possible ? OK : FAIL,
+                         possible ? "will be created at the first run" : detail);
     } else {
-        add(w, "spool", path, "place", FAIL, fm_err_text(&err));
+        fm_check_run_add(w, "spool", path, "place", FAIL, fm_err_text(&err));
     }
-}
-
-/* ---- targets ---- */
-
-static void ignore_sample(void *arg, const struct fm_sample *sample)
-{
-    (void)arg;
-    (void)sample;
-}
-
-static const struct fm_cfg_query *query_named(const struct work *w, const char *name)
-{
-    for (size_t i = 0; i < w->config->n_queries; i++)
-        if (strcmp(w->config->queries[i].section.name, name) == 0)
-            return &w->config->queries[i];
-    return NULL;
-}
-
-/* What a query of one's own that finds nothing has probably got wrong. */
-static void hint(const struct work *w, const struct fm_poll_status *t,
-                 const struct fm_poll_query_status *q, char *out, size_t size)
-{
-    const struct fm_cfg_query *query = query_named(w, q->name);
-    char words[100] = "";
-    size_t at = 0;
-    if (q->beans == 0) {
-        (void)snprintf(out, size, "no bean matches; firstmile beans %.100s lists them", t->name);
-        return;
-    }
-    for (size_t i = 0; query != NULL && i < query->attributes.n && at < sizeof words; i++)
-        at += (size_t)snprintf(words + at, sizeof words - at, "%s%s", i > 0 ? ", " : "",
-                               query->attributes.items[i]);
-    (void)snprintf(out, size,
-                   "no attribute of these beans is called %s: firstmile beans %.100s '%.150s' -l "
-                   "lists them",
-                   words, t->name, query != NULL ? query->bean : "*:*");
-}
-
-static void add_query(struct work *w, const struct fm_poll_status *t,
-                      const struct fm_poll_query_status *q)
-{
-    char detail[500];
-    char step[100];
-    int len =
-        snprintf(detail, sizeof detail, "beans: %zu, attributes: %zu", q->beans, q->attributes);
-    size_t at = len > 0 ? (size_t)len : 0;
-    if (q->errors > 0)
-        at += (size_t)snprintf(detail + at, sizeof detail - at, "; %zu cannot be read", q->errors);
-    if (q->cut)
-        at += (size_t)snprintf(detail + at, sizeof detail - at,
-                               "; more beans match than max_beans allows");
-    if (q->error != NULL)
-        (void)snprintf(detail + at, sizeof detail - at, ": %.240s", q->error);
-    (void)snprintf(step, sizeof step, "query %.80s", q->name);
-    /* A preset asks for what only some JVMs have; a query of one's own that finds nothing is odd.
-     */
-    bool nothing = (q->beans == 0 || q->attributes == 0) && q->errors == 0 && q->error == NULL;
-    bool fine = !nothing && !q->cut && q->error == NULL;
-    bool preset = nothing && strchr(q->name, '/') != NULL;
-    if (nothing && !preset)
-        hint(w, t, q, detail, sizeof detail);
-    add(w, "target", t->name, step,
-        fine     ? OK
-        : preset ? SKIP
-                 : WARN,
-        !preset         ? detail
-        : q->beans == 0 ? "this JVM has no such beans"
-                        : "these beans have none of the attributes");
-}
-
-static void add_target(struct work *w, const struct fm_poll_status *t)
-{
-    char detail[400];
-    if (t->state == FM_POLL_UP) {
-        (void)snprintf(detail, sizeof detail, "beans: %zu, attributes: %zu, in %.1f ms%s%.80s",
-                       t->beans, t->attributes, t->duration_ms, t->jvm != NULL ? ", " : "",
-                       t->jvm != NULL ? t->jvm : "");
-        add(w, "target", t->name, "connect", OK, detail);
-        if (t->error != NULL)
-            add(w, "target", t->name, "poll", WARN, t->error);
-    } else if (t->state == FM_POLL_EMPTY) {
-        add(w, "target", t->name, "connect", WARN,
-            t->error != NULL ? t->error
-                             : "no JVM of this host matches now; firstmile jvms lists them");
-    } else {
-        add(w, "target", t->name, "connect", FAIL,
-            t->error != NULL ? t->error : fm_code_text(t->code));
-    }
-    for (size_t i = 0; t->state == FM_POLL_UP && i < t->n_queries; i++)
-        add_query(w, t, &t->queries[i]);
-}
-
-/* The lists of targets in files; they are part of the configuration, so --offline reads them too.
- */
-static enum fm_code check_files(struct work *w, struct fm_err *err)
-{
-    for (size_t i = 0; i < w->plan->n_targets; i++) {
-        const struct fm_poll_target_opts *target = &w->plan->targets[i];
-        struct fm_poll_files files;
-        char detail[600];
-        if (target->targets_file == NULL)
-            continue;
-        FM_TRY(fm_target_files(&files, target, &w->cli->arena, err));
-        (void)snprintf(detail, sizeof detail, "targets: %zu, files: %zu%s%.400s", files.targets,
-                       files.files, files.error != NULL ? "; " : "",
-                       files.error != NULL ? files.error : "");
-        add(w, "target", target->name, "targets_file",
-            files.error != NULL  ? FAIL
-            : files.targets == 0 ? WARN
-                                 : OK,
-            detail);
-    }
-    return FM_OK;
-}
-
-static enum fm_code check_targets(struct work *w, struct fm_err *err)
-{
-    enum { MARGIN_MS = 5000 };
-    char host[256] = "localhost";
-    unsigned timeout_ms = 0;
-    (void)gethostname(host, sizeof host - 1);
-    for (size_t i = 0; i < w->plan->n_targets; i++)
-        if (w->plan->targets[i].timeout_ms > timeout_ms)
-            timeout_ms = w->plan->targets[i].timeout_ms;
-    const struct fm_poll_opts opts = {
-        .log = NULL, /* what it would say stands in the table */
-        .hooks = {.sample = ignore_sample},
-        .targets = w->plan->targets,
-        .n_targets = w->plan->n_targets,
-        .host_name = host,
-    };
-    if (w->plan->n_targets == 0)
-        return FM_OK;
-    struct fm_poll_snapshot snapshot = {.n = 0};
-    progress(w, "asking the targets ...");
-    enum fm_code code = fm_poll_once(&opts, timeout_ms + MARGIN_MS, &snapshot, err);
-    for (size_t i = 0; i < snapshot.n; i++)
-        add_target(w, &snapshot.targets[i]);
-    if (code != FM_OK && snapshot.n == 0)
-        add(w, "target", "(all)", "connect", FAIL, fm_err_text(err));
-    fm_poll_snapshot_clear(&snapshot);
-    fm_err_clear(err);
-    return FM_OK;
 }
 
 /* ---- endpoints ---- */
 
 struct reporter {
-    struct work *work;
+    struct fm_check_run *work;
     const char *topic;
 };
 
 static void add_step(void *arg, const struct fm_rest_step *step)
 {
-    static const enum verdict verdicts[] = {[FM_REST_CHECK_OK] = OK,
-                                            [FM_REST_CHECK_WARN] = WARN,
-                                            [FM_REST_CHECK_FAIL] = FAIL,
-                                            [FM_REST_CHECK_SKIP] = SKIP};
+    static const enum fm_verdict verdicts[] = {[FM_REST_CHECK_OK] = OK,
+                                               [FM_REST_CHECK_WARN] = WARN,
+                                               [FM_REST_CHECK_FAIL] = FAIL,
+                                               [FM_REST_CHECK_SKIP] = SKIP};
     const struct reporter *r = arg;
     char name[128];
     bool about_topic = strcmp(step->step, "topic") == 0 || strcmp(step->step, "size limit") == 0;
@@ -358,11 +225,12 @@ static void add_step(void *arg, const struct fm_rest_step *step)
         (void)snprintf(name, sizeof name, "%s %.100s", step->step, r->topic);
     else
         (void)snprintf(name, sizeof name, "%s", step->step);
-    add(r->work, "endpoint", step->endpoint, name, verdicts[step->verdict], step->sentence);
+    fm_check_run_add(r->work, "endpoint", step->endpoint, name, verdicts[step->verdict],
+                     step->sentence);
 }
 
 /* What will be registered, or which id is used; the registry itself cannot be asked from here. */
-static void tell_schema(struct work *w, const struct fm_rest_opts *opts)
+static void tell_schema(struct fm_check_run *w, const struct fm_rest_opts *opts)
 {
     char text[400];
     const char *kind = opts->format == FM_REST_AVRO ? "Avro" : "JSON Schema";
@@ -381,19 +249,20 @@ static void tell_schema(struct work *w, const struct fm_rest_opts *opts)
                        "%s: the records' own is registered as TOPIC-value with the first record, "
                        "its id used from then on; firstmile check --schema %s prints it",
                        kind, fm_schema_name(opts->shape));
-    add(w, "endpoint", "(all)", "schema", OK, text);
+    fm_check_run_add(w, "endpoint", "(all)", "schema", OK, text);
 }
 
-static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
+static enum fm_code check_endpoints(struct fm_check_run *w, struct fm_err *err)
 {
     if (fm_agent_needs(w->config, err) != FM_OK) {
-        add(w, "endpoint", "(none)", "url", FAIL, fm_err_text(err));
+        fm_check_run_add(w, "endpoint", "(none)", "url", FAIL, fm_err_text(err));
         w->incomplete = true;
         fm_err_clear(err);
         return FM_OK;
     }
     if (w->config->rest.sandbox) {
-        add(w, "endpoint", "sandbox", "place", WARN,
+        fm_check_run_add(
+            w, "endpoint", "sandbox", "place", WARN,
             "records go to the sandbox inside the process, nothing leaves this host; set [rest] "
             "url");
         return FM_OK;
@@ -403,7 +272,7 @@ static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
     FM_TRY(fm_plan_topics(&topics, w->plan, &w->cli->arena, err));
     enum fm_code code = fm_plan_rest(&opts, w->config, NULL, &w->cli->arena, err);
     if (code == FM_ECONF) {
-        add(w, "endpoint", "(all)", "secrets", FAIL, fm_err_text(err));
+        fm_check_run_add(w, "endpoint", "(all)", "secrets", FAIL, fm_err_text(err));
         fm_err_clear(err);
         return FM_OK;
     }
@@ -414,10 +283,10 @@ static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
         char what[200];
         (void)snprintf(what, sizeof what, "asking the endpoints for topic %s ...",
                        topics[i] != NULL ? topics[i] : "");
-        progress(w, what);
+        fm_check_run_progress(w, what);
         code = fm_rest_check(&opts, topics[i], add_step, &r, err);
         if (code == FM_ECONF)
-            add(w, "endpoint", "(all)", "options", FAIL, fm_err_text(err));
+            fm_check_run_add(w, "endpoint", "(all)", "options", FAIL, fm_err_text(err));
         else if (code != FM_OK && code != FM_EREMOTE)
             return code;
         fm_err_clear(err);
@@ -429,7 +298,7 @@ static enum fm_code check_endpoints(struct work *w, struct fm_err *err)
 
 /* ---- all of it ---- */
 
-static enum fm_code look(struct work *w, struct fm_err *err)
+static enum fm_code look(struct fm_check_run *w, struct fm_err *err)
 {
     FM_TRY(check_config(w, err));
     if (w->bad_config)
@@ -441,18 +310,18 @@ static enum fm_code look(struct work *w, struct fm_err *err)
         (void)fputs(fm_buf_str(&text), stdout);
         fm_buf_clear(&text);
     }
-    FM_TRY(check_files(w, err));
+    FM_TRY(fm_check_run_files(w, err));
     if (w->opts->offline)
         return FM_OK;
     check_spool(w);
     FM_TRY(fm_net_init(err));
-    FM_TRY(check_targets(w, err));
+    FM_TRY(fm_check_run_targets(w, err));
     FM_TRY(check_endpoints(w, err));
-    progress(w, "");
+    fm_check_run_progress(w, "");
     return FM_OK;
 }
 
-static enum fm_code verdict(const struct work *w, struct fm_err *err)
+static enum fm_code verdict(const struct fm_check_run *w, struct fm_err *err)
 {
     if (w->bad_config)
         return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s", w->failures,
@@ -464,7 +333,7 @@ static enum fm_code verdict(const struct work *w, struct fm_err *err)
 }
 
 /* --schema: the text that format and shape make; avro where the configuration names no format. */
-static enum fm_code print_schema(struct work *w, struct fm_err *err)
+static enum fm_code print_schema(struct fm_check_run *w, struct fm_err *err)
 {
     struct fm_buf text;
     enum fm_schema schema = FM_SCHEMA_BEAN;
@@ -487,7 +356,7 @@ static enum fm_code print_schema(struct work *w, struct fm_err *err)
 
 static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
 {
-    struct work w = {.cli = call->cli, .opts = call->opts};
+    struct fm_check_run w = {.cli = call->cli, .opts = call->opts};
     if (w.opts->schema != NULL)
         return print_schema(&w, err);
     fm_table_init(&w.table, columns, sizeof columns / sizeof columns[0], &call->cli->arena);
@@ -519,14 +388,22 @@ static const char *const text[] = {
     "Parses the configuration and names every error with its line and the nearest right name; then "
     "connects to each target and runs each query; then asks each endpoint: name, TCP, TLS, auth, "
     "topic, size limit. Sends no record and changes nothing.",
+    "Of each query it says how many beans matched and were read (a reached max_beans is a "
+    "warning), how many attributes came, their bytes and time, and what was refused and why (with "
+    "-v also what the JVM merely does not have); of each target and of all together about how "
+    "many records and bytes that makes in an hour. With --json the numbers are fields.",
     "Exit code 0: nothing failed (there may be warnings); 1: a step failed; 2: the configuration "
-    "is "
-    "wrong.",
+    "is wrong.",
     NULL,
 };
 static const char *const examples[] = {
-    "firstmile check -c /etc/firstmile/config.ini", "as the agent's user, before a start",
-    "firstmile check --offline --dump -v", "all settings in force, as INI", NULL};
+    "firstmile check -c /etc/firstmile/config.ini",
+    "as the agent's user, before a start",
+    "firstmile check --offline --dump -v",
+    "all settings in force, as INI",
+    "firstmile check --json | jq '.[] | select(.step == \"volume\")'",
+    "records and bytes an hour, for each target",
+    NULL};
 
 const struct fm_cmd fm_cmd_check = {
     .name = "check",

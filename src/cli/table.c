@@ -267,20 +267,29 @@ static size_t total(const size_t *widths, size_t n)
     return sum;
 }
 
+static size_t n_shown(const struct fm_table *table)
+{
+    size_t n = table->n_columns;
+    while (n > 1 && table->columns[n - 1].json_only)
+        n--;
+    return n;
+}
+
 /* Take from the widest column that may give, until all fits or nothing sensible is left. */
 static void squeeze(const struct fm_table *table, size_t *widths, unsigned limit)
 {
     enum { LEAST = 8, LEAST_WRAPPED = 36 };
-    while (total(widths, table->n_columns) > limit) {
-        size_t widest = table->n_columns;
-        for (size_t i = 0; i < table->n_columns; i++) {
+    size_t n = n_shown(table);
+    while (total(widths, n) > limit) {
+        size_t widest = n;
+        for (size_t i = 0; i < n; i++) {
             const struct fm_column *column = &table->columns[i];
             size_t least = column->wrap ? LEAST_WRAPPED : LEAST;
             if ((column->flex || column->wrap) && widths[i] > least &&
-                (widest == table->n_columns || widths[i] > widths[widest]))
+                (widest == n || widths[i] > widths[widest]))
                 widest = i;
         }
-        if (widest == table->n_columns)
+        if (widest == n)
             return;
         widths[widest]--;
     }
@@ -338,12 +347,13 @@ static void put_cell(struct fm_buf *out, const char *text, size_t width, bool ri
 static void put_heading(struct fm_buf *out, const struct fm_table *table, const size_t *widths,
                         bool colour)
 {
-    for (size_t k = 0; k < table->n_columns; k++) {
+    size_t n = n_shown(table);
+    for (size_t k = 0; k < n; k++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%s", table->columns[k].name);
         for (char *p = name; *p != '\0'; p++)
             *p = *p == '_' ? ' ' : (char)toupper((unsigned char)*p);
-        put_cell(out, name, widths[k], table->columns[k].right, k + 1 == table->n_columns,
+        put_cell(out, name, widths[k], table->columns[k].right, k + 1 == n,
                  colour ? fm_colour_code(FM_BOLD) : NULL);
     }
 }
@@ -351,6 +361,7 @@ static void put_heading(struct fm_buf *out, const struct fm_table *table, const 
 static void put_text(struct fm_buf *out, const struct fm_table *table, size_t *widths,
                      const struct fm_table_style *style)
 {
+    size_t n = n_shown(table);
     assert(table->n_columns > 0); /* there are cells */
     for (size_t k = 0; k < table->n_columns; k++)
         widths[k] = strlen(table->columns[k].name);
@@ -364,13 +375,14 @@ static void put_text(struct fm_buf *out, const struct fm_table *table, size_t *w
     put_heading(out, table, widths, style->colour);
     for (size_t i = 0; i < table->n_cells; i++) {
         size_t k = i % table->n_columns;
+        if (k >= n)
+            continue;
         bool coloured = style->colour && table->cells[i].colour != FM_PLAIN;
         if (table->columns[k].wrap && style->width > 0) {
             put_wrapped(out, table->cells[i].text, total(widths, k + 1) - widths[k], widths[k]);
             continue;
         }
-        put_cell(out, table->cells[i].text, widths[k], table->columns[k].right,
-                 k + 1 == table->n_columns,
+        put_cell(out, table->cells[i].text, widths[k], table->columns[k].right, k + 1 == n,
                  coloured ? fm_colour_code(table->cells[i].colour) : NULL);
     }
 }

@@ -20,7 +20,8 @@ struct fm_column {
     const char *name; /* field in JSON; in capitals the heading */
     bool right; /* numbers */
     bool flex; /* may be cut when the terminal is too narrow */
-    bool wrap; /* last column only: goes on below instead of being cut */
+    bool wrap; /* last shown column only: goes on below instead of being cut */
+    bool json_only; /* behind all others */
 };
 
 struct fm_cell; /* private */

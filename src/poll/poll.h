@@ -64,6 +64,16 @@ struct fm_poll_event {
     int64_t timestamp_ms;
 };
 
+/** A bean (attribute NULL) or an attribute that a query wants and that cannot be read. */
+struct fm_poll_refusal {
+    const char *target; /* full name */
+    const struct fm_query *query;
+    const char *bean;
+    const char *attribute;
+    const char *why;
+    bool silent; /* the JVM does not have it or does not support it: no error */
+};
+
 struct fm_poll_hooks {
     /** Whether there is room for a poll's records. False: it is not started, counted as missed. */
     bool (*ready)(void *arg); /* NULL: always */
@@ -71,6 +81,9 @@ struct fm_poll_hooks {
     void (*sample)(void *arg, const struct fm_sample *sample);
     /** A target changed its state (never called for a target that stays as it is). */
     void (*state)(void *arg, const struct fm_poll_event *event); /* may be NULL */
+    /** In every poll for each query and refusal; a poll asks for 16 reasons at most. May be NULL.
+     */
+    void (*refused)(void *arg, const struct fm_poll_refusal *refusal);
     void *arg;
 };
 
@@ -122,8 +135,10 @@ void fm_poll_retry(struct fm_poll *poll);
 
 struct fm_poll_query_status {
     const char *name;
-    size_t beans; /* that matched at the last discovery */
-    size_t attributes; /* values in the last poll */
+    size_t matched; /* beans at the last discovery */
+    size_t beans; /* of these, those that are read */
+    size_t asked; /* attributes in the last poll */
+    size_t attributes; /* values that came */
     size_t errors; /* attributes of the last poll that could not be read */
     uint64_t bytes; /* of the answers in the last poll; a bean of several queries counts for each by
                        the attributes they want */

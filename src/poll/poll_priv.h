@@ -164,12 +164,13 @@ struct fm_query_state {
     bool refreshed; /* in this round: its names arrived */
     const char **names; /* of the round, in the scratch arena */
     size_t n_names;
-    size_t now_attributes, now_errors; /* of the poll in flight */
+    size_t now_asked, now_attributes, now_errors; /* of the poll in flight */
     double now_bytes, now_ms;
     bool now_cut;
+    size_t now_matched;
     char now_error[200];
     /* lock: of the last finished poll that read it */
-    size_t beans, attributes, errors;
+    size_t matched, beans, asked, attributes, errors;
     double bytes, took_ms;
     bool cut;
     char error[200];

@@ -38,7 +38,7 @@ void fm_round_begin(struct fm_target *t)
         s->due = s->read_ms == 0 || query_interval(t, q) <= t->interval_ms ||
                  t->start_ms - s->read_ms + t->interval_ms / 2 >= query_interval(t, q);
         s->names_asked = s->refreshed = s->now_cut = false;
-        s->now_attributes = s->now_errors = 0;
+        s->now_asked = s->now_attributes = s->now_errors = 0;
         s->now_bytes = s->now_ms = 0;
         s->now_error[0] = '\0';
     }

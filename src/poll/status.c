@@ -30,7 +30,9 @@ static void copy_queries(struct fm_poll_status *to, const struct fm_target *t,
         const struct fm_query_state *s = &t->queries[q];
         list[q] = (struct fm_poll_query_status){
             .name = text(arena, fm_query_name(t->opts->queries[q].query), ok),
+            .matched = s->matched,
             .beans = s->beans,
+            .asked = s->asked,
             .attributes = s->attributes,
             .errors = s->errors,
             .bytes = (uint64_t)(s->bytes + 0.5),

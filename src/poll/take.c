@@ -9,13 +9,21 @@
 
 enum { REASONS_PER_POLL = 16, HANG_MS = 60000, HANG_MAX_MS = 3600000 };
 
+/* A query did not get what it wants: told to who listens, and an error unless it is silent. */
 static void query_error(struct fm_target *t, const struct fm_bean *bean, const char *attribute,
-                        const char *why)
+                        const char *why, bool silent)
 {
+    const struct fm_poll_hooks *hooks = &t->poll->hooks;
     for (size_t i = 0; i < bean->n_queries; i++) {
         const struct fm_bean_query *bq = &bean->queries[i];
         struct fm_query_state *s = &t->queries[bq->query];
         if (!s->due || (attribute != NULL && !fm_has_text(bq->attributes, bq->n, attribute)))
+            continue;
+        if (hooks->refused != NULL && !atomic_load(&t->poll->stop))
+            hooks->refused(hooks->arg,
+                           &(struct fm_poll_refusal){t->name, t->opts->queries[bq->query].query,
+                                                     bean->name.canonical, attribute, why, silent});
+        if (silent)
             continue;
         s->now_errors++;
         if (s->now_error[0] == '\0') {
@@ -78,8 +86,7 @@ static void attribute_missing(struct fm_target *t, size_t index, const char *att
     struct fm_bean *bean = &t->cache.beans[index];
     const struct fm_bad *bad = fm_cache_find_bad(bean, attribute);
     if (bad != NULL) {
-        if (!bad->silent)
-            query_error(t, bean, attribute, bad->why);
+        query_error(t, bean, attribute, bad->why, bad->silent);
         return;
     }
     if (t->n_missing >= sizeof t->missing / sizeof t->missing[0] ||
@@ -140,7 +147,7 @@ static void take_read(struct fm_target *t, size_t index, const struct fm_jmx_cal
         return;
     }
     if (call->code != FM_OK || call->value.kind != FM_V_OBJECT) {
-        query_error(t, bean, NULL, fm_err_text(&call->err));
+        query_error(t, bean, NULL, fm_err_text(&call->err), false);
         if (call->code == FM_ELIMIT)
             limit_reached(t, bean);
         return;
@@ -148,7 +155,7 @@ static void take_read(struct fm_target *t, size_t index, const struct fm_jmx_cal
     bean->hangs = 0;
     bean->hang_until_ms = 0;
     if (!add_result(t, index, &call->value)) {
-        query_error(t, bean, NULL, "max_bytes of the target is reached");
+        query_error(t, bean, NULL, "max_bytes of the target is reached", false);
         limit_reached(t, bean);
         return;
     }
@@ -159,9 +166,13 @@ static void take_read(struct fm_target *t, size_t index, const struct fm_jmx_cal
                 attribute_missing(t, index, call->attributes[i]);
     for (size_t i = 0; i < bean->n_queries; i++) {
         const struct fm_bean_query *bq = &bean->queries[i];
+        struct fm_query_state *s = &t->queries[bq->query];
+        if (!s->due)
+            continue;
         hint = 0;
-        for (size_t k = 0; t->queries[bq->query].due && k < bq->n; k++)
-            t->queries[bq->query].now_attributes += came(&call->value, bq->attributes[k], &hint);
+        s->now_asked += bq->n;
+        for (size_t k = 0; k < bq->n; k++)
+            s->now_attributes += came(&call->value, bq->attributes[k], &hint);
     }
 }
 
@@ -175,8 +186,7 @@ static void take_reason(struct fm_target *t, const struct fm_asked_what *asked,
     bool silent =
         call->code == FM_ENOTFOUND || strstr(why, "UnsupportedOperationException") != NULL;
     fm_cache_bad(&t->cache, bean, asked->attribute, why, silent);
-    if (!silent)
-        query_error(t, bean, asked->attribute, why);
+    query_error(t, bean, asked->attribute, why, silent);
 }
 
 static enum fm_code take_info(struct fm_target *t, size_t index, const struct fm_jmx_call *call,
@@ -190,7 +200,7 @@ static enum fm_code take_info(struct fm_target *t, size_t index, const struct fm
     if (call->code == FM_ENOTFOUND)
         bean->vanished = true;
     else
-        query_error(t, bean, NULL, fm_err_text(&call->err));
+        query_error(t, bean, NULL, fm_err_text(&call->err), false);
     return FM_OK;
 }
 
@@ -268,6 +278,7 @@ static enum fm_code take_query_names(struct fm_target *t, size_t q, struct fm_er
             s->names[unique++] = s->names[i];
     unsigned max = fm_query_max_beans(t->opts->queries[q].query);
     s->n_names = unique;
+    s->now_matched = unique;
     if (unique > max) { /* sorted: the same ones every time */
         s->now_cut = true;
         s->n_names = max;
@@ -341,7 +352,7 @@ static bool only_a_suspect_hangs(struct fm_target *t)
             wait *= 2;
         bean->hangs++;
         bean->hang_until_ms = fm_clock_ms() + (wait < HANG_MAX_MS ? wait : HANG_MAX_MS);
-        query_error(t, bean, NULL, "did not answer in time");
+        query_error(t, bean, NULL, "did not answer in time", false);
         fm_target_note(t, "%.120s did not answer in time%s", bean->name.canonical,
                        wait > 0 ? "; it is left out for a while" : "");
         /* What is behind it is only suspects, which come last. */
@@ -360,7 +371,7 @@ enum fm_code fm_round_take(struct fm_target *t, struct fm_err *err)
             take_identity(t, &t->calls[i]);
     if (t->restarted && t->rounds == 1) { /* this round was meant for another JVM: ask anew */
         for (size_t q = 0; q < t->opts->n_queries; q++)
-            t->queries[q].now_errors = t->queries[q].now_attributes = 0;
+            t->queries[q].now_asked = t->queries[q].now_errors = t->queries[q].now_attributes = 0;
         return FM_OK; /* what that cost stays with the target */
     }
     for (size_t i = 0; i < t->n_calls; i++) {

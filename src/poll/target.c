@@ -455,6 +455,7 @@ static void publish(struct fm_target *t, enum fm_code code, const char *error)
         struct fm_query_state *s = &t->queries[q];
         if (!s->due || code != FM_OK)
             continue;
+        s->asked = s->now_asked;
         s->attributes = s->now_attributes;
         s->errors = s->now_errors;
         s->bytes = s->now_bytes;
@@ -462,6 +463,7 @@ static void publish(struct fm_target *t, enum fm_code code, const char *error)
         t->errors += s->now_errors;
         if (s->names_asked) {
             s->cut = s->now_cut;
+            s->matched = s->now_matched;
             s->beans = 0;
         }
         memcpy(s->error, s->now_error, sizeof s->error);

@@ -20,6 +20,15 @@ static json_t *search(const char *name)
     return list;
 }
 
+/* The attribute Broken is left out when others are read too, as an agent does. */
+static bool only_broken(const json_t *attribute)
+{
+    if (json_array_size(attribute) == 1)
+        attribute = json_array_get(attribute, 0);
+    const char *name = json_string_value(attribute);
+    return name != NULL && strcmp(name, "Broken") == 0;
+}
+
 static json_t *answer_item(const json_t *item)
 {
     const char *type = json_string_value(json_object_get(item, "type"));
@@ -30,9 +39,12 @@ static json_t *answer_item(const json_t *item)
     if (strcmp(type, "search") == 0)
         value = search(bean);
     else if (strcmp(type, "list") == 0)
-        value = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}}}", "class", "X", "attr", "Count",
-                          "type", "long", "Evil", "type", "java.lang.String", "Wide", "type",
-                          "java.lang.String");
+        value = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "class", "X", "attr",
+                          "Count", "type", "long", "Evil", "type", "java.lang.String", "Wide",
+                          "type", "java.lang.String", "Broken", "type", "long");
+    else if (strcmp(type, "read") == 0 && only_broken(json_object_get(item, "attribute")))
+        return json_pack("{s:i, s:s, s:s}", "status", 500, "error_type",
+                         "java.lang.IllegalStateException", "error", "out of order");
     else if (strcmp(type, "read") == 0 && strstr(bean, "Runtime") != NULL)
         value = json_pack("{s:s, s:i}", "Name", "7@fake", "StartTime", 1000 + jolokia.restarts);
     else if (strcmp(type, "read") == 0)

@@ -1,5 +1,5 @@
-/* A Jolokia agent of a JVM that is hostile: every MBean has a Count that grows with each read, and
- * texts that a terminal had better not see. */
+/* A Jolokia agent of a JVM that is hostile: every MBean has a Count that grows with each read,
+ * texts that a terminal had better not see, and an attribute Broken whose getter throws. */
 #ifndef JOLOKIA_FAKE_H
 #define JOLOKIA_FAKE_H
 

@@ -74,10 +74,11 @@ static struct fm_poll *open_poll(const struct fm_poll_target_opts *targets, size
     fake_jvms[0] = &one;
     fake_jvms[1] = &two;
     cr_assert_eq(fm_net_init(&err), FM_OK);
-    struct fm_poll_opts o = {.hooks = {ready, on_sample, on_state, &seen},
-                             .targets = targets,
-                             .n_targets = n,
-                             .host_name = "here"};
+    struct fm_poll_opts o = {
+        .hooks = {.ready = ready, .sample = on_sample, .state = on_state, .arg = &seen},
+        .targets = targets,
+        .n_targets = n,
+        .host_name = "here"};
     cr_assert_eq(fm_poll_new_with(&poll, &o, &fake_sessions, &err), FM_OK, "%s", err.text);
     return poll;
 }
