@@ -109,10 +109,11 @@ int main(void)
 {
     static struct world w;
     struct plan *plan = make_plan(0);
-    struct fm_poll_opts o = {.hooks = {ready, on_sample, on_state, &w},
-                             .targets = plan->targets,
-                             .n_targets = TARGETS,
-                             .host_name = "here"};
+    struct fm_poll_opts o = {
+        .hooks = {.ready = ready, .sample = on_sample, .state = on_state, .arg = &w},
+        .targets = plan->targets,
+        .n_targets = TARGETS,
+        .host_name = "here"};
     fake_jvms[0] = &jvms[0];
     fake_jvms[1] = &jvms[1];
     if (fm_net_init(NULL) != FM_OK ||

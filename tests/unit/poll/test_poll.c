@@ -167,8 +167,9 @@ Test(poll, tells_status_of_targets_and_queries)
     struct fm_err err = {0};
     poll = open_poll(&t, 1);
     fm_poll_free(poll);
-    struct fm_poll_opts o = {
-        .hooks = {NULL, on_sample, on_state, &seen}, .targets = &t, .n_targets = 1};
+    struct fm_poll_opts o = {.hooks = {.sample = on_sample, .state = on_state, .arg = &seen},
+                             .targets = &t,
+                             .n_targets = 1};
     cr_assert_eq(fm_poll_once_with(&o, &fake_sessions, 2000, &snap, &err), FM_ECONF);
     cr_expect(strstr(err.text, "target t/nowhere") != NULL, "%s", err.text);
     cr_assert_eq(snap.n, 2);
@@ -427,7 +428,7 @@ Test(poll, cuts_at_max_beans_and_says_so)
     struct fm_poll_snapshot snap;
     fm_poll_free(open_poll(&t, 1));
     struct fm_poll_opts p = {
-        .hooks = {NULL, on_sample, NULL, &seen}, .targets = &t, .n_targets = 1};
+        .hooks = {.sample = on_sample, .arg = &seen}, .targets = &t, .n_targets = 1};
     cr_assert_eq(fm_poll_once_with(&p, &fake_sessions, 2000, &snap, NULL), FM_OK);
     cr_expect_eq(snap.targets[0].beans, 2);
     cr_expect(snap.targets[0].queries[0].cut);
@@ -453,7 +454,7 @@ Test(poll, a_bean_of_two_queries_is_one_record_per_rule)
     struct fm_poll_snapshot snap;
     fm_poll_free(open_poll(&t, 1));
     struct fm_poll_opts p = {
-        .hooks = {NULL, on_sample, NULL, &seen}, .targets = &t, .n_targets = 1};
+        .hooks = {.sample = on_sample, .arg = &seen}, .targets = &t, .n_targets = 1};
     cr_assert_eq(fm_poll_once_with(&p, &fake_sessions, 2000, &snap, NULL), FM_OK);
     cr_expect_str_eq(seen.last, "t@two d:type=a{\"A\":1,\"Usage\":{\"used\":2}} "
                                 "d:type=a{\"Usage\":{\"max\":3}}");

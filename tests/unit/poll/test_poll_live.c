@@ -78,7 +78,7 @@ Test(live, reads_a_jvm_through_attach_and_opens_it_for_commands, .timeout = 60)
     char url[32];
     (void)snprintf(url, sizeof url, "pid:%d", (int)jvm.pid);
     struct fm_poll_target_opts t = {.name = "app", .url = url, .queries = queries, .n_queries = 2};
-    struct fm_poll_opts o = {.hooks = {NULL, on_sample, on_state, &live},
+    struct fm_poll_opts o = {.hooks = {.sample = on_sample, .state = on_state, .arg = &live},
                              .targets = &t,
                              .n_targets = 1,
                              .host_name = "here"};
@@ -162,7 +162,7 @@ Test(live, follows_a_jvm_that_stops_dies_and_comes_back, .timeout = 90)
                                     .attach = true,
                                     .interval_ms = 100,
                                     .timeout_ms = 1500};
-    struct fm_poll_opts o = {.hooks = {NULL, on_sample, on_state, &live},
+    struct fm_poll_opts o = {.hooks = {.sample = on_sample, .state = on_state, .arg = &live},
                              .targets = &t,
                              .n_targets = 1,
                              .host_name = "here",
