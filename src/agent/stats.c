@@ -172,6 +172,10 @@ static void put_endpoints(struct fm_buf *out, const struct fm_rest_stats *rest)
     }
     fm_buf_putc(out, ']');
     put_text(out, "http_proxy", or_null(rest->effective_proxy));
+    if (rest->client_cert_days >= 0)
+        put_int(out, "client_cert_days", rest->client_cert_days);
+    else
+        fm_buf_puts(out, ",\"client_cert_days\":null");
     if (!rest->token.used)
         return;
     fm_buf_puts(out, ",\"oauth2\":{\"fetched\":");

@@ -54,6 +54,10 @@ struct fm_client_opts {
     unsigned max_connections; /* kept open; 0: 8 */
 };
 
+/** When the first certificate of a PEM file ends: wall clock in seconds; 0: unreadable. Reads the
+ * file; any thread. */
+int64_t fm_net_cert_until(const char *path);
+
 struct fm_client; /* opaque: net/client.c */
 
 FM_MUST_USE enum fm_code fm_client_new(struct fm_client **out, const struct fm_client_opts *opts,

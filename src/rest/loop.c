@@ -18,6 +18,7 @@ void fm_rest_take_secret(struct fm_rest *rest)
     fm_buf_reset(&rest->secret);
     rest->secret_gen++;
     fm_oauth_reset(rest);
+    fm_files_init(rest);
     fm_buf_puts(&rest->secret, secret != NULL ? secret : "");
 }
 
@@ -184,6 +185,7 @@ static int64_t work(struct fm_rest *rest, int64_t now, bool new_conf)
     atomic_store(&rest->woken, false);
     ask_spool(rest, now);
     look_at_secret(rest, now, &due);
+    fm_files_step(rest, now, &due);
     if (!new_conf)
         fm_oauth_step(rest, now, &due);
     for (size_t i = 0; i < rest->n_topics && !new_conf; i++)

@@ -159,6 +159,7 @@ void fm_rest_publish(struct fm_rest *rest, bool ended)
     }
     copy_endpoints(s, rest);
     copy_token(&s->token, rest);
+    s->client_cert_days = fm_files_cert_days(rest);
     snprintf(s->effective_proxy, sizeof s->effective_proxy, "%s",
              proxy->url != NULL ? proxy->url : "");
     rest->ended = ended;

@@ -140,6 +140,9 @@ struct fm_rest {
     int64_t secret_at;
     struct fm_oauth oauth;
     struct fm_gzip *gzip; /* NULL until needed */
+    uint64_t files_print; /* of the certificate files as they were taken over */
+    int64_t files_at; /* looked at again then */
+    int64_t cert_until; /* end of our own certificate, wall clock in seconds; 0: unknown */
     int64_t not_before; /* 429 */
     struct fm_drain drain;
     uint64_t made; /* records pending and settled, as last told */
@@ -172,6 +175,11 @@ FM_MUST_USE enum fm_code fm_rest_client_new(const struct fm_rest_conf *conf, str
                                             struct fm_client **out, struct fm_err *err);
 /** Ask for all topics, in an array that grows to as many as there are. Any thread. */
 void fm_topics_ask(struct fm_spool *spool, struct fm_topics_asked *asked);
+
+/* files.c */
+void fm_files_init(struct fm_rest *rest); /* with each conf */
+void fm_files_step(struct fm_rest *rest, int64_t now, int64_t *due);
+int fm_files_cert_days(const struct fm_rest *rest); /* -1: no certificate of our own */
 
 /* publish.c */
 void fm_rest_publish(struct fm_rest *rest, bool ended);

@@ -188,6 +188,32 @@ Test(sender, a_hanging_answer_ends_in_a_probe_and_one_record)
     teardown(&r);
 }
 
+/* D11: the answer to a request that was given up comes while the next ones are under way. It says
+ * that all was accepted, which is not so. */
+static void late(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                 void *arg)
+{
+    (void)m, (void)arg;
+    if (!req->post || req->nth % 3 != 2)
+        return;
+    reply->delay_ms = 260;
+    for (size_t i = 0; i < req->n; i++)
+        reply->stored[i] = false;
+}
+
+Test(sender, a_late_answer_is_never_taken_for_another_request)
+{
+    struct rig r;
+    setup(&r, late);
+    r.opts.timeout_ms = r.opts.timeout_single_ms = 150;
+    spool_add(r.spool, "t", 200, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    rig_drain(r.rest, 5000);
+    cr_assert_eq(mock_stored(r.mock), 200); /* not one on the word of a late answer */
+    cr_assert_gt(rig_stats(r.rest).possible_duplicates, 0);
+    teardown(&r);
+}
+
 /* D18 */
 Test(sender, stop_gives_the_request_in_flight_its_grace_and_no_more)
 {
