@@ -1,11 +1,9 @@
 """How each product of presets.py is started and put to work. A function gets the ground, starts the
 product on free loopback ports, tells which JVMs are polled with which preset, and returns a reason for
 each query that cannot yield values there."""
-import contextlib
 import glob
 import json
 import os
-import re
 import socket
 import stat
 import subprocess
@@ -244,18 +242,14 @@ def connect(g, libs, bootstrap, rest):
 
 def jvm(g):
     """Every JDK of this machine"""
-    classes, found = r.compile_fixture(g.work), {}
-    for home in sorted(glob.glob("/usr/lib/jvm/*")):
-        with contextlib.suppress(OSError), open(os.path.join(home, "release"), encoding="utf-8") as f:
-            found.setdefault(re.search(r'JAVA_VERSION="(\d+)', f.read()).group(1), home)
+    classes, found = r.compile_fixture(g.work), r.jdks()
     for version, home in found.items():
         process = g.start(f"jdk{version}", [os.path.join(home, "bin", "java"), "-Xmx64m", "-cp", classes,
                                             "Fixture"], stdin=subprocess.PIPE)
         g.await_line(process, "ready")
         g.poll(process.pid, "jvm", f"jdk{version}")
-    print(f"     JDKs: {', '.join(found)}", flush=True)
-    newest = max(map(int, found))
-    return {"jvm/virtual-threads": "JDK 21 and later have it"} if newest < 21 else {}
+    print(f"     JDKs: {', '.join(map(str, found))}", flush=True)
+    return {"jvm/virtual-threads": "JDK 21 and later have it"} if max(found) < 21 else {}
 
 
 

@@ -3,6 +3,8 @@
 Everything lives in one temporary folder, and only processes started here are ever ended.
 """
 import base64
+import contextlib
+import glob
 import http.client
 import json
 import os
@@ -58,6 +60,17 @@ def cache_dir():
     """Where downloads are kept, outside the tree."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.environ.get("FIRSTMILE_CACHE") or os.path.join(home, "firstmile")
+
+
+def jdks():
+    """The JDKs of this machine: home by major version."""
+    found = {}
+    for home in sorted(glob.glob("/usr/lib/jvm/*")):
+        with contextlib.suppress(OSError), open(os.path.join(home, "release"), encoding="utf-8") as f:
+            found.setdefault(int(re.search(r'JAVA_VERSION="(\d+)', f.read()).group(1)), home)
+    if not found:
+        raise Skipped("needs a JDK in /usr/lib/jvm")
+    return found
 
 
 def tail(path, lines=15):
@@ -407,6 +420,7 @@ def compile_fixture(work):
     classes = os.path.join(work, "classes")
     must_run(["javac", "-nowarn", "-J-XX:TieredStopAtLevel=1", "-d", classes,
               os.path.join(ROOT, "tests", "fixture", "Fixture.java"),
+              os.path.join(ROOT, "tests", "fixture", "Types.java"),
               os.path.join(E2E, "E2eLocal.java")])
     return classes
 
