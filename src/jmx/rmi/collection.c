@@ -13,7 +13,8 @@ enum layout {
     NOTES_UNTIL_NULL, /* ended by null */
     FIELD_ARRAY, /* an array in a field */
     FIELD_WRAPPED, /* another collection in a field */
-    FIELD_ONE, /* the only element is a field */
+    FIELD_RING, /* an array in a field, from an index on, around its end */
+    FIELD_ONE, /* the only element is a field; n of it where there is a field n */
     MAP_KEYS, /* the keys of a map in a field */
     EMPTY
 };
@@ -39,6 +40,8 @@ static const struct collection collections[] = {
     {"java.util.concurrent.LinkedBlockingDeque", NOTES_UNTIL_NULL, NULL},
     {"java.util.Vector", FIELD_ARRAY, "elementData"},
     {"java.util.Arrays$ArrayList", FIELD_ARRAY, "a"},
+    {"java.util.concurrent.ArrayBlockingQueue", FIELD_RING, "items"},
+    {"java.util.Collections$CopiesList", FIELD_ONE, "element"},
     {"java.util.EnumSet$SerializationProxy", FIELD_ARRAY, "elements"},
     {"com.google.common.collect.ImmutableList$SerializedForm", FIELD_ARRAY, "elements"},
     {"com.google.common.collect.ImmutableSet$SerializedForm", FIELD_ARRAY, "elements"},
@@ -73,7 +76,7 @@ static const struct collection maps[] = {
 };
 
 /* Wrappers inside wrappers end somewhere; those that wrap themselves do not. */
-enum { MAX_WRAPPED = 16, COLLSER_MAP = 3 };
+enum { MAX_WRAPPED = 16, COLLSER_MAP = 3, MAX_COPIES = 10000 };
 
 static const struct collection *find(const struct collection *table, size_t n, const char *name)
 {
@@ -117,18 +120,7 @@ static bool is_collser_map(const struct fm_ser_node *node)
 
 static bool add(struct fm_convert *c, struct fm_ser_list *list, const struct fm_ser_node *node)
 {
-    if (list->n == list->cap) {
-        size_t cap = list->cap == 0 ? 8 : list->cap * 2;
-        const struct fm_ser_node **items = fm_arena_array(c->arena, cap, sizeof *items);
-        if (items == NULL)
-            return false;
-        if (list->n > 0)
-            memcpy(items, list->items, list->n * sizeof *items);
-        list->items = items;
-        list->cap = cap;
-    }
-    list->items[list->n++] = node;
-    return true;
+    return fm_ser_list_add(list, node, c->arena);
 }
 
 static bool from_notes(struct fm_convert *c, const struct fm_ser_class *part, enum layout layout,
@@ -149,15 +141,49 @@ static bool from_notes(struct fm_convert *c, const struct fm_ser_class *part, en
     }
 }
 
+/* An int field; -1 if there is none or it is negative. */
+static int64_t int_field(const struct fm_ser_node *node, const char *field)
+{
+    const struct fm_ser_value *v = fm_ser_field(node, field);
+    return v != NULL && v->type == 'I' && v->i >= 0 ? v->i : -1;
+}
+
 static bool from_array(const struct fm_ser_node *node, const char *field, struct fm_ser_list *out)
 {
     const struct fm_ser_node *array = fm_ser_child(node, field);
     if (array == NULL || array->kind != FM_SER_ARRAY || fm_ser_width(array->array.type) > 0)
         return false;
-    const struct fm_ser_value *count = fm_ser_field(node, "elementCount"); /* Vector */
+    const int64_t count = int_field(node, "elementCount"); /* Vector */
     *out = array->array.list;
-    if (count != NULL && count->type == 'I' && count->i >= 0 && (size_t)count->i < out->n)
-        out->n = (size_t)count->i;
+    if (count >= 0 && (size_t)count < out->n)
+        out->n = (size_t)count;
+    return true;
+}
+
+static bool from_ring(struct fm_convert *c, const struct fm_ser_node *node, const char *field,
+                      struct fm_ser_list *out)
+{
+    struct fm_ser_list ring;
+    const int64_t from = int_field(node, "takeIndex"), n = int_field(node, "count");
+    if (!from_array(node, field, &ring) || from < 0 || n < 0 || (size_t)n > ring.n ||
+        (size_t)from >= ring.n)
+        return false;
+    for (size_t i = 0; i < (size_t)n; i++)
+        if (!add(c, out, ring.items[((size_t)from + i) % ring.n]))
+            return false;
+    return true;
+}
+
+static bool from_copies(struct fm_convert *c, const struct fm_ser_node *node, const char *field,
+                        struct fm_ser_list *out)
+{
+    const struct fm_ser_node *element = fm_ser_child(node, field);
+    const int64_t n = fm_ser_field(node, "n") == NULL ? 1 : int_field(node, "n");
+    if (element == NULL || n < 0 || n > MAX_COPIES)
+        return false;
+    for (int64_t i = 0; i < n; i++)
+        if (!add(c, out, element))
+            return false;
     return true;
 }
 
@@ -214,12 +240,13 @@ bool fm_convert_elements(struct fm_convert *c, const struct fm_ser_node *node,
         switch (row->layout) {
         case FIELD_ARRAY:
             return from_array(node, row->field, out);
+        case FIELD_RING:
+            return from_ring(c, node, row->field, out);
         case FIELD_WRAPPED:
             node = fm_ser_child(node, row->field);
             continue;
         case FIELD_ONE:
-            return fm_ser_child(node, row->field) != NULL &&
-                   add(c, out, fm_ser_child(node, row->field));
+            return from_copies(c, node, row->field, out);
         case MAP_KEYS:
             return keys_of(c, fm_ser_child(node, row->field), out);
         case EMPTY:

@@ -14,6 +14,23 @@ const struct fm_ser_class *fm_ser_class_of(const struct fm_ser_node *node, const
     return NULL;
 }
 
+bool fm_ser_list_add(struct fm_ser_list *list, const struct fm_ser_node *node,
+                     struct fm_arena *arena)
+{
+    if (list->n == list->cap) {
+        size_t cap = list->cap == 0 ? 4 : list->cap * 2;
+        const struct fm_ser_node **items = fm_arena_array(arena, cap, sizeof *items);
+        if (items == NULL)
+            return false;
+        if (list->n > 0)
+            memcpy(items, list->items, list->n * sizeof *items);
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->n++] = node;
+    return true;
+}
+
 bool fm_ser_is_a(const struct fm_ser_node *node, const char *class_name)
 {
     return fm_ser_class_of(node, class_name) != NULL;

@@ -37,18 +37,7 @@ static void pop(struct fm_ser *p, struct fm_ser_node *node)
 static enum fm_code append(struct fm_ser *p, struct fm_ser_list *list,
                            const struct fm_ser_node *node, struct fm_err *err)
 {
-    if (list->n == list->cap) {
-        size_t cap = list->cap == 0 ? 4 : list->cap * 2;
-        const struct fm_ser_node **items = fm_arena_array(&p->arena, cap, sizeof *items);
-        if (items == NULL)
-            return fm_ser_no_memory(p, err);
-        if (list->n > 0)
-            memcpy(items, list->items, list->n * sizeof *items);
-        list->items = items;
-        list->cap = cap;
-    }
-    list->items[list->n++] = node;
-    return FM_OK;
+    return fm_ser_list_add(list, node, &p->arena) ? FM_OK : fm_ser_no_memory(p, err);
 }
 
 static enum fm_code desc_field(struct fm_ser *p, struct fm_ser_frame *f, struct fm_err *err)

@@ -180,6 +180,10 @@ FM_MUST_USE enum fm_code fm_ser_feed(struct fm_ser *ser, const void *data, size_
 
 /* node.c: looking at nodes. None of these trusts a declared type. */
 
+/** @return false without memory, or at the arena's limit */
+bool fm_ser_list_add(struct fm_ser_list *list, const struct fm_ser_node *node,
+                     struct fm_arena *arena);
+
 /** Whether this is an OBJECT whose class or one of its superclasses has this name. */
 bool fm_ser_is_a(const struct fm_ser_node *node, const char *class_name);
 
