@@ -23,16 +23,28 @@ size_t fm_utf8_step(const char *s, size_t len)
     return need;
 }
 
+size_t fm_utf8_until(const char *s, size_t len)
+{
+    size_t at = 0;
+    while (at < len) {
+        uint64_t word;
+        while (len - at >= sizeof word) { /* ASCII, eight at a time */
+            memcpy(&word, s + at, sizeof word);
+            if ((word & 0x8080808080808080U) != 0)
+                break;
+            at += sizeof word;
+        }
+        size_t step = fm_utf8_step(s + at, len - at);
+        if (step == 0)
+            break;
+        at += step;
+    }
+    return at;
+}
+
 bool fm_utf8_valid(const char *s, size_t len)
 {
-    while (len > 0) {
-        size_t step = fm_utf8_step(s, len);
-        if (step == 0)
-            return false;
-        s += step;
-        len -= step;
-    }
-    return true;
+    return fm_utf8_until(s, len) == len;
 }
 
 size_t fm_utf8_put(char *out, uint32_t cp)

@@ -10,6 +10,9 @@
  * Overlong forms, surrogates and values above U+10FFFF are invalid (RFC 3629). */
 size_t fm_utf8_step(const char *s, size_t len);
 
+/** Bytes up to the first that does not belong to valid UTF-8; len if all do. */
+size_t fm_utf8_until(const char *s, size_t len);
+
 /** Whether all len bytes are valid UTF-8. */
 bool fm_utf8_valid(const char *s, size_t len);
 

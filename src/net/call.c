@@ -147,6 +147,8 @@ static enum fm_code make_headers(struct fm_call *call, const struct fm_http_requ
 
 #define SET(option, value) ok = ok && curl_easy_setopt(call->easy, option, value) == CURLE_OK
 
+enum { UPLOAD_MIN = 64 * 1024, UPLOAD_MAX = 512 * 1024 };
+
 static bool set_body(struct fm_call *call, const struct fm_http_request *request)
 {
     bool ok = true;
@@ -167,6 +169,9 @@ static bool set_body(struct fm_call *call, const struct fm_http_request *request
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
     SET(CURLOPT_READFUNCTION, on_read);
     SET(CURLOPT_READDATA, call);
+    if (call->body_len > UPLOAD_MIN) /* few calls for a batch; a small body needs no such buffer */
+        SET(CURLOPT_UPLOAD_BUFFERSIZE,
+            (long)(call->body_len < UPLOAD_MAX ? call->body_len : UPLOAD_MAX));
     /* Nothing to rewind means that libcurl would repeat the request by itself. */
     if (call->body_len == 0)
         SET(CURLOPT_FRESH_CONNECT, 1L);

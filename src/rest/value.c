@@ -20,6 +20,8 @@ static int hex(char c)
 static bool has_lone_surrogate(const char *text, size_t len)
 {
     bool high = false;
+    if (memmem(text, len, "\\u", 2) == NULL)
+        return false;
     for (size_t i = 0; i < len; i++) {
         int unit = 0;
         if (text[i] == '\\' && i + 5 < len && text[i + 1] == 'u')

@@ -22,26 +22,6 @@ struct parse {
     bool seen; /* a member "records" */
 };
 
-static size_t valid_until(const char *text, size_t len)
-{
-    size_t at = 0;
-    while (at < len) {
-        uint64_t word;
-        if (len - at >= sizeof word) {
-            memcpy(&word, text + at, sizeof word);
-            if ((word & 0x8080808080808080U) == 0) {
-                at += sizeof word;
-                continue;
-            }
-        }
-        size_t step = fm_utf8_step(text + at, len - at);
-        if (step == 0)
-            break;
-        at += step;
-    }
-    return at;
-}
-
 static const char *type_name(const struct fm_v2 *v2)
 {
     return v2->binary                     ? "produceBinary"
@@ -370,7 +350,7 @@ static void clear_absent(struct fm_tlog_job *job)
 bool fm_v2_parse_body(struct fm_v2 *v2, const char *body, size_t len, int32_t partition)
 {
     struct parse p = {.v2 = v2, .partition = partition};
-    p.utf8_end = valid_until(body, len);
+    p.utf8_end = fm_utf8_until(body, len);
     fm_jscan_init(&p.s, body, len);
     if (!parse_request(&p))
         return false;

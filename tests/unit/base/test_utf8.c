@@ -86,3 +86,21 @@ Test(utf8, cuts_an_incomplete_end_only)
         cr_expect_str_eq(text, rows[i][1]);
     }
 }
+
+Test(utf8, finds_the_first_bad_byte_wherever_it_lies)
+{
+    char text[64];
+    for (size_t len = 0; len < sizeof text; len++) {
+        memset(text, 'a', sizeof text);
+        cr_assert_eq(fm_utf8_until(text, len), len);
+        for (size_t bad = 0; bad < len; bad++) {
+            memset(text, 'a', sizeof text);
+            text[bad] = '\xff';
+            cr_assert_eq(fm_utf8_until(text, len), bad, "%zu of %zu", bad, len);
+            text[bad] = '\xc3'; /* begins a character of two bytes */
+            if (bad + 1 < len)
+                text[bad + 1] = '\xa9';
+            cr_assert_eq(fm_utf8_until(text, len), bad + 1 < len ? len : bad);
+        }
+    }
+}

@@ -1,0 +1,484 @@
+/* The way out beside its yardstick, in one run on one sink, over HTTP and HTTPS: records of 300
+ * bytes, batches of 1000.
+ *
+ * reference: each record rendered straight into the batch, libcurl, the answer scanned. bare:
+ * libcurl posting one ready body. own: records rendered into chunks, the spool, the sender.
+ * produce: the program, from a file of JSON lines. Java and Python: see RestProducer.java and
+ * producer.py; left out, with a word, where they cannot run.
+ *
+ * usage: bench_reference [RECORDS]     B = the build folder, BENCH_PYTHON = a python3 with requests
+ */
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/server.h"
+#include "rest/rest.h"
+
+enum { BATCH = 1000, BODY = 600 * 1024 };
+
+static char dir[] = "/tmp/fm-reference-XXXXXX";
+static size_t records = 200000;
+static const char *letters = "rbmnfpPo";
+static double yardstick = 1; /* CPU of the reference, in this round */
+
+struct way {
+    const char *scheme;
+    char url[64];
+    char ca[96]; /* "": none */
+};
+
+static void fail(const char *what)
+{
+    (void)fprintf(stderr, "bench_reference: %s\n", what);
+    exit(1);
+}
+
+static double cpu_of(int who)
+{
+    struct rusage u;
+    (void)getrusage(who, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* ---- a record ---- */
+
+static void put_head(struct fm_buf *out)
+{
+    fm_buf_puts(out, "{\"v\":1,\"agent\":\"edge-7\",");
+}
+
+static void put_rest(struct fm_buf *out, uint64_t seq)
+{
+    fm_buf_puts(out, "\"timestamp\":");
+    fm_buf_u64(out, 1763812800000U + seq);
+    fm_buf_puts(out, ",\"host\":\"web-1\",\"target\":\"orders\",\"bean\":\"java.lang:name=G1 Young "
+                     "Generation,type=GarbageCollector\",\"domain\":\"java.lang\",\"properties\":{"
+                     "\"name\":\"G1 Young Generation\"},\"attributes\":{\"CollectionCount\":");
+    fm_buf_u64(out, seq);
+    fm_buf_puts(out, ",\"CollectionTime\":");
+    fm_buf_u64(out, 3 * seq);
+    fm_buf_puts(out, "}}");
+}
+
+static void put_record(struct fm_buf *out, uint64_t seq)
+{
+    put_head(out);
+    fm_buf_puts(out, "\"stream\":\"3f9c2a71d04be811\",\"seq\":");
+    fm_buf_u64(out, seq);
+    fm_buf_putc(out, ',');
+    put_rest(out, seq);
+}
+
+/* ---- the sink ---- */
+
+static void on_call(struct fm_server_call *call, void *arg)
+{
+    static const char entry[] =
+        "{\"partition\":0,\"offset\":123456,\"error_code\":null,\"error\":null}";
+    struct fm_buf *out = arg;
+    struct fm_server_reply reply;
+    size_t len = 0;
+    const char *body = fm_server_body(call, &len), *end = body + len;
+    fm_buf_reset(out);
+    if (strcmp(fm_server_method(call), "POST") == 0) {
+        fm_buf_puts(out, "{\"offsets\":[");
+        for (const char *p = body; (p = memmem(p, (size_t)(end - p), "\"value\":", 8)) != NULL;
+             p += 8) {
+            if (out->len > 12)
+                fm_buf_putc(out, ',');
+            fm_buf_put(out, entry, sizeof entry - 1);
+        }
+        fm_buf_puts(out, "],\"key_schema_id\":null,\"value_schema_id\":null}");
+    } else {
+        fm_buf_puts(out, "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"}}");
+    }
+    fm_server_reply_init(&reply);
+    reply.content_type = "application/vnd.kafka.v2+json";
+    reply.body = fm_buf_str(out);
+    reply.body_len = out->len;
+    fm_server_answer(call, &reply);
+}
+
+static void serve(int ports, const char *cert, const char *key)
+{
+    struct fm_buf out;
+    struct fm_err err = {0};
+    struct fm_server *plain = NULL, *tls = NULL;
+    struct fm_server_opts opts = {.listen = "127.0.0.1:0",
+                                  .max_body = 4 << 20,
+                                  .request_ms = 30000,
+                                  .handler = on_call,
+                                  .arg = &out};
+    fm_buf_init(&out, 0);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (fm_server_start(&plain, &opts, &err) != FM_OK)
+        fail(err.text);
+    opts.cert_file = cert;
+    opts.key_file = key;
+    if (fm_server_start(&tls, &opts, &err) != FM_OK)
+        fail(err.text);
+    uint16_t both[2] = {fm_server_port(plain), fm_server_port(tls)};
+    if (write(ports, both, sizeof both) != sizeof both)
+        fail("no parent");
+    for (;;)
+        (void)pause();
+}
+
+/* ---- other programs ---- */
+
+/* @return exit code; its CPU and wall time */
+static int run(const char *const argv[], double *cpu, double *wall)
+{
+    double before = cpu_of(RUSAGE_CHILDREN);
+    int64_t start = fm_clock_ns();
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int quiet = open("/dev/null", O_RDWR);
+        (void)dup2(quiet, 0);
+        (void)dup2(quiet, 1);
+        (void)dup2(quiet, 2);
+        (void)execvp(argv[0], (char *const *)(uintptr_t)argv); /* which does not change it */
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return 127;
+    *cpu = cpu_of(RUSAGE_CHILDREN) - before;
+    *wall = (double)(fm_clock_ns() - start) / 1e9;
+    return WEXITSTATUS(status);
+}
+
+static void tell(const char *name, const struct way *way, double cpu, double wall, double limit)
+{
+    double million = cpu * 1e6 / (double)records;
+    (void)printf("reference %-5s %-24s %8.0f records/s, %5.2f CPU s a million, %5.2f x",
+                 way->scheme, name, (double)records / wall, million, million / yardstick);
+    if (limit > 0)
+        (void)printf(" (limit %.2f: %s)", limit, million / yardstick <= limit ? "holds" : "MISSED");
+    (void)printf("\n");
+    (void)fflush(stdout);
+}
+
+/* ---- libcurl ---- */
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+    fm_buf_put(arg, data, size * n);
+    return size * n;
+}
+
+static bool all_accepted(const struct fm_buf *answer)
+{
+    const char *p = answer->data, *end = p + answer->len;
+    size_t n = 0;
+    for (; (p = memmem(p, (size_t)(end - p), "\"error_code\":", 13)) != NULL; n++) {
+        p += 13;
+        if (p < end && *p != 'n')
+            return false;
+    }
+    return n == BATCH;
+}
+
+static void fill_body(struct fm_buf *body, uint64_t first)
+{
+    fm_buf_reset(body);
+    fm_buf_puts(body, "{\"records\":[");
+    for (uint64_t i = 0; i < BATCH; i++) {
+        fm_buf_puts(body,
+                    i > 0 ? ",{\"key\":\"web-1\",\"value\":" : "{\"key\":\"web-1\",\"value\":");
+        put_record(body, first + i);
+        fm_buf_putc(body, '}');
+    }
+    fm_buf_puts(body, "]}");
+}
+
+/* render: each body anew, each answer scanned. */
+static void by_curl(const struct way *way, bool render)
+{
+    struct fm_buf body, answer;
+    char url[96];
+    CURL *curl = curl_easy_init();
+    struct curl_slist *headers =
+        curl_slist_append(NULL, "Content-Type: application/vnd.kafka.json.v2+json");
+    headers = curl_slist_append(headers, "Expect:");
+    fm_buf_init(&body, 0);
+    fm_buf_init(&answer, 0);
+    (void)snprintf(url, sizeof url, "%s/topics/t", way->url);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    if (way->ca[0] != '\0')
+        curl_easy_setopt(curl, CURLOPT_CAINFO, way->ca);
+    double cpu = cpu_of(RUSAGE_SELF);
+    int64_t start = fm_clock_ns();
+    fill_body(&body, 1);
+    for (size_t i = 0; i < records / BATCH; i++) {
+        if (render && i > 0)
+            fill_body(&body, i * BATCH + 1);
+        fm_buf_reset(&answer);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+        CURLcode rc = curl_easy_perform(curl);
+        if (rc != CURLE_OK || (render && !all_accepted(&answer)))
+            fail(rc != CURLE_OK ? curl_easy_strerror(rc) : "a record was refused");
+    }
+    double wall = (double)(fm_clock_ns() - start) / 1e9;
+    cpu = cpu_of(RUSAGE_SELF) - cpu;
+    if (render)
+        yardstick = cpu * 1e6 / (double)records;
+    tell(render ? "reference" : "bare libcurl", way, cpu, wall, 0);
+    curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
+    fm_buf_clear(&body);
+    fm_buf_clear(&answer);
+}
+
+/* ---- our own way ---- */
+
+struct own {
+    struct fm_spool *spool;
+    struct fm_rest *rest;
+    bool ready;
+};
+
+static void on_commit(void *arg)
+{
+    struct own *own = arg;
+    if (own->ready)
+        fm_rest_wakeup(own->rest);
+}
+
+static void must(enum fm_code code, const struct fm_err *err)
+{
+    if (code != FM_OK)
+        fail(fm_err_text(err));
+}
+
+static void feed(struct fm_spool *spool)
+{
+    struct fm_chunk *chunk = NULL;
+    struct fm_err err = {0};
+    struct fm_buf value;
+    fm_buf_init(&value, 0);
+    for (uint64_t seq = 1; seq <= records; seq++) {
+        fm_buf_reset(&value);
+        put_head(&value);
+        uint32_t id_at = (uint32_t)value.len;
+        put_rest(&value, seq);
+        const struct fm_record rec = {.time_ms = 1763812800000,
+                                      .partition = FM_NO_PARTITION,
+                                      .key = "web-1",
+                                      .key_len = 5,
+                                      .value = value.data,
+                                      .value_len = value.len,
+                                      .id_at = id_at};
+        if (chunk == NULL)
+            must(fm_chunk_new(&chunk, "t", &err), &err);
+        must(fm_chunk_add(chunk, &rec, NULL, 0, &err), &err);
+        if (fm_chunk_bytes(chunk) < FM_CHUNK_BYTES - 512 && seq < records)
+            continue;
+        while (fm_spool_append(spool, &chunk, &err) == FM_EFULL)
+            must(fm_spool_flush(spool, 60000, &err), &err);
+    }
+    fm_buf_clear(&value);
+}
+
+static void by_us(const struct way *way, const char *name, const char *path, bool full,
+                  double limit)
+{
+    struct own own = {.spool = NULL};
+    struct fm_err err = {0};
+    const char *const urls[] = {way->url};
+    const struct fm_spool_opts spool = {.path = path,
+                                        .agent = "edge-7",
+                                        .machine_id = "m",
+                                        .max_size = 4ULL << 30,
+                                        .sync_full = full,
+                                        .commit_ms = 200,
+                                        .on_commit = on_commit,
+                                        .on_commit_arg = &own};
+    struct fm_rest_opts rest = {
+        .urls = urls, .n_urls = 1, .batch_records = BATCH, .batch_bytes = BODY, .linger_ms = 1000};
+    if (way->ca[0] != '\0')
+        rest.tls.ca_file = way->ca;
+    must(fm_spool_open(&own.spool, &spool, &err), &err);
+    rest.spool = own.spool;
+    must(fm_rest_new(&own.rest, &rest, &err), &err);
+    double cpu = cpu_of(RUSAGE_SELF);
+    int64_t start = fm_clock_ns();
+    own.ready = true;
+    must(fm_rest_start(own.rest, &err), &err);
+    feed(own.spool);
+    fm_rest_end_of_input(own.rest);
+    must(fm_rest_drain(own.rest, 60000, &err), &err);
+    double wall = (double)(fm_clock_ns() - start) / 1e9;
+    tell(name, way, cpu_of(RUSAGE_SELF) - cpu, wall, limit);
+    fm_rest_stop(own.rest, 1000);
+    (void)fm_rest_join(own.rest, 5000);
+    fm_spool_stop(own.spool);
+    (void)fm_rest_free(own.rest);
+    fm_spool_free(own.spool, 5000);
+}
+
+static void write_lines(const char *path)
+{
+    struct fm_buf line;
+    FILE *file = fopen(path, "w");
+    fm_buf_init(&line, 0);
+    for (uint64_t seq = 1; file != NULL && seq <= records; seq++) {
+        fm_buf_reset(&line);
+        put_record(&line, seq);
+        fm_buf_putc(&line, '\n');
+        (void)fwrite(line.data, 1, line.len, file);
+    }
+    if (file == NULL || fclose(file) != 0)
+        fail("no room for the lines");
+    fm_buf_clear(&line);
+}
+
+static void by_produce(const struct way *way, bool spool, double limit)
+{
+    char program[200], config[96], lines[96], folder[96], url[128], ca[160];
+    const char *build = getenv("B");
+    double cpu = 0, wall = 1;
+    (void)snprintf(program, sizeof program, "%s/firstmile", build != NULL ? build : "build");
+    (void)snprintf(config, sizeof config, "%s/config.ini", dir);
+    (void)snprintf(lines, sizeof lines, "%s/lines.json", dir);
+    (void)snprintf(folder, sizeof folder, "%s/produced-%s", dir, way->scheme);
+    (void)snprintf(url, sizeof url, "rest.url=%s", way->url);
+    (void)snprintf(ca, sizeof ca, "rest.ca_file=%s", way->ca);
+    const char *const argv[] = {program,   "-q",
+                                "-c",      config,
+                                "-o",      url,
+                                "-o",      "batch.records=1000",
+                                "-o",      "batch.bytes=600KiB",
+                                "-o",      ca,
+                                "produce", "t",
+                                lines,     "-k",
+                                "web-1",   spool ? "--spool" : NULL,
+                                folder,    NULL};
+    if (run(argv, &cpu, &wall) != 0)
+        fail("produce failed");
+    tell(spool ? "produce --spool (full)" : "produce", way, cpu, wall, limit);
+}
+
+/* ---- Java and Python ---- */
+
+static void by_other(const struct way *way, const char *name, const char *const argv[])
+{
+    double cpu = 0, wall = 1;
+    if (run(argv, &cpu, &wall) == 0)
+        tell(name, way, cpu, wall, 0);
+    else
+        (void)printf("reference %-5s %-24s left out: %s does not run here\n", way->scheme, name,
+                     argv[0]);
+}
+
+static void others(const struct way *way)
+{
+    char n[24], classes[96], url[64], ca[96];
+    char *python = getenv("BENCH_PYTHON");
+    char *ca_or_end = way->ca[0] != '\0' ? ca : NULL;
+    (void)snprintf(n, sizeof n, "%zu", records);
+    (void)snprintf(classes, sizeof classes, "%s/classes", dir);
+    (void)snprintf(url, sizeof url, "%s", way->url);
+    (void)snprintf(ca, sizeof ca, "%s", way->ca);
+    const char *const java[] = {"java", "-Xmx256m", "-cp", classes,   "RestProducer",
+                                url,    "t",        n,     ca_or_end, NULL};
+    const char *const requests[] = {python != NULL ? python : "python3",
+                                    "tests/bench/producer.py",
+                                    url,
+                                    "t",
+                                    n,
+                                    ca_or_end,
+                                    NULL};
+    by_other(way, "Java HttpClient, cold", java);
+    by_other(way, "Python requests", requests);
+}
+
+/* ---- all of it ---- */
+
+static bool wanted(char letter)
+{
+    return strchr(letters, letter) != NULL;
+}
+
+static void measure(const struct way *way)
+{
+    char path[96];
+    if (wanted('r'))
+        by_curl(way, true);
+    if (wanted('b'))
+        by_curl(way, false);
+    if (wanted('m'))
+        by_us(way, "own, memory", NULL, false, 1.25);
+    (void)snprintf(path, sizeof path, "%s/normal-%s", dir, way->scheme);
+    if (wanted('n'))
+        by_us(way, "own, spool, normal", path, false, 2.0);
+    (void)snprintf(path, sizeof path, "%s/full-%s", dir, way->scheme);
+    if (wanted('f'))
+        by_us(way, "own, spool, full", path, true, 2.3);
+    if (wanted('p'))
+        by_produce(way, false, 1.5);
+    if (wanted('P'))
+        by_produce(way, true, 0);
+    if (wanted('o'))
+        others(way);
+}
+
+int main(int argc, char **argv)
+{
+    struct fm_err err = {0};
+    struct way ways[2] = {{.scheme = "http"}, {.scheme = "https"}};
+    double cpu, wall;
+    int ports[2];
+    uint16_t got[2];
+    char cert[96], key[96], file[96], classes[96];
+    if (argc > 1)
+        records = strtoul(argv[1], NULL, 10) / BATCH * BATCH;
+    if (argc > 2)
+        letters = argv[2];
+    if (records == 0 || mkdtemp(dir) == NULL || pipe(ports) != 0)
+        fail("cannot start");
+    const char *const certs[] = {"sh", "tests/harness/certs.sh", dir, NULL};
+    if (run(certs, &cpu, &wall) != 0)
+        fail("no certificates");
+    (void)snprintf(cert, sizeof cert, "%s/server.pem", dir);
+    (void)snprintf(key, sizeof key, "%s/server.key", dir);
+    (void)snprintf(ways[1].ca, sizeof ways[1].ca, "%s/ca.pem", dir);
+    pid_t sink = fork(); /* before libcurl and any thread */
+    if (sink == 0)
+        serve(ports[1], cert, key);
+    if (read(ports[0], got, sizeof got) != sizeof got)
+        fail("no sink");
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(ways[i].url, sizeof ways[i].url, "%s://127.0.0.1:%u", ways[i].scheme,
+                       (unsigned)got[i]);
+    (void)snprintf(classes, sizeof classes, "%s/classes", dir);
+    const char *const javac[] = {"javac", "-d", classes, "tests/bench/RestProducer.java", NULL};
+    (void)run(javac, &cpu, &wall);
+    (void)snprintf(file, sizeof file, "%s/config.ini", dir);
+    (void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    (void)snprintf(file, sizeof file, "%s/lines.json", dir);
+    write_lines(file);
+    must(fm_net_init(&err), &err);
+    for (int i = 0; i < 2; i++)
+        measure(&ways[i]);
+    (void)kill(sink, SIGKILL);
+    (void)waitpid(sink, NULL, 0);
+    const char *const clear[] = {"rm", "-rf", dir, NULL};
+    return run(clear, &cpu, &wall);
+}
