@@ -33,6 +33,7 @@ enum fm_code fm_tlog_kafka_open(struct fm_tlog **out, const struct fm_tlog_opts 
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "sandbox/headers_priv.h"
 #include "sandbox/log_kafka_priv.h"
 
 void fm_sandbox_kafka_version(char *out, size_t size)
@@ -239,6 +240,19 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     one_less(k, slot->work);
 }
 
+/* NULL without headers, or without memory. */
+static rd_kafka_headers_t *headers_of(struct fm_tlog_kafka *k, const struct fm_tlog_record *r)
+{
+    const char *at = r->headers;
+    size_t left = r->headers_len;
+    struct fm_header h;
+    rd_kafka_headers_t *headers = left > 0 ? k->lib.headers_new(8) : NULL;
+    while (headers != NULL && fm_headers_next(&at, &left, &h))
+        (void)k->lib.header_add(headers, h.name, (ssize_t)h.name_len, h.value,
+                                (ssize_t)h.value_len);
+    return headers;
+}
+
 static rd_kafka_resp_err_t enqueue(struct fm_tlog_kafka *k, struct fm_tlog_work *work, size_t i)
 {
     const struct fm_tlog_record *r = &work->job->records[i];
@@ -249,7 +263,11 @@ static rd_kafka_resp_err_t enqueue(struct fm_tlog_kafka *k, struct fm_tlog_work 
                             {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
                             {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = &work->slots[i]},
                             {.vtype = RD_KAFKA_VTYPE_KEY},
-                            {.vtype = RD_KAFKA_VTYPE_VALUE}};
+                            {.vtype = RD_KAFKA_VTYPE_VALUE},
+                            {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = r->time_ms},
+                            {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers_of(k, r)}};
+    /* The last one is given away if the call succeeds. */
+    const size_t n = sizeof args / sizeof *args - (args[7].u.headers == NULL);
     union {
         const char *in;
         void *out;
@@ -262,9 +280,11 @@ static rd_kafka_resp_err_t enqueue(struct fm_tlog_kafka *k, struct fm_tlog_work 
         args[5].u.mem.ptr = value.out;
         args[5].u.mem.size = r->value_len;
     }
-    rd_kafka_error_t *error = k->lib.produceva(k->rk, args, sizeof args / sizeof *args);
+    rd_kafka_error_t *error = k->lib.produceva(k->rk, args, n);
     if (error == NULL)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (args[7].u.headers != NULL)
+        k->lib.headers_destroy(args[7].u.headers);
     rd_kafka_resp_err_t code = k->lib.error_code(error);
     k->lib.error_destroy(error);
     return code;

@@ -46,7 +46,12 @@
     X(event_DescribeConfigs_result)                                                                \
     X(event_destroy)                                                                               \
     X(event_error)                                                                                 \
+    X(header_add)                                                                                  \
+    X(header_get_all)                                                                              \
+    X(headers_destroy)                                                                             \
+    X(headers_new)                                                                                 \
     X(message_destroy)                                                                             \
+    X(message_headers)                                                                             \
     X(message_timestamp)                                                                           \
     X(metadata)                                                                                    \
     X(metadata_destroy)                                                                            \

@@ -1,6 +1,7 @@
 /* The Kafka store's jobs that only look: topics, partitions, the size limit, reading back. */
 #ifdef FM_HAVE_RDKAFKA
 
+#include "sandbox/headers_priv.h"
 #include "sandbox/log_kafka_priv.h"
 
 #include <stdio.h>
@@ -120,9 +121,28 @@ static rd_kafka_t *new_consumer(struct fm_tlog_kafka *k)
     return consumer;
 }
 
+static void pack_headers(struct fm_tlog_kafka *k, const rd_kafka_message_t *m, struct fm_buf *out)
+{
+    rd_kafka_headers_t *headers;
+    struct fm_header h;
+    const void *value;
+    if (k->lib.message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    for (size_t i = 0; k->lib.header_get_all(headers, i, &h.name, &value, &h.value_len) ==
+                       RD_KAFKA_RESP_ERR_NO_ERROR;
+         i++) {
+        h.name_len = strlen(h.name);
+        h.value = value;
+        fm_headers_put(out, &h);
+    }
+}
+
 static void emit_message(struct fm_tlog_kafka *k, struct fm_tlog_job *job,
                          const rd_kafka_message_t *m)
 {
+    struct fm_buf headers;
+    fm_buf_init(&headers, 0);
+    pack_headers(k, m, &headers);
     struct fm_tlog_stored stored = {.offset = m->offset,
                                     .time_ms = k->lib.message_timestamp(m, NULL),
                                     .key = m->key,
@@ -130,8 +150,11 @@ static void emit_message(struct fm_tlog_kafka *k, struct fm_tlog_job *job,
                                     .value = m->payload,
                                     .value_len = m->len,
                                     .has_key = m->key != NULL,
-                                    .has_value = m->payload != NULL};
+                                    .has_value = m->payload != NULL,
+                                    .headers = headers.data,
+                                    .headers_len = headers.len};
     job->emit_record(job, &stored);
+    fm_buf_clear(&headers);
 }
 
 static void consume(struct fm_tlog_kafka *k, rd_kafka_t *consumer, struct fm_tlog_job *job)

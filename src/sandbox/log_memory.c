@@ -13,8 +13,8 @@ struct entry {
     int32_t partition;
     uint32_t topic; /* index */
     bool has_key, has_value;
-    size_t key_len, value_len;
-    char data[]; /* key, value */
+    size_t key_len, value_len, headers_len;
+    char data[]; /* key, value, headers */
 };
 
 /* Offsets of a partition are dense: first, first + 1, ... as a ring of pointers. */
@@ -80,7 +80,7 @@ static struct topic *find_or_create(struct memory *m, const char *name)
 
 static size_t entry_size(const struct entry *e)
 {
-    return sizeof *e + e->key_len + e->value_len;
+    return sizeof *e + e->key_len + e->value_len + e->headers_len;
 }
 
 static void drop_oldest(struct memory *m)
@@ -119,21 +119,24 @@ static bool append(struct memory *m, struct topic *topic, const struct fm_tlog_r
     struct partition *p = &topic->partitions[number];
     if (p->count == p->cap && !grow_ring(p))
         return false;
-    struct entry *e = malloc(sizeof *e + record->key_len + record->value_len);
+    struct entry *e = malloc(sizeof *e + record->key_len + record->value_len + record->headers_len);
     if (e == NULL)
         return false;
     *e = (struct entry){.offset = p->first + (int64_t)p->count,
-                        .time_ms = fm_wall_ms(),
+                        .time_ms = record->time_ms != 0 ? record->time_ms : fm_wall_ms(),
                         .partition = number,
                         .topic = (uint32_t)(topic - m->topics),
                         .has_key = record->has_key,
                         .has_value = record->has_value,
                         .key_len = record->key_len,
-                        .value_len = record->value_len};
+                        .value_len = record->value_len,
+                        .headers_len = record->headers_len};
     if (record->key_len > 0)
         memcpy(e->data, record->key, record->key_len);
     if (record->value_len > 0)
         memcpy(e->data + record->key_len, record->value, record->value_len);
+    if (record->headers_len > 0)
+        memcpy(e->data + record->key_len + record->value_len, record->headers, record->headers_len);
     *offset = e->offset;
     p->ring[(size_t)e->offset & (p->cap - 1)] = e;
     p->count++;
@@ -198,7 +201,9 @@ static void read_back(struct memory *m, struct fm_tlog_job *job)
                                         .value = e->data + e->key_len,
                                         .value_len = e->value_len,
                                         .has_key = e->has_key,
-                                        .has_value = e->has_value};
+                                        .has_value = e->has_value,
+                                        .headers = e->data + e->key_len + e->value_len,
+                                        .headers_len = e->headers_len};
         job->emit_record(job, &stored);
     }
 }

@@ -25,7 +25,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " partitions INTEGER NOT NULL, max_message_bytes INTEGER NOT NULL) STRICT;"
     "CREATE TABLE IF NOT EXISTS record(topic INTEGER NOT NULL, partition INTEGER NOT NULL,"
-    " offset INTEGER NOT NULL, time_ms INTEGER NOT NULL, key BLOB, value BLOB,"
+    " offset INTEGER NOT NULL, time_ms INTEGER NOT NULL, key BLOB, value BLOB, headers BLOB,"
     " PRIMARY KEY(topic, partition, offset)) STRICT, WITHOUT ROWID;";
 
 static enum fm_code db_error(struct store *s, struct fm_err *err)
@@ -135,9 +135,10 @@ static bool insert(struct store *s, sqlite3_stmt *stmt, int64_t topic,
     (void)sqlite3_bind_int64(stmt, 1, topic);
     (void)sqlite3_bind_int(stmt, 2, verdict->partition);
     (void)sqlite3_bind_int64(stmt, 3, verdict->offset);
-    (void)sqlite3_bind_int64(stmt, 4, fm_wall_ms());
+    (void)sqlite3_bind_int64(stmt, 4, record->time_ms != 0 ? record->time_ms : fm_wall_ms());
     bind_bytes(stmt, 5, record->has_key, record->key, record->key_len);
     bind_bytes(stmt, 6, record->has_value, record->value, record->value_len);
+    bind_bytes(stmt, 7, record->headers_len > 0, record->headers, record->headers_len);
     return sqlite3_step(stmt) == SQLITE_DONE;
 }
 
@@ -151,8 +152,8 @@ static bool insert_all(struct store *s, struct fm_tlog_job *job)
         return true;
     }
     AUTO_STMT stmt = NULL;
-    if (rc != SQLITE_ROW || sqlite3_prepare_v2(s->db, "INSERT INTO record VALUES(?,?,?,?,?,?)", -1,
-                                               &stmt, NULL) != SQLITE_OK)
+    if (rc != SQLITE_ROW || sqlite3_prepare_v2(s->db, "INSERT INTO record VALUES(?,?,?,?,?,?,?)",
+                                               -1, &stmt, NULL) != SQLITE_OK)
         return false;
     s->turn++;
     for (size_t i = 0; i < job->n; i++) {
@@ -201,7 +202,9 @@ static void emit_rows(struct fm_tlog_job *job, sqlite3_stmt *stmt)
                                         .value = sqlite3_column_blob(stmt, 3),
                                         .value_len = (size_t)sqlite3_column_bytes(stmt, 3),
                                         .has_key = sqlite3_column_type(stmt, 2) != SQLITE_NULL,
-                                        .has_value = sqlite3_column_type(stmt, 3) != SQLITE_NULL};
+                                        .has_value = sqlite3_column_type(stmt, 3) != SQLITE_NULL,
+                                        .headers = sqlite3_column_blob(stmt, 4),
+                                        .headers_len = (size_t)sqlite3_column_bytes(stmt, 4)};
         job->emit_record(job, &stored);
     }
 }
@@ -222,10 +225,11 @@ static void read_back(struct store *s, struct fm_tlog_job *job)
     AUTO_STMT stmt = NULL;
     if (rc != SQLITE_ROW ||
         bounds(s, id, job->partition, &job->beginning, &job->end) != SQLITE_ROW ||
-        sqlite3_prepare_v2(s->db,
-                           "SELECT offset, time_ms, key, value FROM record WHERE topic=? AND"
-                           " partition=? AND offset>=? ORDER BY offset LIMIT ?",
-                           -1, &stmt, NULL) != SQLITE_OK) {
+        sqlite3_prepare_v2(
+            s->db,
+            "SELECT offset, time_ms, key, value, headers FROM record WHERE topic=? AND"
+            " partition=? AND offset>=? ORDER BY offset LIMIT ?",
+            -1, &stmt, NULL) != SQLITE_OK) {
         job_error(s, job);
         return;
     }
@@ -298,6 +302,8 @@ static enum fm_code open_database(struct store *s, const struct fm_tlog_opts *op
         (void)db_error(s, err);
         return fm_err_context(err, "%s", path);
     }
+    /* A folder of an earlier version; where the column is there, this fails. */
+    (void)sqlite3_exec(s->db, "ALTER TABLE record ADD COLUMN headers BLOB", NULL, NULL, NULL);
     for (size_t i = 0; i < opts->n_topics; i++)
         if (add_topic(s, &opts->topics[i]) != SQLITE_DONE)
             return db_error(s, err);

@@ -8,16 +8,17 @@
  *   GET  /topics/T/partitions[/P]        partitions
  *   GET  /topics/T/partitions/P/offsets  beginning_offset, end_offset
  *   GET  /topics/T/partitions/P/records?offset=N&max=N   reads back (Redpanda has such a call):
- *        [{"topic","key","value","partition","offset","timestamp"}]; Accept ...json.v2+json (or
- * any): JSON as it was stored, bytes that are no JSON as a string; ...binary.v2+json: base64 POST
- * /topics/T[/partitions/P]        produce, json or binary Differences on purpose: stored JSON keeps
- * its spelling, nesting ends at 128 levels, and bytes behind the request object are refused.
+ *        [{"topic","key","value","headers","partition","offset","timestamp"}]; Accept
+ * ...json.v2+json (or any): JSON as it was stored, bytes that are no JSON as a string;
+ * ...binary.v2+json: base64 POST /topics/T[/partitions/P]        produce, json or binary
+ * Differences on purpose: stored JSON keeps its spelling, nesting ends at 128 levels, and bytes
+ * behind the request object are refused.
  *
  * on its consumer interface, /consumers/GROUP[/instances/NAME/...] (consumer_priv.h): create,
  * subscription, assignments, positions, records, offsets, delete;
  *
  * and on its v3 interface, under /v3 and /kafka/v3 (v3_priv.h): clusters, topics with
- * configs/max.message.bytes, produce, records:batch. The stores keep no headers and no times.
+ * configs/max.message.bytes, produce, records:batch. Headers and times are stored.
  *
  * Where the records go: memory (bounded, the oldest leaves first), SQLite in a folder, or a real
  * Kafka. In memory and SQLite a topic exists, with one partition, as soon as it is probed or

@@ -37,6 +37,9 @@ struct fm_tlog_record {
     bool has_key;
     bool has_value;
     int32_t partition; /* -1: the store chooses, by the key */
+    int64_t time_ms; /* 0: now */
+    const char *headers; /* as headers_priv.h packs them */
+    size_t headers_len;
     const char *json; /* the value as it was sent, where that is not what is stored; NULL */
     size_t json_len;
 };
@@ -57,6 +60,8 @@ struct fm_tlog_stored {
     size_t value_len;
     bool has_key;
     bool has_value;
+    const char *headers; /* as headers_priv.h packs them */
+    size_t headers_len;
 };
 
 enum { FM_TLOG_NAME_MAX = 249 }; /* Kafka's limit */

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "sandbox/consumer_priv.h"
+#include "sandbox/headers_priv.h"
 #include "sandbox/v3_priv.h"
 
 enum { READ_MAX = 1000, READ_MAX_LIMIT = 100000 };
@@ -273,6 +274,7 @@ static void emit_record(struct fm_tlog_job *job, const struct fm_tlog_stored *st
     fm_buf_putc(out, ',');
     fm_v2_put_bytes(v2, "key", stored->has_key, stored->key, stored->key_len);
     fm_v2_put_bytes(v2, "value", stored->has_value, stored->value, stored->value_len);
+    fm_headers_json(out, stored->headers, stored->headers_len);
     fm_buf_printf(out, "\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld}", (int)job->partition,
                   (long long)stored->offset, (long long)stored->time_ms);
 }

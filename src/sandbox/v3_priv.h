@@ -1,8 +1,7 @@
 /* sandbox/v3_priv.h - the v3 interface beside v2, on the same exchange: clusters, topics, the size
  * limit, produce (a stream of records, a report for each) and records:batch.
  *
- * Wire facts: rest-proxy.md section 2 and the golden files of confluent-8.3.1. Headers and times of
- * records are checked and then left out: the stores keep none. */
+ * Wire facts: rest-proxy.md section 2 and the golden files of confluent-8.3.1. */
 #ifndef FM_SANDBOX_V3_PRIV_H
 #define FM_SANDBOX_V3_PRIV_H
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/jscan.h"
 #include "base/utf8.h"
+#include "sandbox/headers_priv.h"
 #include "sandbox/v3_priv.h"
 
 enum { RECORDS_MAX = 200000, BATCH_MAX = 10 };
@@ -269,24 +270,16 @@ static bool take_headers(struct parse *p)
         refuse(p, 400, "Cannot deserialize headers: no array");
         return fm_jscan_skip(&p->s, token);
     }
+    size_t start = p->v2->decoded.len;
     while ((token = fm_jscan_next(&p->s)) == FM_J_OBJECT) {
-        while ((token = fm_jscan_next(&p->s)) == FM_J_KEY) {
-            bool value = fm_jscan_is(&p->s, "value"), name = fm_jscan_is(&p->s, "name");
-            token = fm_jscan_next(&p->s);
-            size_t keep = p->v2->decoded.len, len;
-            const char *text;
-            if (value && token == FM_J_STRING)
-                (void)take_base64(p, &text, &len);
-            else if ((value && token != FM_J_NULL) || (name && token != FM_J_STRING) ||
-                     (!value && !name))
-                refuse(p, 400, "Cannot deserialize a header");
-            fm_buf_truncate(&p->v2->decoded, keep);
-            if (!fm_jscan_skip(&p->s, token))
-                return false;
-        }
-        if (token != FM_J_OBJECT_END)
+        char bad[300];
+        if (!fm_headers_scan(&p->s, &p->v2->decoded, bad))
             return false;
+        if (bad[0] != '\0')
+            refuse(p, 400, "%s", bad);
     }
+    p->r->headers_len = p->v2->decoded.len - start;
+    p->r->headers = p->r->headers_len > 0 ? p->v2->decoded.data + start : NULL;
     if (token == FM_J_ARRAY_END)
         return true;
     refuse(p, 400, "Cannot deserialize headers: an entry is no object");
@@ -298,20 +291,18 @@ static bool take_headers(struct parse *p)
     return true;
 }
 
-/* "2026-01-31T12:00:00.123Z", the fraction free; another zone is taken as it is. */
 static bool take_time(struct parse *p)
 {
-    static const char form[] = "0000-00-00T00:00:00";
     enum fm_jtoken token = fm_jscan_next(&p->s);
-    bool ok = token == FM_J_NUMBER || token == FM_J_NULL; /* a number means seconds */
-    if (token == FM_J_STRING) {
-        ok = p->s.text_len > sizeof form - 1 && p->s.text_len < sizeof p->note->time;
-        for (size_t i = 0; ok && i < sizeof form - 1; i++)
-            ok = form[i] == '0' ? isdigit((unsigned char)p->s.text[i]) != 0
-                                : p->s.text[i] == form[i];
-        char last = p->s.text_len > 0 ? p->s.text[p->s.text_len - 1] : ' ';
-        ok = ok && (last == 'Z' || memchr(p->s.text + 19, '+', p->s.text_len - 19) != NULL ||
-                    memchr(p->s.text + 19, '-', p->s.text_len - 19) != NULL);
+    bool ok = token == FM_J_NULL;
+    int64_t seconds;
+    if (token == FM_J_NUMBER) { /* seconds; a fraction is not kept */
+        ok = true;
+        if (fm_jscan_i64(&p->s, &seconds) && seconds > 0 && seconds < 253402300800)
+            p->r->time_ms = seconds * 1000;
+    } else if (token == FM_J_STRING) {
+        ok = p->s.text_len < sizeof p->note->time &&
+             fm_instant_parse(p->s.text, p->s.text_len, &p->r->time_ms);
         if (ok)
             (void)snprintf(p->note->time, sizeof p->note->time, "%.*s", (int)p->s.text_len,
                            p->s.text);

@@ -23,6 +23,8 @@ import urllib.request
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 FIRSTMILE = os.path.join(ROOT, "build", "firstmile")
 E2E = os.path.join(ROOT, "tests", "e2e")
+# The main class of the local JVM: the fixture under a name that no other run on this machine has.
+LOCAL = "E2eLocal" + os.urandom(4).hex()
 
 
 class Failed(Exception):
@@ -393,7 +395,7 @@ class Jvm:
         return path
 
     def start(self):
-        flags, main = [], "E2eLocal"
+        flags, main = [], LOCAL
         if self.kind == "remote":
             main, prefix = "Fixture", "-Dcom.sun.management.jmxremote"
             users = self.secret("users", f"{self.user} {self.password}\n")
@@ -417,11 +419,13 @@ class Jvm:
 
 
 def compile_fixture(work):
-    classes = os.path.join(work, "classes")
+    classes, source = os.path.join(work, "classes"), os.path.join(work, LOCAL + ".java")
+    with open(source, "w", encoding="utf-8") as f:
+        f.write(f"public class {LOCAL} {{ public static void main(String[] args) throws Exception "
+                "{ Fixture.main(args); } }\n")
     must_run(["javac", "-nowarn", "-J-XX:TieredStopAtLevel=1", "-d", classes,
               os.path.join(ROOT, "tests", "fixture", "Fixture.java"),
-              os.path.join(ROOT, "tests", "fixture", "Types.java"),
-              os.path.join(E2E, "E2eLocal.java")])
+              os.path.join(ROOT, "tests", "fixture", "Types.java"), source])
     return classes
 
 
@@ -459,7 +463,7 @@ class Agent:
             "http": {"listen": f"127.0.0.1:{self.port}"},
             "target:remote": {"url": f"127.0.0.1:{remote.port}", "username": remote.user,
                               "password_file": remote.password_file, "timeout": "2s"},
-            "target:local": {"url": "local:E2eLocal", "attach": "on", "timeout": "2s"},
+            "target:local": {"url": "local:" + LOCAL, "attach": "on", "timeout": "2s"},
             "query:fixture": {"bean": "first.mile:type=Counter,* | first.mile:type=Kinds"}}
 
     def write(self, changes):

@@ -68,10 +68,10 @@ def clean(rig, changes=None):
     v.values(records, contiguous=True)
     v.order(records)
     v.envelope(records, agent)
-    if v3 and rig.external:
+    if v3:
         v.identity(records)
     targets = {x["target"] for x in records if x.get("bean")}
-    expect(targets == {"remote", "local/E2eLocal"}, f"targets in the topic: {targets}")
+    expect(targets == {"remote", "local/" + r.LOCAL}, f"targets in the topic: {targets}")
     for secret in (rig.remote.password,):
         expect(secret not in agent.log_text(), "a password is in the log")
     types = {x.get("type") for x in records}
@@ -230,7 +230,7 @@ def settled(rig, agent, seconds, changes, late=0):
     records = proven(rig, agent, assigned)
     v.repeats(records, totals["possible_duplicates"])
     v.order(records, late)
-    if speaks_v3(rig, changes) and rig.external:
+    if speaks_v3(rig, changes):
         v.identity(records)
     return records
 
@@ -421,7 +421,7 @@ def jvm_stopped(rig):
     agent.await_delivered()
     agent.stop()
     records = r.read_topic(rig, agent)
-    stamps = sorted({x["timestamp"] for x in records if x.get("target") == "local/E2eLocal"
+    stamps = sorted({x["timestamp"] for x in records if x.get("target") == "local/" + r.LOCAL
                      and x.get("bean") and stopped <= x["timestamp"] <= resumed})
     gaps = [b - a for a, b in zip(stamps, stamps[1:])]
     expect(len(stamps) >= 8 and max(gaps) < 1000,

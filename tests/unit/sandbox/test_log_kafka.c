@@ -74,6 +74,31 @@ Test(log_kafka, stores_records_and_reads_them_back)
     close_cluster(&c);
 }
 
+Test(log_kafka, stores_headers_and_times_and_reads_them_back)
+{
+    static const char body[] =
+        "{\"partition_id\":1,\"value\":{\"type\":\"JSON\",\"data\":1},\"timestamp\":"
+        "\"2023-11-14T22:13:20.123Z\",\"headers\":[{\"name\":\"firstmile-seq\",\"value\":\"Nw==\"},"
+        "{\"name\":\"none\",\"value\":null}]}";
+    struct cluster c;
+    struct answer a;
+    open_cluster(&c, 10000);
+    struct fm_v2_request request = {.method = "POST",
+                                    .path = "/v3/clusters/c/topics/jmx/records",
+                                    .accept = "application/json",
+                                    .content_type = "application/json",
+                                    .body = body,
+                                    .body_len = sizeof body - 1};
+    ask(&c.core, &request, NULL, &a);
+    expect(&a, 200, "\"error_code\":200");
+    ask_get(&c.core, "/topics/jmx/partitions/1/records", &a);
+    expect(
+        &a, 200,
+        "\"headers\":[{\"name\":\"firstmile-seq\",\"value\":\"Nw==\"},{\"name\":\"none\",\"value\":"
+        "null}],\"partition\":1,\"offset\":0,\"timestamp\":1700000000123}");
+    close_cluster(&c);
+}
+
 Test(log_kafka, shows_topic_and_partitions_as_metadata_say)
 {
     struct cluster c;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "sandbox/headers_priv.h"
 #include "sandbox/v3_priv.h"
 
 #define RECORDS "/v3/clusters/c/topics/t/records"
@@ -149,4 +150,109 @@ Test(v3, batch_tells_successes_and_failures_by_id_and_takes_ten)
     post(&core, RECORDS ":batch", "{\"entries\":[{\"id\":\"a\"", &a);
     cr_assert_eq(a.status, 400);
     ask_clear(&a);
+}
+
+#define WITH_HEADERS                                                                               \
+    "{\"value\":{\"type\":\"JSON\",\"data\":1},\"timestamp\":\"2023-11-14T23:13:20.1239+01:"       \
+    "00\","                                                                                        \
+    "\"headers\":[{\"name\":\"a\\u00e9\",\"value\":\"eHk=\"},{\"value\":null,\"name\":\"\"},"      \
+    "{\"name\":\"e\",\"value\":\"\"}]}"
+
+static void expect_headers(struct fm_core *where, const char *topic)
+{
+    char path[200];
+    struct answer a;
+    (void)snprintf(path, sizeof path, "/v3/clusters/c/topics/%s/records", topic);
+    post(where, path, WITH_HEADERS GOOD, &a);
+    cr_assert_null(strstr(a.body, "\"error_code\":4"), "%s", a.body);
+    cr_assert_eq(a.status, 200, "%s", a.body);
+    ask_clear(&a);
+    (void)snprintf(path, sizeof path, "/topics/%s/partitions/0/records", topic);
+    ask_get(where, path, &a);
+    cr_assert_not_null(strstr(a.body, "\"headers\":[{\"name\":\"a\xc3\xa9\",\"value\":\"eHk=\"},"
+                                      "{\"name\":\"\",\"value\":null},"
+                                      "{\"name\":\"e\",\"value\":\"\"}],\"partition\":0,"
+                                      "\"offset\":0,\"timestamp\":1700000000123}"),
+                       "%s", a.body);
+    cr_assert_not_null(strstr(a.body, "\"value\":1,\"partition\":0,\"offset\":1,"), "%s", a.body);
+    ask_clear(&a);
+}
+
+Test(v3, keeps_headers_and_the_time_of_a_record)
+{
+    expect_headers(&core, "t");
+    REPORTS("{\"headers\":[{\"value\":\"eHk=\"}]}" GOOD, "400", "200");
+    REPORTS("{\"headers\":[{\"name\":1}]}" GOOD, "400", "200");
+    REPORTS("{\"headers\":[]}" GOOD, "200", "200");
+}
+
+Test(v3, keeps_headers_on_disk)
+{
+    char folder[64];
+    ask_mkdir(folder);
+    struct fm_sandbox_opts opts = {.data_dir = folder};
+    static const char *const topics[] = {"t", "u"};
+    for (size_t i = 0; i < 2; i++) { /* the second time in a folder that is there */
+        struct fm_core disk;
+        ask_open(&disk, &opts);
+        expect_headers(&disk, topics[i]);
+        ask_close(&disk);
+    }
+    ask_rmdir(folder);
+}
+
+Test(headers, stop_at_the_first_that_is_not_whole)
+{
+    struct fm_buf packed;
+    fm_buf_init(&packed, 0);
+    fm_headers_put(&packed, &(struct fm_header){"name", 4, "value", 5});
+    fm_headers_put(&packed, &(struct fm_header){"n", 1, NULL, 0});
+    for (size_t len = 0; len <= packed.len; len++) {
+        char *copy = malloc(len + 1); /* as long as it says, for the sanitizer */
+        memcpy(copy, packed.data, len);
+        copy = realloc(copy, len > 0 ? len : 1);
+        const char *at = copy;
+        size_t left = len, n = 0;
+        struct fm_header h;
+        while (fm_headers_next(&at, &left, &h))
+            n++;
+        cr_assert_eq(n, (len >= 18) + (len >= 28), "%zu of %zu", n, len);
+        free(copy);
+    }
+    packed.data[12] = 'x'; /* the zero behind the name */
+    const char *at = packed.data;
+    size_t left = packed.len;
+    struct fm_header h;
+    cr_assert(!fm_headers_next(&at, &left, &h));
+    fm_buf_clear(&packed);
+}
+
+Test(headers, read_instants)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } good[] = {{"1970-01-01T00:00:00Z", 0},
+                {"2023-11-14T22:13:20Z", 1700000000000},
+                {"2023-11-14T22:13:20.1Z", 1700000000100},
+                {"2023-11-14T22:13:20.123456789Z", 1700000000123},
+                {"2024-02-29T23:59:59.999-00:30", 1709252999999},
+                {"0001-01-01T00:00:00Z", -62135596800000}};
+    static const char *const bad[] = {"",
+                                      "2023-11-14T22:13:20",
+                                      "2023-11-14 22:13:20Z",
+                                      "2023-13-14T22:13:20Z",
+                                      "2023-11-14T24:13:20Z",
+                                      "2023-11-14T22:13:20.Z",
+                                      "2023-11-14T22:13:20.0123456789Z",
+                                      "2023-11-14T22:13:20+0100",
+                                      "2023-11-14T22:13:20ZZ",
+                                      "2o23-11-14T22:13:20Z"};
+    int64_t ms;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        cr_assert(fm_instant_parse(good[i].text, strlen(good[i].text), &ms), "%s", good[i].text);
+        cr_assert_eq(ms, good[i].ms, "%s is %lld", good[i].text, (long long)ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert(!fm_instant_parse(bad[i], strlen(bad[i]), &ms), "%s", bad[i]);
 }
