@@ -73,7 +73,7 @@ enum fm_code fm_avro_check(const void *tree, unsigned depth, struct fm_err *err)
 
 static void put_long(struct fm_buf *out, int64_t v)
 {
-    uint64_t raw = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    uint64_t raw = ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
     while (raw > 0x7f) {
         fm_buf_putc(out, (char)(raw | 0x80));
         raw >>= 7;
