@@ -34,7 +34,7 @@ static inline bool fm_cursor_take(struct fm_cursor *cur, size_t n, const unsigne
 {
     if (n > fm_cursor_left(cur))
         return false;
-    *out = n == 0 && cur->data == NULL ? (const unsigned char *)"" : cur->data + cur->at;
+    *out = cur->data == NULL ? (const unsigned char *)"" : cur->data + cur->at;
     cur->at += n;
     return true;
 }

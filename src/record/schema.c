@@ -151,16 +151,17 @@ struct slice {
 /* The value behind a key, stepped over. */
 static bool take(struct fm_jscan *s, struct slice *out)
 {
-    out->token = fm_jscan_next(s);
+    *out = (struct slice){.token = fm_jscan_next(s)};
     bool own = out->token == FM_J_STRING || out->token == FM_J_NUMBER;
     size_t before = out->token == FM_J_STRING                            ? 1
                     : out->token == FM_J_FALSE                           ? 5
                     : out->token == FM_J_TRUE || out->token == FM_J_NULL ? 4
                                                                          : 1;
-    out->text = own ? s->text - (out->token == FM_J_STRING) : s->data + s->at - before;
+    const char *text = own ? s->text - (out->token == FM_J_STRING) : s->data + s->at - before;
     if (!fm_jscan_skip(s, out->token))
         return false;
-    out->len = (size_t)(s->data + s->at - out->text);
+    out->text = text;
+    out->len = (size_t)(s->data + s->at - text);
     return true;
 }
 
