@@ -23,7 +23,7 @@ cd "$(dirname "$0")/../.."
 # Through real Jolokia agents; needs neither Kafka nor a proxy.
 status=0
 # Every kind of value beside a Java client, and local JVMs of other users, in containers, stale.
-for first in jolokia values; do
+for first in jolokia values local; do
     case $* in '' | --full) python3 -B tests/e2e/$first.py || status=1 ;; esac
 done
 python3 -B tests/e2e/suite.py "$@" || status=$?
