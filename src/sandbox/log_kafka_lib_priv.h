@@ -72,6 +72,7 @@
 
 struct fm_kafka_lib {
     void *handle;
+    /* NOLINTNEXTLINE(bugprone-macro-parentheses): the name of a member */
 #define FM_KAFKA_MEMBER(name) __typeof__(rd_kafka_##name) *name;
     FM_KAFKA_FUNCTIONS(FM_KAFKA_MEMBER)
 #undef FM_KAFKA_MEMBER
