@@ -13,8 +13,12 @@ for program in "$@"; do
     name=$(basename "$program")
     out=$logs/$name.out
     start=$SECONDS
+    jobs=2
+    # Its tests start programs of their own; beside a second worker Criterion's runner then loses 48
+    # bytes of its own now and then, which would count as a leak.
+    [ "$name" = test_cli ] && jobs=1
     case $name in
-    test_*) "$program" -j2 --color=never --timeout "${TEST_TIMEOUT:-60}" >"$out" 2>&1 ;;
+    test_*) "$program" "-j$jobs" --color=never --timeout "${TEST_TIMEOUT:-60}" >"$out" 2>&1 ;;
     *) "$program" >"$out" 2>&1 ;;
     esac
     code=$?
