@@ -15,7 +15,8 @@ enum {
     DEFAULT_TIMEOUT_MS = 300000
 };
 
-#define MEMORY_BYTES (UINT64_C(64) << 20)
+#define MEMORY_BYTES (UINT64_C(12) << 20)
+enum { FULL_US = 5000 }; /* the spool is full: look again so soon */
 
 /* ---- the way out ---- */
 
