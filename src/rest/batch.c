@@ -83,7 +83,7 @@ static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
 {
     const struct fm_record *rec = &item->rec;
     if (fm_typed_is(format)) {
-        fm_typed_value(body, limits->typed, limits->o, item);
+        fm_typed_value(body, limits->use, limits->o, item);
     } else if (format == FM_REST_JSON) {
         fm_record_value(body, rec, item->id.stream, item->id.seq);
     } else if (rec->id_at == FM_NO_ID) {
@@ -131,7 +131,7 @@ static bool same_format(const struct fm_batch_limits *limits, const struct fm_sp
     if (limits->dialect != FM_DIALECT_CONFLUENT_V3 &&
         format != fm_batch_format(limits->format, first))
         return false;
-    return !fm_typed_is(format) || fm_typed_fits(limits->typed, limits->o, first, item);
+    return !fm_typed_is(format) || fm_typed_fits(limits->use, limits->o, first, item);
 }
 
 /* What stands before the records. @return how many records there may be */
@@ -142,13 +142,13 @@ static size_t begin(struct fm_buf *body, const struct fm_batch_limits *limits,
     bool typed = batch->n > 0 && fm_typed_is(fm_batch_format(limits->format, &batch->items[0]));
     size_t max = batch->n < limits->max_records ? batch->n : limits->max_records;
     if (fm_typed_is(limits->format))
-        fm_typed_begin(limits->typed, limits->o, batch->items, max);
+        fm_typed_begin(limits->typed, limits->use, limits->o, batch->items, max);
     fm_buf_reset(body);
     fm_buf_puts(body, v3 ? "" : "{");
     if (typed && !v3)
-        fm_typed_head(body, limits->typed, limits->o);
+        fm_typed_head(body, limits->use, limits->o);
     fm_buf_puts(body, v3 ? "" : "\"records\":[");
-    return typed && max > 1 && fm_typed_alone(limits->typed, limits->o) ? 1 : max;
+    return typed && max > 1 && fm_typed_alone(limits->typed, limits->use, limits->o) ? 1 : max;
 }
 
 enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *limits,

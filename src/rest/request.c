@@ -121,6 +121,7 @@ enum fm_code fm_request_produce(struct fm_request *r, size_t max_records, int64_
                                      .max_body = max_body,
                                      .size_limit = t->size.limit,
                                      .typed = &t->typed,
+                                     .use = &r->typed,
                                      .o = o};
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     limits.agent = v3 ? o->agent : NULL;

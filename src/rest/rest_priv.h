@@ -40,6 +40,7 @@ struct fm_batch_limits {
     size_t max_body; /* encoded; one record alone may be longer */
     uint64_t size_limit; /* of one stored record; 0: unknown */
     struct fm_typed *typed; /* avro, jsonschema */
+    struct fm_typed_use *use; /* the same: written for this request */
     const struct fm_rest_opts *o; /* the same */
 };
 

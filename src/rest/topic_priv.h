@@ -33,6 +33,7 @@ struct fm_request {
     struct fm_buf body;
     struct fm_buf packed; /* the body, compressed */
     bool gzip; /* packed is what was sent */
+    struct fm_typed_use typed; /* avro, jsonschema */
     struct fm_verdict *verdicts;
     struct fm_settlement *settle;
     size_t cap; /* of both */

@@ -30,43 +30,40 @@ static bool has_shape(const struct fm_spool_item *item, enum fm_schema *out)
            fm_schema_of(rec->value, rec->value_len, out);
 }
 
-void fm_typed_begin(struct fm_typed *typed, const struct fm_rest_opts *o,
+void fm_typed_begin(struct fm_typed *typed, struct fm_typed_use *use, const struct fm_rest_opts *o,
                     const struct fm_spool_item *items, size_t n)
 {
     for (size_t i = 0; i < n && !has_shape(&items[i], &typed->shape); i++)
         ;
-    typed->slot = o->schema != NULL ? FM_TYPED_OWN : (unsigned)typed->shape;
-    typed->has_key = n > 0 && items[0].rec.key != NULL;
-    typed->by_id = (o->schema_id == 0 && typed->value_id[typed->slot] != 0) ||
-                   (typed->has_key && typed->key_id != 0);
+    *use = (struct fm_typed_use){.shape = typed->shape,
+                                 .slot = o->schema != NULL ? FM_TYPED_OWN : (unsigned)typed->shape,
+                                 .has_key = n > 0 && items[0].rec.key != NULL};
+    use->value_id = o->schema_id != 0 ? o->schema_id : typed->value_id[use->slot];
+    use->key_id = use->has_key ? typed->key_id : 0;
+    use->by_id = (o->schema_id == 0 && use->value_id != 0) || use->key_id != 0;
 }
 
-bool fm_typed_fits(const struct fm_typed *typed, const struct fm_rest_opts *o,
+bool fm_typed_fits(const struct fm_typed_use *use, const struct fm_rest_opts *o,
                    const struct fm_spool_item *first, const struct fm_spool_item *item)
 {
-    enum fm_schema shape = typed->shape;
+    enum fm_schema shape = use->shape;
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     if (!v3 && (first->rec.key == NULL) != (item->rec.key == NULL))
         return false; /* a null key would go through the key's schema */
     return o->schema != NULL || o->schema_id != 0 || !has_shape(item, &shape) ||
-           shape == typed->shape;
+           shape == use->shape;
 }
 
-bool fm_typed_alone(const struct fm_typed *typed, const struct fm_rest_opts *o)
+bool fm_typed_alone(const struct fm_typed *typed, const struct fm_typed_use *use,
+                    const struct fm_rest_opts *o)
 {
-    return o->dialect == FM_DIALECT_CONFLUENT_V3 && o->schema_id == 0 && !typed->silent &&
-           typed->value_id[typed->slot] == 0;
+    return o->dialect == FM_DIALECT_CONFLUENT_V3 && !typed->silent && use->value_id == 0;
 }
 
 /* ---- writing ---- */
 
-static uint32_t value_id(const struct fm_typed *typed, const struct fm_rest_opts *o)
-{
-    return o->schema_id != 0 ? o->schema_id : typed->value_id[typed->slot];
-}
-
 static void put_schema_text(struct fm_buf *body, const struct fm_rest_opts *o,
-                            const struct fm_typed *typed)
+                            const struct fm_typed_use *use)
 {
     if (o->schema != NULL) {
         fm_json_cstr(body, o->schema);
@@ -74,32 +71,32 @@ static void put_schema_text(struct fm_buf *body, const struct fm_rest_opts *o,
     }
     struct fm_buf text;
     fm_buf_init(&text, 0);
-    fm_schema_text(&text, lang_of(o), typed->shape);
+    fm_schema_text(&text, lang_of(o), use->shape);
     fm_json_str(body, fm_buf_str(&text), text.len);
     body->failed = body->failed || text.failed;
     fm_buf_clear(&text);
 }
 
-void fm_typed_head(struct fm_buf *body, const struct fm_typed *typed, const struct fm_rest_opts *o)
+void fm_typed_head(struct fm_buf *body, const struct fm_typed_use *use,
+                   const struct fm_rest_opts *o)
 {
-    uint32_t id = value_id(typed, o);
-    if (typed->has_key && typed->key_id != 0)
-        fm_buf_printf(body, "\"key_schema_id\":%u,", (unsigned)typed->key_id);
-    else if (typed->has_key)
+    if (use->key_id != 0)
+        fm_buf_printf(body, "\"key_schema_id\":%u,", (unsigned)use->key_id);
+    else if (use->has_key)
         fm_buf_puts(body, o->format == FM_REST_AVRO
                               ? "\"key_schema\":\"\\\"string\\\"\","
                               : "\"key_schema\":\"{\\\"type\\\":\\\"string\\\"}\",");
-    if (id != 0) {
-        fm_buf_printf(body, "\"value_schema_id\":%u,", (unsigned)id);
+    if (use->value_id != 0) {
+        fm_buf_printf(body, "\"value_schema_id\":%u,", (unsigned)use->value_id);
     } else {
         fm_buf_puts(body, "\"value_schema\":");
-        put_schema_text(body, o, typed);
+        put_schema_text(body, o, use);
         fm_buf_putc(body, ',');
     }
 }
 
-void fm_typed_value(struct fm_buf *body, const struct fm_typed *typed, const struct fm_rest_opts *o,
-                    const struct fm_spool_item *item)
+void fm_typed_value(struct fm_buf *body, const struct fm_typed_use *use,
+                    const struct fm_rest_opts *o, const struct fm_spool_item *item)
 {
     const struct fm_record *rec = &item->rec;
     struct fm_buf plain;
@@ -111,26 +108,25 @@ void fm_typed_value(struct fm_buf *body, const struct fm_typed *typed, const str
     fm_record_value(&plain, rec, item->id.stream, item->id.seq);
     enum fm_code code = fm_buf_code(&plain, NULL);
     if (code == FM_OK)
-        code = fm_schema_put(body, lang_of(o), typed->shape, plain.data, plain.len, NULL);
+        code = fm_schema_put(body, lang_of(o), use->shape, plain.data, plain.len, NULL);
     if (code == FM_EDAMAGE) /* cannot be ours; the proxy refuses it, and so it does no harm */
         fm_buf_puts(body, "{}");
     body->failed = body->failed || (code != FM_OK && code != FM_EDAMAGE);
     fm_buf_clear(&plain);
 }
 
-void fm_typed_side(struct fm_buf *body, const struct fm_typed *typed, const struct fm_rest_opts *o,
-                   const struct fm_spool_item *item)
+void fm_typed_side(struct fm_buf *body, const struct fm_typed_use *use,
+                   const struct fm_rest_opts *o, const struct fm_spool_item *item)
 {
-    uint32_t id = value_id(typed, o);
-    if (id != 0) {
-        fm_buf_printf(body, "{\"schema_id\":%u,\"data\":", (unsigned)id);
+    if (use->value_id != 0) {
+        fm_buf_printf(body, "{\"schema_id\":%u,\"data\":", (unsigned)use->value_id);
     } else {
         fm_buf_puts(body, o->format == FM_REST_AVRO ? "{\"type\":\"AVRO\",\"schema\":"
                                                     : "{\"type\":\"JSONSCHEMA\",\"schema\":");
-        put_schema_text(body, o, typed);
+        put_schema_text(body, o, use);
         fm_buf_puts(body, ",\"data\":");
     }
-    fm_typed_value(body, typed, o, item);
+    fm_typed_value(body, use, o, item);
     fm_buf_putc(body, '}');
 }
 
@@ -158,12 +154,12 @@ static void find_ids(struct fm_jscan *s, bool v3, uint32_t *key, uint32_t *value
     }
 }
 
-void fm_typed_learn(struct fm_typed *typed, const struct fm_rest_opts *o, const char *answer,
-                    size_t len)
+void fm_typed_learn(struct fm_typed *typed, const struct fm_typed_use *use,
+                    const struct fm_rest_opts *o, const char *answer, size_t len)
 {
-    uint32_t *value = &typed->value_id[typed->slot];
+    uint32_t *value = &typed->value_id[use->slot];
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
-    if ((o->schema_id != 0 || *value != 0) && (v3 || !typed->has_key || typed->key_id != 0))
+    if ((o->schema_id != 0 || *value != 0) && (v3 || !use->has_key || typed->key_id != 0))
         return;
     struct fm_jscan s;
     fm_jscan_init(&s, answer, len);
@@ -172,9 +168,9 @@ void fm_typed_learn(struct fm_typed *typed, const struct fm_rest_opts *o, const 
     typed->silent = o->schema_id == 0 && *value == 0;
 }
 
-bool fm_typed_forget(struct fm_typed *typed)
+bool fm_typed_forget(struct fm_typed *typed, const struct fm_typed_use *use)
 {
-    if (!typed->by_id)
+    if (!use->by_id)
         return false;
     memset(typed->value_id, 0, sizeof typed->value_id);
     typed->key_id = 0;

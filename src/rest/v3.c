@@ -130,7 +130,7 @@ static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
     const struct fm_record *rec = &item->rec;
     fm_buf_puts(body, "\"value\":");
     if (fm_typed_is(format)) {
-        fm_typed_side(body, limits->typed, limits->o, item);
+        fm_typed_side(body, limits->use, limits->o, item);
     } else if (format == FM_REST_JSON) {
         fm_buf_puts(body, "{\"type\":\"JSON\",\"data\":");
         fm_record_value(body, rec, item->id.stream, item->id.seq);

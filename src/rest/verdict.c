@@ -220,8 +220,8 @@ static void schemas(struct fm_request *r, const struct fm_http_answer *http, str
     if (!fm_typed_is(fm_batch_format(o->format, &r->batch->items[0])))
         return;
     if (j->accepted > 0 && http->failure == FM_HTTP_OK)
-        fm_typed_learn(typed, o, http->body, http->body_len);
-    if (j->cls == FM_CLS_OK || (j->flags & FM_V_SCHEMA) == 0 || !fm_typed_forget(typed))
+        fm_typed_learn(typed, &r->typed, o, http->body, http->body_len);
+    if (j->cls == FM_CLS_OK || (j->flags & FM_V_SCHEMA) == 0 || !fm_typed_forget(typed, &r->typed))
         return;
     j->cls = FM_CLS_RETRY; /* with the text, at once; only what is said then counts */
     j->flags = (j->flags & FM_V_UNKNOWN) | FM_V_NOW;

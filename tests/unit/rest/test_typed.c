@@ -13,6 +13,7 @@
 #define OWN "{\"type\":\"record\"}"
 
 static struct fm_typed typed;
+static struct fm_typed_use use; /* of the request last built */
 static struct fm_rest_opts opts;
 static struct fm_buf body;
 
@@ -66,6 +67,7 @@ static size_t build(size_t from)
                                            .max_records = 500,
                                            .max_body = 350 * 1024,
                                            .typed = &typed,
+                                           .use = &use,
                                            .o = &opts};
     cr_assert_eq(fm_batch_build(&body, &limits, &batch, &used, NULL), FM_OK);
     return used;
@@ -73,7 +75,7 @@ static size_t build(size_t from)
 
 static void learn(const char *answer)
 {
-    fm_typed_learn(&typed, &opts, answer, strlen(answer));
+    fm_typed_learn(&typed, &use, &opts, answer, strlen(answer));
 }
 
 Test(typed, v2_sends_the_text_then_the_id)
@@ -93,6 +95,20 @@ Test(typed, v2_sends_the_text_then_the_id)
                      "{\"value_schema_id\":5,\"records\":[{\"value\":" LINE ",\"partition\":3}]}");
     cr_expect_eq(build(2), 1);
     cr_expect_str_eq(fm_buf_str(&body), "{\"records\":[{\"value\":\"cmF3\"}]}");
+}
+
+Test(typed, requests_under_way_together_teach_each_its_own_schema)
+{
+    opts = (struct fm_rest_opts){.dialect = FM_DIALECT_CONFLUENT_V2, .format = FM_REST_AVRO};
+    fm_typed_reset(&typed, &opts);
+    const struct fm_typed_use bean = {.slot = FM_SCHEMA_BEAN}, metric = {.slot = FM_SCHEMA_METRIC};
+    static const char first[] = "{\"value_schema_id\":5}", second[] = "{\"value_schema_id\":6}";
+    fm_typed_learn(&typed, &metric, &opts, second, strlen(second));
+    fm_typed_learn(&typed, &bean, &opts, first, strlen(first));
+    cr_expect_eq(typed.value_id[FM_SCHEMA_BEAN], 5);
+    cr_expect_eq(typed.value_id[FM_SCHEMA_METRIC], 6);
+    cr_expect_not(fm_typed_forget(&typed, &bean), "it was sent with the text");
+    cr_expect_eq(typed.value_id[FM_SCHEMA_METRIC], 6);
 }
 
 Test(typed, v2_jsonschema_has_another_schema_for_keys)
@@ -130,7 +146,7 @@ Test(typed, a_proxy_that_tells_no_id_gets_the_text_each_time)
     learn("{\"error_code\":200,\"value\":{\"type\":\"JSONSCHEMA\",\"size\":9}}");
     cr_expect_eq(build(0), 3, "no longer alone");
     cr_expect_not_null(strstr(fm_buf_str(&body), "\"type\":\"JSONSCHEMA\",\"schema\":"));
-    cr_expect_not(fm_typed_forget(&typed));
+    cr_expect_not(fm_typed_forget(&typed, &use));
 }
 
 Test(typed, a_configured_id_is_used_at_once_and_never_forgotten)
@@ -138,7 +154,7 @@ Test(typed, a_configured_id_is_used_at_once_and_never_forgotten)
     begin(FM_DIALECT_CONFLUENT_V3, FM_REST_AVRO, 12);
     cr_expect_eq(build(0), 3);
     cr_expect_not_null(strstr(fm_buf_str(&body), "{\"schema_id\":12,\"data\":" LINE "}"));
-    cr_expect_not(fm_typed_forget(&typed));
+    cr_expect_not(fm_typed_forget(&typed, &use));
     begin(FM_DIALECT_CONFLUENT_V2, FM_REST_AVRO, 12);
     (void)build(1);
     cr_expect_str_eq(fm_buf_str(&body),

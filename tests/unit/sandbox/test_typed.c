@@ -15,6 +15,7 @@
 
 static struct fm_core core;
 static struct fm_typed typed;
+static struct fm_typed_use use; /* of the request last built */
 static struct fm_rest_opts opts;
 
 static void start(void)
@@ -85,6 +86,7 @@ static size_t post(const struct fm_spool_item *items, size_t n, unsigned status,
                                            .max_records = 500,
                                            .max_body = 350 * 1024,
                                            .typed = &typed,
+                                           .use = &use,
                                            .o = &opts};
     fm_buf_init(&body, 0);
     cr_assert_eq(fm_batch_build(&body, &limits, &batch, &used, NULL), FM_OK);
@@ -98,7 +100,7 @@ static size_t post(const struct fm_spool_item *items, size_t n, unsigned status,
     ask(&core, &request, NULL, answer);
     cr_assert_eq(answer->status, status, "%s\n%s", answer->body, fm_buf_str(&body));
     if (status == 200)
-        fm_typed_learn(&typed, &opts, answer->body, answer->len);
+        fm_typed_learn(&typed, &use, &opts, answer->body, answer->len);
     fm_buf_clear(&body);
     return used;
 }
@@ -272,12 +274,12 @@ Test(typed, an_id_of_another_run_is_not_known)
     cr_expect_eq(post(items, 2, 422, &a), 2);
     cr_expect_not_null(strstr(a.body, "error code: 40403"), "%s", a.body);
     ask_clear(&a);
-    cr_expect(fm_typed_forget(&typed));
+    cr_expect(fm_typed_forget(&typed, &use));
     cr_expect_eq(post(items, 2, 200, &a), 2);
     ask_clear(&a);
     cr_expect_eq(typed.value_id[FM_SCHEMA_BEAN], id, "the same text, the same id");
-    fm_typed_begin(&typed, &opts, items, 2);
-    cr_expect(fm_typed_forget(&typed));
-    fm_typed_begin(&typed, &opts, items, 2);
-    cr_expect_not(fm_typed_forget(&typed), "the text was sent: nothing to forget");
+    fm_typed_begin(&typed, &use, &opts, items, 2);
+    cr_expect(fm_typed_forget(&typed, &use));
+    fm_typed_begin(&typed, &use, &opts, items, 2);
+    cr_expect_not(fm_typed_forget(&typed, &use), "the text was sent: nothing to forget");
 }
