@@ -114,6 +114,10 @@ int fm_v2_split(const char *path, char *copy, size_t size, const char *part[FM_V
 bool fm_v2_accepts(const char *accept, const char *type);
 bool fm_v2_is_type(const char *content_type, const char *type);
 
+/** What a job hands out goes into v2->reply (v2_reply.c). */
+void fm_v2_emit_name(struct fm_tlog_job *job, const char *name);
+void fm_v2_emit_record(struct fm_tlog_job *job, const struct fm_tlog_stored *stored);
+
 /** {"NAME": and the bytes as JSON, base64 (v2->binary) or null, and a comma. */
 void fm_v2_put_bytes(struct fm_v2 *v2, const char *name, bool has, const char *data, size_t len);
 /** Whether stored bytes are one JSON value, or there are none. */
