@@ -8,13 +8,18 @@
  * `if` asks that the body holds TEXT. All rules that fit are applied in order. Clauses:
  *
  *     delay 200ms            the answer comes later
- *     status 503             this status; nothing is stored and the body is an error, unless
- * `store` retry-after TEXT       that header line body "TEXT"            this body instead; `type
- * TEXT` sets its Content-Type ("" = none) html                   a page as a gateway or a captive
- * portal sends it; nothing is stored empty                  no body reset connection reset instead
- * of an answer; nothing is stored hang                   no answer at all; nothing is stored cut N
- * close after N bytes of the body short N                the body ends after N bytes, politely drip
- * 100ms             one byte of the body each so long chunked                without Content-Length
+ *     status 503             this status; nothing is stored (but with `store`), an error as body
+ *     retry-after TEXT       that header line
+ *     body "TEXT"            this body instead
+ *     type TEXT              its Content-Type ("" = none)
+ *     html                   a page as of a gateway or a captive portal; nothing is stored
+ *     empty                  no body
+ *     reset                  connection reset instead of an answer; nothing is stored
+ *     hang                   no answer at all; nothing is stored
+ *     cut N                  close after N bytes of the body
+ *     short N                the body ends after N bytes, politely
+ *     drip 100ms             one byte of the body each so long
+ *     chunked                without Content-Length
  *     wrong-length           announce a byte more than is sent
  *     close                  Connection: close
  *     store / lose           store the records all the same / answer as if stored, but do not
