@@ -66,10 +66,35 @@ bool fm_tlog_kafka_stopping(struct fm_tlog_kafka *k);
 /* Wait a little, or until the stop. */
 void fm_tlog_kafka_pause(struct fm_tlog_kafka *k, int64_t ms);
 
+/* A report came, or the worker is through: the last of them ends the job. */
+void fm_tlog_kafka_one_less(struct fm_tlog_kafka *k, struct fm_tlog_work *work);
+
+/* ---- log_kafka_topic.c ---- */
+
 /* Ask a broker for a topic once. @return FM_TLOG_OK, FM_TLOG_NO_TOPIC or FM_TLOG_DOWN (no answer
  * in time) */
 enum fm_tlog_result fm_tlog_kafka_ask(struct fm_tlog_kafka *k, const char *topic, int64_t wait_ms,
                                       int32_t *partitions);
+
+/* Wait as the producer of a real proxy does until the topic, and the partition if one is asked
+ * for, is known. @return the number of partitions, 0 if the topic stayed unknown */
+int32_t fm_tlog_kafka_await(struct fm_tlog_kafka *k, const char *topic, int32_t partition);
+
+/* Make a topic, if there is none of that name. Blocks up to CREATE_MS. */
+FM_MUST_USE enum fm_code fm_tlog_kafka_create(struct fm_tlog_kafka *k,
+                                              const struct fm_tlog_topic *topic,
+                                              struct fm_err *err);
+
+/* ---- log_kafka_produce.c ---- */
+
+/* Hand the job's records to librdkafka; blocks while a topic is waited for. */
+void fm_tlog_kafka_produce(struct fm_tlog_kafka *k, struct fm_tlog_work *work);
+
+/* Its delivery reports, on the poller. */
+void fm_tlog_kafka_on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque);
+
+/* Whether an error may be gone at the next try. */
+bool fm_tlog_kafka_is_passing(rd_kafka_resp_err_t code);
 
 /* The jobs that only look (log_kafka_read.c); they block. */
 void fm_tlog_kafka_describe(struct fm_tlog_kafka *k, struct fm_tlog_job *job);
