@@ -204,7 +204,7 @@ void fm_cache_bad(struct fm_cache *cache, struct fm_bean *bean, const char *attr
                   const char *why, bool silent);
 const struct fm_bad *fm_cache_find_bad(const struct fm_bean *bean, const char *attribute);
 
-/* ---- target.c, round.c, take.c: one target ---- */
+/* ---- target.c, round.c, take.c, finish.c: one target ---- */
 
 /* The sessions' functions; the tests put others in their place. */
 struct fm_sessions {
@@ -368,11 +368,16 @@ int64_t fm_target_tick(struct fm_target *t, int64_t now_ms);
 /** The list in flight is done, or the address was found. */
 void fm_target_step(struct fm_target *t);
 void fm_target_resolved(struct fm_target *t, const struct fm_job *job);
+/** What only a poll needs: a thousand targets are idle most of the time. */
+void fm_target_forget_poll(struct fm_target *t);
+
+/** finish.c: the end of a poll; err is looked at if it failed. */
+void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_err *err);
 /** Its targets_file does not name it any more: close and announce. */
 void fm_target_retire(struct fm_target *t);
 /** Announce and remember a change of state. */
 void fm_target_set_state(struct fm_target *t, enum fm_poll_state state, const char *error);
-void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_err *err);
+/** What this poll leaves out; the first note is kept. */
 void fm_target_note(struct fm_target *t, const char *fmt, ...) FM_PRINTF(2, 3);
 
 /** round.c: collect the calls of the next round. @return false: nothing is left to ask */
