@@ -72,6 +72,9 @@ typedef enum fm_code fm_convert_fn(struct fm_convert *c, const struct fm_ser_nod
                                    const struct fm_ser_class *part, struct fm_value *out,
                                    bool *known);
 
+/** The converter of a class with one value (scalar.c); NULL: none. */
+fm_convert_fn *fm_convert_scalar(const char *class_name);
+
 /** The converter of collections, maps and open types for a class name; NULL: none. */
 fm_convert_fn *fm_convert_collection(const char *class_name);
 

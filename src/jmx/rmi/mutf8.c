@@ -32,6 +32,13 @@ static size_t take_unit(const unsigned char *in, size_t len, uint32_t *unit)
     return 0;
 }
 
+void fm_mutf8_unit(unsigned char out[3], int64_t unit)
+{
+    out[0] = (unsigned char)(0xe0 | (unit >> 12 & 15));
+    out[1] = (unsigned char)(0x80 | (unit >> 6 & 63));
+    out[2] = (unsigned char)(0x80 | (unit & 63));
+}
+
 size_t fm_mutf8_ascii(const unsigned char *in, size_t len)
 {
     size_t i = 0;

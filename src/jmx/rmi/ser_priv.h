@@ -240,6 +240,9 @@ size_t fm_mutf8_decode(const unsigned char *in, size_t len, char *out);
 /** How many bytes at the beginning are ASCII, and so the same in UTF-8. */
 size_t fm_mutf8_ascii(const unsigned char *in, size_t len);
 
+/** One UTF-16 unit in the form of three bytes, which fm_mutf8_decode() joins and checks. */
+void fm_mutf8_unit(unsigned char out[3], int64_t unit);
+
 /* time.c */
 
 /** Read what java.time.Ser wrote (from its kind byte on) as the text of toString().
