@@ -224,6 +224,28 @@ static void check_schema(struct fm_build *b)
         fm_build_key_error(b, &rest->section, "schema_id", "\"%.40s\" is no id of a schema", id);
 }
 
+/* A schema that was given holds one shape; records of another would lose what it has no field for.
+ */
+static void check_one_shape(struct fm_build *b)
+{
+    const struct fm_config *cfg = b->cfg;
+    bool given = cfg->rest.schema_id != NULL || cfg->rest.schema_file != NULL;
+    const struct fm_cfg_rule *first = NULL;
+    for (size_t i = 0; i < cfg->n_targets && given; i++)
+        for (size_t k = 0; k < cfg->targets[i].n_rules; k++) {
+            const struct fm_cfg_rule *rule = &cfg->targets[i].rules[k];
+            if (first == NULL)
+                first = rule;
+            if (rule->shape == first->shape)
+                continue;
+            fm_build_key_error(b, &cfg->targets[i].section, "shape",
+                               "[rest] %s is one schema for records of one shape, and the targets "
+                               "make several; set one shape everywhere",
+                               cfg->rest.schema_id != NULL ? "schema_id" : "schema_file");
+            return;
+        }
+}
+
 static void check_rest(struct fm_build *b)
 {
     struct fm_cfg_rest *rest = &b->cfg->rest;
@@ -381,6 +403,8 @@ void fm_config_check(struct fm_build *b)
         fm_config_check_query(b, &cfg->queries[i]);
     for (size_t i = 0; i < cfg->n_targets && !b->nomem; i++)
         fm_check_target(b, &cfg->targets[i]);
+    if (!b->nomem)
+        check_one_shape(b);
     if (!b->nomem)
         fm_check_target(b, &cfg->unnamed);
 }

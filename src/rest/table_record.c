@@ -71,7 +71,7 @@ static const struct fm_row record_rows[] = {
     {"v3-gzip", FM_D_C3, 0, CODES(400), "CTRL-CHAR, code 31", .cls = FM_CLS_RETRY,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy does not take compressed requests",
      .remedy = "set [rest] compression = none"},
-    {"v3-400", FM_D_C3, 0, CODES(400), .cls = FM_CLS_ISOLATE, .flags = FM_V_P,
+    {"v3-400", FM_D_C3, 0, CODES(400), .cls = FM_CLS_ISOLATE, .flags = FM_V_P | FM_V_SCHEMA,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy refuses the record"},
     {"v3-incompatible", FM_D_C3, 0, CODES(422), "incompatible", "error code: 409",
      .cls = FM_CLS_ALERT, .flags = FM_V_ENDS, .hop = FM_REST_HOP_REST_PROXY,

@@ -50,8 +50,7 @@ bool fm_typed_fits(const struct fm_typed_use *use, const struct fm_rest_opts *o,
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
     if (!v3 && (first->rec.key == NULL) != (item->rec.key == NULL))
         return false; /* a null key would go through the key's schema */
-    return o->schema != NULL || o->schema_id != 0 || !has_shape(item, &shape) ||
-           shape == use->shape;
+    return !has_shape(item, &shape) || shape == use->shape;
 }
 
 bool fm_typed_alone(const struct fm_typed *typed, const struct fm_typed_use *use,
@@ -109,8 +108,8 @@ void fm_typed_value(struct fm_buf *body, const struct fm_typed_use *use,
     enum fm_code code = fm_buf_code(&plain, NULL);
     if (code == FM_OK)
         code = fm_schema_put(body, lang_of(o), use->shape, plain.data, plain.len, NULL);
-    if (code == FM_EDAMAGE) /* cannot be ours; the proxy refuses it, and so it does no harm */
-        fm_buf_puts(body, "{}");
+    if (code == FM_EDAMAGE) /* cannot be ours; no schema of a record takes a list */
+        fm_buf_puts(body, "[]");
     body->failed = body->failed || (code != FM_OK && code != FM_EDAMAGE);
     fm_buf_clear(&plain);
 }

@@ -212,14 +212,15 @@ static void tell(struct fm_request *r, const struct fm_http_answer *http,
                        t->name);
 }
 
-/* Schemas: ids are learnt from what was accepted, and forgotten when an answer doubts them. */
+/* Schemas: ids are learnt from what was accepted, and forgotten when an answer doubts them. Another
+ * endpoint may have another registry: what was sent there before the change teaches nothing. */
 static void schemas(struct fm_request *r, const struct fm_http_answer *http, struct fm_judgement *j)
 {
     struct fm_typed *typed = &r->topic->typed;
     const struct fm_rest_opts *o = &r->topic->rest->conf->o;
     if (!fm_typed_is(fm_batch_format(o->format, &r->batch->items[0])))
         return;
-    if (j->accepted > 0 && http->failure == FM_HTTP_OK)
+    if (j->accepted > 0 && http->failure == FM_HTTP_OK && r->endpoint == r->topic->rest->cur)
         fm_typed_learn(typed, &r->typed, o, http->body, http->body_len);
     if (j->cls == FM_CLS_OK || (j->flags & FM_V_SCHEMA) == 0 || !fm_typed_forget(typed, &r->typed))
         return;

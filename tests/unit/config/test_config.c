@@ -399,6 +399,9 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\nschema_id = 5\n", "only format = avro and jsonschema"},
         {"[rest]\nformat = binary\nschema_file = x\n", "only format = avro and jsonschema"},
         {"[rest]\nformat = avro\nschema_id = 5\nschema_file = x\n", "choose one"},
+        {"[rest]\nformat = avro\nschema_id = 5\n[target:a]\nurl = h:1\n[target:b]\nurl = h:2\n"
+         "shape = metric\n",
+         "config.ini:8: [target:b] shape: [rest] schema_id is one schema"},
         {"[rest]\nformat = avro\nschema_id = five\n", "no id of a schema"},
         {"[rest]\nformat = avro\nschema_id = 0\n", "no id of a schema"},
         {"[rest]\nformat = avro\nschema_id = 9999999999\n", "no id of a schema"},

@@ -259,6 +259,28 @@ Test(typed, refuses_what_does_not_fit)
     }
 }
 
+Test(typed, a_schema_that_was_given_never_takes_records_of_another_shape)
+{
+    struct fm_spool_item items[5];
+    struct fm_spool_batch batch = {.items = items, .n = make_items(items)};
+    struct fm_buf body;
+    opts = (struct fm_rest_opts){
+        .dialect = FM_DIALECT_CONFLUENT_V3, .format = FM_REST_AVRO, .schema_id = 5};
+    fm_typed_reset(&typed, &opts);
+    const struct fm_batch_limits limits = {.dialect = opts.dialect,
+                                           .format = opts.format,
+                                           .max_records = 500,
+                                           .max_body = 350 * 1024,
+                                           .typed = &typed,
+                                           .use = &use,
+                                           .o = &opts};
+    size_t used = 0;
+    fm_buf_init(&body, 0);
+    cr_assert_eq(fm_batch_build(&body, &limits, &batch, &used, NULL), FM_OK);
+    cr_expect_eq(used, 3, "the metric would be written without its name and value");
+    fm_buf_clear(&body);
+}
+
 Test(typed, an_id_of_another_run_is_not_known)
 {
     struct fm_spool_item items[5];
