@@ -200,11 +200,6 @@ void fm_table_text(struct fm_table *table, const char *text)
     add(table, text != NULL ? text : "-", text != NULL ? CELL_TEXT : CELL_NULL, 0);
 }
 
-void fm_table_both(struct fm_table *table, const char *text, int64_t v)
-{
-    add(table, text, CELL_INT, v);
-}
-
 void fm_table_int(struct fm_table *table, int64_t v)
 {
     char text[24];

@@ -44,9 +44,6 @@ void fm_table_text(struct fm_table *table, const char *text);
 void fm_table_int(struct fm_table *table, int64_t v);
 void fm_table_bool(struct fm_table *table, bool v);
 
-/** Shown as text, but a number in JSON. */
-void fm_table_both(struct fm_table *table, const char *text, int64_t v);
-
 /** Colour of the cell put last. */
 void fm_table_colour(struct fm_table *table, enum fm_colour colour);
 

@@ -163,7 +163,7 @@ static enum fm_code perform(struct fm_client *client, unsigned *done, struct fm_
 /* Whether libcurl has something to do; open connections alone are not its business. */
 static bool curl_works(const struct fm_client *client)
 {
-    return client->n_calls > 0 || client->n_connecting > 0 || client->epoll < 0;
+    return fm_client_active(client) > 0 || client->n_connecting > 0 || client->epoll < 0;
 }
 
 enum fm_code fm_client_poll(struct fm_client *client, int timeout_ms, struct fm_err *err)
