@@ -112,6 +112,11 @@ static enum fm_code check_url(const char *url, struct fm_err *err)
     pid_t pid = 0;
     const char *glob = NULL;
     size_t len = strlen(url);
+    /* First, wherever it stands: what follows quotes the text, in the log and in /health. */
+    if (memchr(url, '@', len) != NULL)
+        return fm_err_set(err, FM_ECONF,
+                          "a target may not hold a user or a password (nor another @; %%40 stands "
+                          "for one in a path); the section has keys for them");
     if (len > MAX_URL)
         return fm_err_set(err, FM_ECONF, "longer than %d bytes", MAX_URL);
     for (size_t i = 0; i < len; i++)
@@ -122,18 +127,10 @@ static enum fm_code check_url(const char *url, struct fm_err *err)
         return fm_err_set(err, FM_ECONF,
                           "\"%.60s\" stands for JVMs of this host: give it a section of its own",
                           url);
-    const char *at = strstr(url, "://");
-    const char *path = strstr(url, "/jndi/rmi://");
-    if (path != NULL && strncmp(url, "service:", 8) == 0)
-        at = path + 9;
     char place[8];
     fm_target_place(url, place, sizeof place);
     if (place[0] == '\0')
         return fm_err_set(err, FM_ECONF, "\"%.60s\" names no host", url);
-    if (at != NULL && memchr(at + 3, '@', strcspn(at + 3, "/?#")) != NULL)
-        return fm_err_set(err, FM_ECONF,
-                          "a target may not hold a user or a password; the section has keys for "
-                          "them");
     return FM_OK;
 }
 
@@ -247,9 +244,13 @@ static enum fm_code take_json(struct reading *r, const char *text, size_t len, s
     struct fm_err why = {0};
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
     enum fm_code code = FM_OK;
-    if (root == NULL)
+    if (root == NULL) {
+        char *near = strstr(at.text, " near '"); /* it quotes the file, perhaps a password */
+        if (near != NULL)
+            *near = '\0';
         (void)fm_err_set(&why, FM_ECONF, "%.120s:%d:%d: no JSON: %.80s", r->file->path, at.line,
                          at.column, at.text);
+    }
     else if (!json_is_array(root))
         (void)fm_err_set(&why, FM_ECONF, "%.120s: not an array of groups", r->file->path);
     if (why.code != FM_OK)

@@ -78,6 +78,10 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
         return FM_OK;
     if (host_port(url))
         return FM_OK;
+    if (strchr(url, '@') != NULL) /* not quoted: it may hold a password */
+        return fm_err_set(err, FM_ECONF,
+                          "a target may not hold a user or a password before an @: there are keys "
+                          "for them");
     if (bad_port(url))
         return fm_err_set(err, FM_ECONF,
                           "\"%.100s\" is no target: the port behind the colon is not 1..65535",
