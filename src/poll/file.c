@@ -19,6 +19,7 @@
 enum {
     MAX_FILES = 256, /* that a pattern takes */
     MAX_FILE_BYTES = 4 * 1024 * 1024,
+    MAX_VALUES = 300000, /* of a file: each takes many times its text while it is read */
     MAX_TARGETS = 10000, /* of a section */
     MAX_URL = 1024,
     MAX_LABELS = 64,
@@ -89,11 +90,19 @@ struct reading {
     size_t n_labels;
 };
 
+enum fm_code fm_file_no_room(const struct fm_arena *arena, struct fm_err *err)
+{
+    if (!arena->over_limit)
+        return fm_err_nomem(err);
+    return fm_err_set(err, FM_ELIMIT, "the files of a section take more than %d MiB of memory",
+                      FM_FILES_BYTES >> 20);
+}
+
 static enum fm_code copy(const char **out, struct fm_arena *arena, const char *text,
                          struct fm_err *err)
 {
     *out = fm_arena_strndup(arena, text, strlen(text));
-    return *out != NULL ? FM_OK : fm_err_nomem(err);
+    return *out != NULL ? FM_OK : fm_file_no_room(arena, err);
 }
 
 /* The first fault of a file is kept. @return FM_OK but for a failed allocation */
@@ -147,7 +156,7 @@ static enum fm_code take_target(struct reading *r, const json_t *item, struct fm
         size_t cap = r->cap == 0 ? 64 : r->cap * 2;
         struct fm_file_entry *more = fm_arena_array(r->arena, cap, sizeof *more);
         if (more == NULL)
-            return fm_err_nomem(err);
+            return fm_file_no_room(r->arena, err);
         if (file->n > 0)
             memcpy(more, file->entries, file->n * sizeof *more);
         file->entries = more;
@@ -173,9 +182,13 @@ static enum fm_code take_labels(struct reading *r, const json_t *labels, struct 
         return FM_OK;
     if (!json_is_object(labels))
         return fm_err_set(err, FM_ECONF, "labels is not an object");
-    struct fm_sample_tag *list = fm_arena_array(r->arena, MAX_LABELS, sizeof *list);
+    size_t n = json_object_size(labels);
+    if (n == 0)
+        return FM_OK;
+    struct fm_sample_tag *list =
+        fm_arena_array(r->arena, n < MAX_LABELS ? n : MAX_LABELS, sizeof *list);
     if (list == NULL)
-        return fm_err_nomem(err);
+        return fm_file_no_room(r->arena, err);
     r->labels = list;
     const char *name = NULL;
     json_t *value = NULL;
@@ -238,6 +251,16 @@ static enum fm_code take_group(struct reading *r, const json_t *group, struct fm
     return FM_OK;
 }
 
+/* At most so many values can be in a text: more are not read, for a value without text costs most.
+ */
+static size_t values_in(const char *text, size_t len)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < len; i++)
+        n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return n;
+}
+
 static enum fm_code take_json(struct reading *r, const char *text, size_t len, struct fm_err *err)
 {
     json_error_t at;
@@ -250,8 +273,7 @@ static enum fm_code take_json(struct reading *r, const char *text, size_t len, s
             *near = '\0';
         (void)fm_err_set(&why, FM_ECONF, "%.120s:%d:%d: no JSON: %.80s", r->file->path, at.line,
                          at.column, at.text);
-    }
-    else if (!json_is_array(root))
+    } else if (!json_is_array(root))
         (void)fm_err_set(&why, FM_ECONF, "%.120s: not an array of groups", r->file->path);
     if (why.code != FM_OK)
         code = fault(r, &why, err);
@@ -268,6 +290,12 @@ enum fm_code fm_file_parse(struct fm_file *file, size_t *n_all, const char *text
                            struct fm_arena *arena, struct fm_err *err)
 {
     struct reading r = {.file = file, .arena = arena, .n_all = n_all};
+    struct fm_err why = {0};
+    if (values_in(text, len) > MAX_VALUES) {
+        (void)fm_err_set(&why, FM_ELIMIT, "%.120s: more than %d values (commas and brackets)",
+                         file->path, MAX_VALUES);
+        return fault(&r, &why, err);
+    }
     return take_json(&r, text, len, err);
 }
 
@@ -312,7 +340,7 @@ static enum fm_code list_files(struct fm_file_list *out, const char *pattern, gl
     }
     out->files = fm_arena_array(&out->arena, out->n, sizeof *out->files);
     if (out->files == NULL)
-        return fm_err_nomem(err);
+        return fm_file_no_room(&out->arena, err);
     for (size_t i = 0; i < out->n; i++)
         FM_TRY(copy(&out->files[i].path, &out->arena, paths[i], err));
     return FM_OK;

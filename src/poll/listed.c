@@ -23,7 +23,7 @@ static void look_at(struct fm_poll *poll, struct fm_section *s)
     job->target = ++poll->next_id;
     job->mark = s->list.mark;
     job->pattern = strdup(s->opts->targets_file);
-    fm_arena_init(&job->list.arena, 0);
+    fm_arena_init(&job->list.arena, FM_FILES_BYTES);
     enum fm_code code =
         job->pattern != NULL ? fm_helpers_submit(poll->helpers, &job, &err) : fm_err_nomem(&err);
     if (code == FM_OK)
@@ -92,7 +92,7 @@ static enum fm_code merge(struct fm_file_list *list, const struct fm_file_list *
         const struct fm_file *before = find_file(old, file->path);
         if (file->fault != NULL && before != NULL && before->n > 0 &&
             !keep_entries(file, before, &list->arena))
-            return fm_err_nomem(err);
+            return fm_file_no_room(&list->arena, err);
         if (list->fault == NULL)
             list->fault = file->fault;
         list->n_targets += file->n;
@@ -275,7 +275,7 @@ enum fm_code fm_listed_url(char *out, size_t size, const struct fm_poll_target_o
     bool changed = false;
     size_t file = 0, at = 0, found = 0;
     char example[160] = "";
-    fm_arena_init(&list.arena, 0);
+    fm_arena_init(&list.arena, FM_FILES_BYTES);
     enum fm_code code = fm_files_read(&list, opts->targets_file, 0, &changed, err);
     if (code == FM_OK)
         code = merge(&list, &(struct fm_file_list){0}, err);
@@ -313,7 +313,7 @@ enum fm_code fm_target_files(struct fm_poll_files *out, const struct fm_poll_tar
     struct fm_err why = {0};
     *out = (struct fm_poll_files){.section = copy(arena, opts->name, &ok),
                                   .path = copy(arena, opts->targets_file, &ok)};
-    fm_arena_init(&list.arena, 0);
+    fm_arena_init(&list.arena, FM_FILES_BYTES);
     enum fm_code code = fm_files_read(&list, opts->targets_file, 0, &changed, &why);
     if (code == FM_OK)
         code = merge(&list, &(struct fm_file_list){0}, &why);

@@ -54,6 +54,8 @@ struct fm_file {
     const char *fault; /* the first, with its place; what has none is among the entries. NULL */
 };
 
+enum { FM_FILES_BYTES = 32 * 1024 * 1024 /* of memory for what the files of a section say */ };
+
 /** What the files of a section say. */
 struct fm_file_list {
     struct fm_arena arena; /* owns everything below */
@@ -67,8 +69,11 @@ struct fm_file_list {
 
 bool fm_file_is_pattern(const char *path);
 
+/** Why the list's arena gave NULL. @return FM_ELIMIT (FM_FILES_BYTES are used up), FM_ENOMEM */
+enum fm_code fm_file_no_room(const struct fm_arena *arena, struct fm_err *err);
+
 /** Read the files that a path or a glob pattern means. Blocks on files.
- * @param out   its arena is ready to use
+ * @param out   its arena is ready to use, with the limit FM_FILES_BYTES
  * @param mark  of the last reading; 0: none
  * @param changed  false: all is as at the mark, and nothing was read
  * @return FM_OK (also when a file has a fault); FM_ENOTFOUND (nothing matches), FM_ELIMIT,

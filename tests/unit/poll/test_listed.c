@@ -121,6 +121,59 @@ Test(file, is_bounded)
         fm_buf_printf(&text, ",\"x%d\":\"\"", i);
     fm_buf_puts(&text, "}}]");
     cr_expect_not_null(strstr(parse(fm_buf_str(&text))->fault, "more than 64 labels"));
+    fm_buf_reset(&text);
+    fm_buf_puts(&text, "[{}");
+    for (int i = 0; i < 150000; i++)
+        fm_buf_puts(&text, ",{}");
+    fm_buf_putc(&text, ']');
+    f = parse(fm_buf_str(&text));
+    cr_expect_not_null(strstr(f->fault, "f.json: more than 300000 values"), "%s", f->fault);
+    fm_buf_clear(&text);
+    fm_arena_clear(&arena);
+}
+
+/* A group without labels costs nothing, one with labels what they need. */
+Test(file, takes_no_more_memory_than_it_says)
+{
+    struct fm_buf text;
+    fm_buf_init(&text, 0);
+    fm_buf_puts(&text, "[{\"targets\":[],\"labels\":{}}");
+    for (int i = 0; i < 20000; i++)
+        fm_buf_puts(&text, ",{\"targets\":[],\"labels\":{}}");
+    fm_buf_putc(&text, ']');
+    const struct fm_file *f = parse(fm_buf_str(&text));
+    cr_expect_null(f->fault, "%s", f->fault);
+    cr_expect_lt(arena.used, 100000, "%zu bytes for nothing", arena.used);
+    fm_buf_reset(&text);
+    fm_buf_puts(&text, "[{\"targets\":[],\"labels\":{\"a\":\"b\"}}");
+    for (int i = 0; i < 10000; i++)
+        fm_buf_puts(&text, ",{\"targets\":[],\"labels\":{\"a\":\"b\"}}");
+    fm_buf_putc(&text, ']');
+    f = parse(fm_buf_str(&text));
+    cr_expect_null(f->fault, "%s", f->fault);
+    cr_expect_lt(arena.used, 1000000, "%zu bytes for 10001 labels", arena.used);
+    fm_buf_clear(&text);
+    fm_arena_clear(&arena);
+}
+
+Test(file, says_that_there_is_no_room_left)
+{
+    static struct fm_file file;
+    struct fm_err err = {0};
+    struct fm_buf text;
+    size_t n_all = 0;
+    fm_buf_init(&text, 0);
+    fm_arena_init(&arena, 100000);
+    fm_buf_puts(&text, "[{\"targets\":[\"a:1\"]}");
+    for (int i = 0; i < 2000; i++)
+        fm_buf_printf(&text, ",{\"targets\":[\"h%d:1\"],\"labels\":{\"a\":\"b\"}}", i);
+    fm_buf_putc(&text, ']');
+    file = (struct fm_file){.path = "f.json"};
+    enum fm_code code = fm_file_parse(&file, &n_all, text.data, text.len, &arena, &err);
+    const char *said = code == FM_OK ? file.fault : err.text;
+    cr_assert(code == FM_OK || code == FM_ELIMIT, "%d: %s", code, err.text);
+    cr_assert_not_null(said);
+    cr_expect_not_null(strstr(said, "take more than 32 MiB of memory"), "%s", said);
     fm_buf_clear(&text);
     fm_arena_clear(&arena);
 }
