@@ -123,26 +123,22 @@ static bool check_sum(char *text)
     return sum != text && fm_crc32c(0, text, strlen(text)) == want;
 }
 
-void owed_take(struct fm_spool *sp)
+enum fm_code owed_take(struct fm_spool *sp, struct fm_err *err)
 {
     char text[OWED_SIZE + 1] = "", *save = NULL;
     FM_AUTO(fm_auto_close) int fd = open_owed(sp, O_RDONLY);
     if (fd < 0 || read(fd, text, OWED_SIZE) != OWED_SIZE || !check_sum(text))
-        return;
-    struct fm_err err = {0};
-    enum fm_code code = FM_OK;
+        return FM_OK;
     uint64_t n = 0;
-    for (char *line = strtok_r(text, "\n", &save); line != NULL && code == FM_OK;
-         line = strtok_r(NULL, "\n", &save))
-        code = take_line(sp, line, &n, &err);
+    for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+        FM_TRY(take_line(sp, line, &n, err));
     if (n > 0)
         fm_log(sp->opts.log, FM_LOG_WARN,
                "spool: %" PRIu64 " records that the last stop could not store are declared lost",
                n);
-    if (code != FM_OK)
-        fm_log(sp->opts.log, FM_LOG_ERROR, "spool: %s", fm_err_text(&err));
     sp->owed = true;
     sp->due_ms = fm_clock_ms(); /* with a commit at once */
+    return FM_OK;
 }
 
 void owed_clear(struct fm_spool *sp)

@@ -85,8 +85,10 @@ static bool end_after_cut(struct fm_spool *sp)
 static void note_sync(struct fm_spool *sp, bool full)
 {
     struct fm_err err = {0};
-    if (full)
+    if (full) {
+        unsynced_settle(sp); /* of a run before, in this boot */
         return;
+    }
     if (unsynced_note(sp, &err) == FM_OK && store_sync(sp->store, false, &err) == FM_OK)
         sp->opts.sync_full = false;
     else
@@ -102,7 +104,7 @@ static enum fm_code open_disk(struct fm_spool *sp, const char *machine, struct f
     if (!sp->opts.keep_damage && (!lost || end_after_cut(sp)))
         note_sync(sp, full);
     if (!sp->opts.keep_damage) {
-        owed_take(sp);
+        FM_TRY(owed_take(sp, err));
         owed_prepare(sp);
     }
     reserve_rebuild(sp);

@@ -419,8 +419,10 @@ void machine_id(char out[MACHINE_SIZE], const char *given);
 void owed_prepare(const struct fm_spool *sp);
 /* Put down what is queued or not declared yet. @return how many records; *told: written down */
 uint64_t owed_write(struct fm_spool *sp, uint64_t *told);
-/* Declare what an earlier stop put down; it is emptied by owed_clear() after the commit. */
-void owed_take(struct fm_spool *sp);
+/* Declare what an earlier stop put down; it is emptied by owed_clear() after the commit. After a
+ * failure (FM_ENOMEM) nothing may be committed: a line half declared could not be told from one
+ * that was declared before a kill. */
+FM_MUST_USE enum fm_code owed_take(struct fm_spool *sp, struct fm_err *err);
 void owed_clear(struct fm_spool *sp);
 
 /* ---- unsynced.c: power cuts with sync = normal ---- */
@@ -429,8 +431,11 @@ void boot_id(char out[BOOT_SIZE], const char *given);
 bool unsynced_lost(const struct fm_spool *sp);
 /* Before a commit is not synced. */
 FM_MUST_USE enum fm_code unsynced_note(const struct fm_spool *sp, struct fm_err *err);
-/* The database is closed: the note goes if everything is on the disk, which synced says surely. */
+/* No commit comes meanwhile: the note goes if everything is on the disk, which synced says surely.
+ */
 void unsynced_clear(const struct fm_spool *sp, bool synced);
+/* From now on every commit is synced: sync those before too, and take the note away. */
+void unsynced_settle(const struct fm_spool *sp);
 
 /* ---- store.c: SQLite ---- */
 /* @return FM_OK, FM_ENEWER, FM_EDAMAGE, FM_ESYS. *fresh: it holds nothing yet */

@@ -29,6 +29,8 @@ static enum fm_code config_apply(struct fm_spool *sp, struct op *op)
         if (!op->opts.sync_full)
             FM_TRY(unsynced_note(sp, &op->err));
         FM_TRY(store_sync(sp->store, op->opts.sync_full, &op->err));
+        if (op->opts.sync_full && sp->dir != NULL)
+            unsynced_settle(sp);
     }
     sp->opts.sync_full = op->opts.sync_full;
     spool_set_limits(&sp->opts, &op->opts);

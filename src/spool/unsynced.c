@@ -61,8 +61,20 @@ enum fm_code unsynced_note(const struct fm_spool *sp, struct fm_err *err)
 void unsynced_clear(const struct fm_spool *sp, bool synced)
 {
     struct stat info;
-    /* The closed database has no log any more if all of it was synced. */
+    /* The database has no log any more if all of it was synced. */
     if (synced || fstatat(sp->dir_fd, "spool.db-wal", &info, AT_SYMLINK_NOFOLLOW) != 0 ||
         info.st_size == 0)
-        (void)unlinkat(sp->dir_fd, name, 0);
+        if (unlinkat(sp->dir_fd, name, 0) == 0)
+            (void)fsync(sp->dir_fd); /* it must not come back with a power cut */
+}
+
+void unsynced_settle(const struct fm_spool *sp)
+{
+    struct fm_err err = {0};
+    if (faccessat(sp->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    if (store_checkpoint(sp->store, true, &err) == FM_OK)
+        unsynced_clear(sp, false);
+    else /* the note stays until the spool is closed: rather a stream more than a number again */
+        fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s", fm_err_text(&err));
 }

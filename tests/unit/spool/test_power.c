@@ -230,3 +230,38 @@ Test(power, ends_streams_only_after_another_boot)
     cr_assert(has_note(&kit), "before the first commit that is not synced");
     kit_done(&kit);
 }
+
+/* Whether a power cut now would end streams. */
+static void check_settled(struct kit *kit, const char *boot)
+{
+    kit->opts.boot_id = boot;
+    kit_open(kit);
+    cr_expect_eq(kit_stats(kit).n_streams, 1, "%s", boot);
+    kit_close(kit);
+}
+
+Test(power, a_change_to_full_sync_settles_what_was_not_synced)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.sync_full = false;
+    store_and_die(&kit, "one");
+    cr_assert(has_note(&kit));
+    kit.opts.sync_full = true;
+    store_and_die(&kit, "one");
+    cr_assert_not(has_note(&kit), "a restart with full sync");
+    check_settled(&kit, "two");
+    kit.opts.sync_full = false;
+    kit_open(&kit);
+    kit_store(&kit, "t", 5, 2);
+    cr_assert(has_note(&kit));
+    struct fm_spool_opts opts = kit.opts;
+    opts.sync_full = true;
+    cr_assert_eq(fm_spool_reconfigure(kit.spool, &opts, NULL), FM_OK);
+    cr_assert_not(has_note(&kit), "a reload");
+    kit_store(&kit, "t", 7, 2);
+    cr_assert_not(has_note(&kit));
+    kit_close(&kit);
+    check_settled(&kit, "three");
+    kit_done(&kit);
+}
