@@ -64,6 +64,7 @@ void fm_files_step(struct fm_rest *rest, int64_t now, int64_t *due)
         if (print != rest->files_print && fm_rest_conf_new(&again, o, &err) == FM_OK) {
             /* Kept connections and TLS sessions know the old files: begin anew, as at a reload. */
             rest->files_print = print;
+            again->renewed = true;
             pthread_mutex_lock(&rest->lock);
             bool newer = rest->next_conf != NULL;
             if (!newer)

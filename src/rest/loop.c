@@ -135,6 +135,8 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
     fm_endpoints_init(rest);
     fm_rest_conf_free(old_conf);
     fm_rest_take_secret(rest);
+    if (next->renewed)
+        (void)fm_rest_secret_again(rest); /* the options may be older than the secret's file */
     rest->not_before = 0;
     rest->pace_ms = 0;
     for (size_t i = 0; i < rest->n_topics; i++) {
