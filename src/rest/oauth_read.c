@@ -46,12 +46,15 @@ static void no_token(struct fm_oauth_token *out, long status, const char *error)
     out->remedy = rows[i].remedy;
 }
 
-/* A header may hold nothing else, and nothing that a log could be forged with. */
+/* Visible ASCII (RFC 6749, appendix A.12): a header may hold nothing else, and nothing that a log
+ * could be forged with. */
 static bool is_token(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (text[i] <= 0x20 || text[i] == 0x7f)
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i]; /* a plain char has no sign on ARM */
+        if (c <= 0x20 || c >= 0x7f)
             return false;
+    }
     return len > 0 && len <= TOKEN_MAX;
 }
 
