@@ -208,7 +208,8 @@ static enum fm_code check_token(struct check *c, struct fm_oauth_token *token, s
 {
     char text[FM_REST_TEXT];
     c->endpoint = c->o->oauth2_url;
-    FM_TRY(fm_oauth_fetch(c->o, c->client, token, err));
+    const struct fm_asker asker = {.client = c->client, .way = c->o};
+    FM_TRY(fm_oauth_fetch(&asker, INT64_MAX, token, err));
     if (!token->got)
         snprintf(text, sizeof text, "OAuth2 server: no token can be had (%s)%s%s", token->what,
                  token->remedy != NULL ? "; " : "", token->remedy != NULL ? token->remedy : "");

@@ -91,7 +91,7 @@ static enum fm_code hold_token(struct fm_rest_consumer *c, enum fm_consume_class
     fm_oauth_token_clear(&c->token);
     c->asker.token = NULL;
     c->token_until = 0;
-    FM_TRY(fm_oauth_fetch(&c->conf->o, c->client, &c->token, err));
+    FM_TRY(fm_oauth_fetch(&c->asker, c->deadline, &c->token, err));
     if (c->token.got) {
         c->asker.token = fm_buf_str(&c->token.text);
         c->token_until = c->token.life_ms > 0 ? now + c->token.life_ms * 8 / 10 : INT64_MAX;

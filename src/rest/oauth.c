@@ -10,6 +10,8 @@
 enum {
     ANSWER_MAX = 64 * 1024,
     TIMEOUT_MS = 30000,
+    SHORTEST_MS = 1000, /* however near the deadline is */
+    SLICE_MS = 100, /* between two looks at the stop */
     UNSAID_MS = 300000, /* refreshed so often when the server does not say how long it lives */
     MARGIN_MS = 10000 /* not used so shortly before its end */
 };
@@ -29,8 +31,8 @@ static void wipe(struct fm_buf *buf)
 /* ---- the request ---- */
 
 static enum fm_code start(const struct fm_rest_opts *o, struct fm_client *client, bool in_body,
-                          const char *secret, struct fm_buf *form, fm_http_done *done, void *arg,
-                          struct fm_call **out, struct fm_err *err)
+                          const char *secret, unsigned timeout_ms, struct fm_buf *form,
+                          fm_http_done *done, void *arg, struct fm_call **out, struct fm_err *err)
 {
     static const char *const headers[] = {"Accept: application/json",
                                           "Content-Type: application/x-www-form-urlencoded"};
@@ -43,26 +45,30 @@ static enum fm_code start(const struct fm_rest_opts *o, struct fm_client *client
     fm_oauth_form(form, o->oauth2_client, in_body ? secret : NULL, o->oauth2_scope);
     fm_oauth_encode(&user, o->oauth2_client);
     fm_oauth_encode(&word, secret);
-    struct fm_http_request req = {
-        .method = "POST",
-        .url = o->oauth2_url,
-        .headers = headers,
-        .n_headers = 2,
-        .body = form->data,
-        .body_len = form->len,
-        .username = in_body ? NULL : fm_buf_str(&user),
-        .password = in_body ? NULL : fm_buf_str(&word),
-        .tls = &tls,
-        .proxy = o->proxy.url != NULL ? &o->proxy : NULL,
-        .connect_timeout_ms = o->connect_timeout_ms,
-        .timeout_ms = o->probe_timeout_ms < TIMEOUT_MS ? o->probe_timeout_ms : (unsigned)TIMEOUT_MS,
-        .max_answer = ANSWER_MAX};
+    struct fm_http_request req = {.method = "POST",
+                                  .url = o->oauth2_url,
+                                  .headers = headers,
+                                  .n_headers = 2,
+                                  .body = form->data,
+                                  .body_len = form->len,
+                                  .username = in_body ? NULL : fm_buf_str(&user),
+                                  .password = in_body ? NULL : fm_buf_str(&word),
+                                  .tls = &tls,
+                                  .proxy = o->proxy.url != NULL ? &o->proxy : NULL,
+                                  .connect_timeout_ms = o->connect_timeout_ms,
+                                  .timeout_ms = timeout_ms,
+                                  .max_answer = ANSWER_MAX};
     enum fm_code code = form->failed || user.failed || word.failed
                             ? fm_err_nomem(err)
                             : fm_client_start(client, &req, done, arg, out, err);
     wipe(&user);
     wipe(&word);
     return code;
+}
+
+static unsigned timeout_of(const struct fm_rest_opts *o)
+{
+    return o->probe_timeout_ms < TIMEOUT_MS ? o->probe_timeout_ms : (unsigned)TIMEOUT_MS;
 }
 
 /* ---- the answer ---- */
@@ -159,8 +165,8 @@ static void ask(struct fm_rest *rest, int64_t now)
         fm_buf_puts(&oauth->used, o->oauth2_secret);
     }
     oauth->asked_at = now;
-    if (start(o, rest->client, oauth->in_body, fm_buf_str(&oauth->used), &oauth->form, on_token,
-              rest, &oauth->call, &err) == FM_OK)
+    if (start(o, rest->client, oauth->in_body, fm_buf_str(&oauth->used), timeout_of(o),
+              &oauth->form, on_token, rest, &oauth->call, &err) == FM_OK)
         return;
     struct fm_oauth_token none = {.remedy = "check [rest] oauth2_url and http_proxy"};
     snprintf(none.what, sizeof none.what, "%.230s", fm_err_text(&err));
@@ -259,38 +265,55 @@ void fm_oauth_clear(struct fm_oauth *oauth)
     wipe(&oauth->used);
 }
 
-/* ---- check ---- */
+/* ---- check and consumer ---- */
 
 struct one_shot {
     struct fm_oauth_token *out;
     enum fm_code code;
-    bool done;
+    bool done, cancelled;
 };
 
 static void on_one_shot(const struct fm_http_answer *http, void *arg)
 {
     struct one_shot *shot = arg;
+    shot->cancelled = http->failure == FM_HTTP_CANCELLED;
     shot->code = fm_oauth_read(shot->out, http, NULL);
     shot->done = true;
 }
 
-enum fm_code fm_oauth_fetch(const struct fm_rest_opts *o, struct fm_client *client,
+static enum fm_code wait_for(const struct fm_asker *asker, struct fm_call *call,
+                             struct one_shot *shot, struct fm_err *err)
+{
+    while (!shot->done) {
+        enum fm_code code =
+            fm_client_poll(asker->client, asker->stop != NULL ? SLICE_MS : 1000, err);
+        if (!shot->done && (code != FM_OK || (asker->stop != NULL && asker->stop(asker->arg))))
+            fm_client_cancel(asker->client, call); /* ends in on_one_shot() */
+        FM_TRY(code);
+    }
+    return shot->cancelled ? fm_err_set(err, FM_ESTOP, "interrupted") : shot->code;
+}
+
+enum fm_code fm_oauth_fetch(const struct fm_asker *asker, int64_t deadline,
                             struct fm_oauth_token *out, struct fm_err *err)
 {
+    const struct fm_rest_opts *o = asker->way;
     struct fm_buf form;
     fm_buf_init(&form, 0);
-    struct one_shot shot = {.out = out};
     enum fm_code code = FM_OK;
     *out = (struct fm_oauth_token){0};
     for (int in_body = 0; in_body < 2 && code == FM_OK; in_body++) {
+        int64_t left = deadline - fm_clock_ms();
+        unsigned ms = timeout_of(o);
+        struct one_shot shot = {.out = out};
+        struct fm_call *call = NULL;
         fm_oauth_token_clear(out);
-        shot.done = false;
-        code =
-            start(o, client, in_body == 1, o->oauth2_secret, &form, on_one_shot, &shot, NULL, err);
-        while (code == FM_OK && !shot.done)
-            code = fm_client_poll(client, 1000, err);
+        if (left < (int64_t)ms)
+            ms = left > SHORTEST_MS ? (unsigned)left : (unsigned)SHORTEST_MS;
+        code = start(o, asker->client, in_body == 1, o->oauth2_secret, ms, &form, on_one_shot,
+                     &shot, &call, err);
         if (code == FM_OK)
-            code = shot.code;
+            code = wait_for(asker, call, &shot, err);
         if (out->got || !out->other_way)
             break;
     }

@@ -6,7 +6,7 @@
 #ifndef FM_REST_OAUTH_PRIV_H
 #define FM_REST_OAUTH_PRIV_H
 
-#include "rest/rest.h"
+#include "rest/ask_priv.h"
 
 struct fm_rest_opts;
 
@@ -67,8 +67,11 @@ void fm_oauth_cancel(struct fm_rest *rest);
 void fm_oauth_reset(struct fm_rest *rest);
 void fm_oauth_clear(struct fm_oauth *oauth);
 
-/** Fetch a token now, for check. Blocks. @return as fm_oauth_read(), or why nothing was asked */
-FM_MUST_USE enum fm_code fm_oauth_fetch(const struct fm_rest_opts *o, struct fm_client *client,
+/** Fetch a token now, for check and consumer. Blocks, until asker->stop says so (FM_ESTOP), or
+ * until about the deadline (fm_clock_ms(); INT64_MAX: as long as such a request may take).
+ * @param asker  its token is not used
+ * @return as fm_oauth_read(), or why nothing was asked */
+FM_MUST_USE enum fm_code fm_oauth_fetch(const struct fm_asker *asker, int64_t deadline,
                                         struct fm_oauth_token *out, struct fm_err *err);
 
 #endif

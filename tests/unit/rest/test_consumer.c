@@ -506,6 +506,58 @@ Test(consumer, stops_in_the_middle_of_a_request_and_deletes_its_instance)
     end_script(&s, c);
 }
 
+static void hang(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    struct peer_request in;
+    (void)nth;
+    (void)arg;
+    if (!peer_read_request(conn, &in))
+        return;
+    peer_request_clear(&in);
+    peer_stall(conn, 0);
+}
+
+/* @return how long fetching a token from a server that hangs took */
+static int64_t fetch_from_hanging(unsigned timeout_ms, bool (*stop)(void *arg), void *arg,
+                                  enum fm_code *code)
+{
+    struct peer *idp = peer_start(hang, NULL);
+    char token_url[80];
+    const char *const urls[] = {"http://127.0.0.1:9"};
+    (void)snprintf(token_url, sizeof token_url, "http://127.0.0.1:%u/token",
+                   (unsigned)peer_port(idp));
+    const struct fm_rest_opts way = {.urls = urls,
+                                     .n_urls = 1,
+                                     .dialect = FM_DIALECT_REDPANDA,
+                                     .auth = FM_REST_AUTH_OAUTH2,
+                                     .oauth2_url = token_url,
+                                     .oauth2_client = "c",
+                                     .oauth2_secret = "s"};
+    const struct fm_rest_consumer_opts opts = {
+        .way = &way, .topic = "t", .timeout_ms = timeout_ms, .stop = stop, .arg = arg};
+    struct fm_rest_consumer *c = NULL;
+    struct fm_err err = {0};
+    struct got got = {0};
+    cr_assert_eq(fm_net_init(&err), FM_OK);
+    cr_assert_eq(fm_rest_consumer_new(&c, &opts, &err), FM_OK, "%s", err.text);
+    int64_t begun = fm_clock_ms();
+    *code = fm_rest_consumer_read(c, note, &got, NULL, &err);
+    int64_t took = fm_clock_ms() - begun;
+    fm_rest_consumer_free(c);
+    peer_stop(idp);
+    return took;
+}
+
+Test(consumer, waits_for_no_token_after_a_stop_or_its_time)
+{
+    atomic_int asked = 0;
+    enum fm_code code = FM_OK;
+    cr_expect_lt(fetch_from_hanging(60000, stop_soon, &asked, &code), 5000);
+    cr_expect_eq(code, FM_ESTOP);
+    cr_expect_lt(fetch_from_hanging(1200, NULL, NULL, &code), 5000);
+    cr_expect_eq(code, FM_ETIMEOUT);
+}
+
 Test(consumer, refuses_options_that_cannot_be)
 {
     static const char *const urls[] = {"http://x"};
