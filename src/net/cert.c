@@ -28,7 +28,7 @@ int64_t fm_net_cert_until(const char *path)
     gnutls_x509_crt_t cert;
     fm_buf_init(&pem, FILE_MAX);
     if (read_all(path, &pem) && gnutls_x509_crt_init(&cert) == GNUTLS_E_SUCCESS) {
-        const gnutls_datum_t data = {.data = (unsigned char *)pem.data, .size = (unsigned)pem.len};
+        gnutls_datum_t data = {(unsigned char *)pem.data, (unsigned)pem.len};
         if (gnutls_x509_crt_import(cert, &data, GNUTLS_X509_FMT_PEM) == GNUTLS_E_SUCCESS)
             until = gnutls_x509_crt_get_expiration_time(cert);
         gnutls_x509_crt_deinit(cert);
