@@ -97,8 +97,8 @@ const struct fm_option fm_options[] = {
      .help = "A connection is replaced after this time, so that load balancers can move it."},
     {ROW(rest, max_in_flight), COUNT(1, 64), .def = "1",
      .help = "Requests under way for one topic while all goes well, split by key; order is kept "
-             "per key, "
-             "not across keys."},
+             "per key, not across keys. Each may hold two batches in memory, all of them together "
+             "16 MiB (or two batches, if that is more)."},
     {ROW(rest, drain_rate), COUNT(0, 10000000), .def = "0",
      .help =
          "Most records a second while a backlog is sent after an outage, but always more than are "

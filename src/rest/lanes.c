@@ -5,14 +5,40 @@
  *
  * Records are read ahead for all lanes together. The spool holds what was read until it is given
  * back, so nothing of it is dropped; what is given back unaccepted is still the oldest in the line.
- */
+ *
+ * What is held is bounded in records and in bytes. A batch of the spool lies in memory until the
+ * last of its records has left its lane, so whole batches are counted; and they are read in pieces,
+ * so that not all the rest waits for a slow lane. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "rest/topic_priv.h"
 
-enum { AHEAD = 2 }; /* batches for each lane: one under way, one that waits */
+enum {
+    AHEAD = 2, /* batches for each lane: one under way, one that waits */
+    PIECES = 8, /* reads that fill what may be held */
+    HELD_MAX = 16 << 20 /* bytes of all lanes, or two batches if that is more */
+};
+
+static size_t most_bytes(const struct fm_topic *t)
+{
+    size_t batch = fm_line_bytes(t), all = AHEAD * (size_t)t->lanes.n * batch;
+    size_t cap = AHEAD * batch > HELD_MAX ? AHEAD * batch : HELD_MAX;
+    return all < cap ? all : cap;
+}
+
+static size_t piece_bytes(const struct fm_topic *t)
+{
+    size_t batch = fm_line_bytes(t), piece = most_bytes(t) / PIECES;
+    return piece > batch ? piece : batch;
+}
+
+/* A piece is never more than what is left, save one record that is larger than a piece. */
+static bool room_for_piece(const struct fm_topic *t)
+{
+    return t->lanes.bytes == 0 || t->lanes.bytes + piece_bytes(t) <= most_bytes(t);
+}
 
 static size_t held(const struct fm_topic *t)
 {
@@ -65,8 +91,14 @@ static void let_go(struct fm_topic *t, unsigned source)
     struct fm_lane_source *s = &t->lanes.source[source];
     if (--s->open > 0)
         return;
+    t->lanes.bytes -= s->bytes;
     fm_spool_batch_free(t->rest->spool, s->batch);
     s->batch = NULL;
+}
+
+size_t fm_lanes_bytes(const struct fm_topic *t)
+{
+    return t->lanes.bytes;
 }
 
 void fm_lane_release(struct fm_lane *lane, size_t n)
@@ -202,7 +234,8 @@ static void deal(struct fm_topic *t, struct fm_spool_batch *batch)
         return;
     }
     struct fm_lane_source *s = &l->source[slot];
-    *s = (struct fm_lane_source){.batch = batch, .open = 1};
+    *s = (struct fm_lane_source){.batch = batch, .bytes = batch->bytes, .open = 1};
+    l->bytes += s->bytes;
     for (size_t i = 0; i < batch->n; i++) {
         if (!push(lane_for(t, &batch->items[i].rec), &batch->items[i], (unsigned)slot))
             break;
@@ -222,7 +255,7 @@ static enum fm_code read_ahead(struct fm_topic *t, size_t max, size_t have, stru
             skip[n++] = t->lanes.lane[i].items[k].id;
     struct fm_spool_want want = {.topic = t->name,
                                  .max_records = max,
-                                 .max_bytes = AHEAD * t->lanes.n * fm_line_bytes(t),
+                                 .max_bytes = piece_bytes(t),
                                  .skip = skip,
                                  .n_skip = n};
     struct fm_spool_batch *batch = NULL;
@@ -265,6 +298,24 @@ static bool start(struct fm_lane *lane, int64_t now, struct fm_err *err)
     return false;
 }
 
+/* Fill up once half of the records have gone; in bytes, whenever there is room for a piece. */
+static enum fm_code fill_up(struct fm_topic *t, size_t window, int64_t now, int64_t *due,
+                            struct fm_err *err)
+{
+    size_t have = held(t);
+    bool go_on = have < window / 2;
+    while (go_on && have < window && room_for_piece(t) && fm_line_ready(t, have, now, due)) {
+        size_t max = fm_line_allowed(t, window - have, now, due);
+        if (max == 0)
+            break;
+        FM_TRY(read_ahead(t, max, have, err));
+        size_t before = have;
+        have = held(t);
+        go_on = t->lanes.more && have > before;
+    }
+    return FM_OK;
+}
+
 void fm_lanes_send(struct fm_topic *t, int64_t now, int64_t *due)
 {
     struct fm_err err;
@@ -273,13 +324,8 @@ void fm_lanes_send(struct fm_topic *t, int64_t now, int64_t *due)
         return;
     }
     const size_t window = AHEAD * (size_t)t->lanes.n * t->rest->conf->o.batch_records;
-    size_t have = held(t);
-    bool failed = false;
-    if (have < window / 2 && fm_line_ready(t, have, now, due)) {
-        size_t max = fm_line_allowed(t, window - have, now, due);
-        failed = max > 0 && read_ahead(t, max, have, &err) != FM_OK;
-    }
-    bool stocked = held(t) >= window / 2;
+    bool failed = fill_up(t, window, now, due, &err) != FM_OK;
+    bool stocked = held(t) >= window / 2 || !room_for_piece(t);
     for (unsigned i = 0; i < t->lanes.n && !failed; i++)
         if (worth_sending(t, &t->lanes.lane[i], stocked))
             failed = !start(&t->lanes.lane[i], now, &err);

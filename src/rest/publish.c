@@ -142,7 +142,7 @@ void fm_rest_publish(struct fm_rest *rest, bool ended)
     s->dead = n->dead;
     s->last_send = n->last_send;
     publish_topics(s, rest);
-    s->suspects = s->in_flight_records = 0;
+    s->suspects = s->in_flight_records = s->held_bytes = 0;
     s->in_flight_since = 0;
     for (size_t i = 0; i < rest->n_topics; i++) {
         const struct fm_topic *t = rest->topics[i];
@@ -154,6 +154,7 @@ void fm_rest_publish(struct fm_rest *rest, bool ended)
             s->in_flight_since = t->req.sent_at;
         int64_t since = fm_lanes_since(t);
         s->in_flight_records += fm_lanes_records(t);
+        s->held_bytes += fm_lanes_bytes(t);
         if (since != 0 && (s->in_flight_since == 0 || since < s->in_flight_since))
             s->in_flight_since = since;
     }

@@ -55,8 +55,10 @@ struct fm_lanes {
     unsigned n;
     bool serial; /* something was refused: one request at a time until a batch is accepted */
     bool more; /* the last read left records in the line */
+    size_t bytes; /* of all sources: keys and values in memory */
     struct fm_lane_source {
         struct fm_spool_batch *batch; /* NULL: free slot */
+        size_t bytes;
         size_t open; /* of its items still in a lane */
     } * source;
     size_t n_sources;
@@ -249,6 +251,7 @@ bool fm_lanes_wanted(const struct fm_topic *t);
 /** Requests under way in lanes, and their records. */
 size_t fm_lanes_flying(const struct fm_topic *t);
 size_t fm_lanes_records(const struct fm_topic *t);
+size_t fm_lanes_bytes(const struct fm_topic *t); /* held in memory: under way or waiting */
 int64_t fm_lanes_since(const struct fm_topic *t); /* the oldest was sent; 0: none is under way */
 void fm_lanes_send(struct fm_topic *t, int64_t now, int64_t *due);
 /** Something was refused: what waits in lanes goes back into the line, nothing new is sent in them

@@ -2,14 +2,17 @@
  * have one of KEYS keys in turn, so the key of a record is its number modulo KEYS. */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "rig.h"
+#include "spool_kit.h"
 
 enum { KEYS = 16 };
 
@@ -77,16 +80,18 @@ static void script(struct mock *m, const struct mock_request *req, struct mock_r
     leave(l, req, reply);
 }
 
-static void add_keyed(struct fm_spool *s, size_t from, size_t n, bool keyed)
+static void add_sized(struct fm_spool *s, size_t from, size_t n, bool keyed, int bytes)
 {
     struct fm_err err = {0};
+    char *value = malloc((size_t)bytes + 64);
+    size_t in_chunk = bytes > 1000 ? 1 : 100;
     for (size_t i = 0; i < n;) {
         struct fm_chunk *chunk;
         cr_assert_eq(fm_chunk_new(&chunk, "t", &err), FM_OK);
-        for (size_t k = 0; k < 100 && i < n; k++, i++) {
-            char key[16], value[32];
+        for (size_t k = 0; k < in_chunk && i < n; k++, i++) {
+            char key[16];
             snprintf(key, sizeof key, "k%zu", (from + i) % KEYS);
-            snprintf(value, sizeof value, "{\"n\":%zu}", from + i);
+            snprintf(value, (size_t)bytes + 64, "{\"n\":%zu,\"x\":\"%0*d\"}", from + i, bytes, 0);
             struct fm_record rec = {.kind = FM_RECORD_DATA,
                                     .time_ms = 1,
                                     .partition = FM_NO_PARTITION,
@@ -100,6 +105,12 @@ static void add_keyed(struct fm_spool *s, size_t from, size_t n, bool keyed)
         cr_assert_eq(fm_spool_store(s, &chunk, 2000, NULL, NULL, NULL, &err), FM_OK);
     }
     cr_assert_eq(fm_spool_flush(s, 2000, &err), FM_OK);
+    free(value);
+}
+
+static void add_keyed(struct fm_spool *s, size_t from, size_t n, bool keyed)
+{
+    add_sized(s, from, n, keyed, 1);
 }
 
 static void setup(struct lanes *l, unsigned in_flight)
@@ -387,4 +398,173 @@ Test(lanes, a_stop_without_grace_counts_what_was_under_way)
     cr_assert_eq(spool_count(l.spool, FATE_DELIVERED), s.records);
     cr_assert_eq(spool_count(l.spool, FATE_PENDING) + s.records, spool_assigned(l.spool));
     teardown(&l);
+}
+
+static int sluggish(const struct mock_request *req)
+{
+    (void)req;
+    return 15;
+}
+
+/* Stored is everything; meanwhile, note the most that was held. */
+struct sizes {
+    struct lanes *l;
+    size_t n, most;
+};
+
+static bool all_stored(void *arg)
+{
+    struct sizes *s = arg;
+    size_t bytes = rig_stats(s->l->rest).held_bytes;
+    s->most = bytes > s->most ? bytes : s->most;
+    return mock_stored(s->l->mock) >= s->n;
+}
+
+static bool none_held(void *arg)
+{
+    return rig_stats(((struct lanes *)arg)->rest).held_bytes == 0;
+}
+
+Test(lanes, large_records_are_read_ahead_only_up_to_the_bound)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = sluggish;
+    l.opts.batch_records = 20; /* the window of records: 160 of 100 KB */
+    l.opts.batch_bytes = 350 * 1024;
+    add_sized(l.spool, 1, 400, true, 100000);
+    struct sizes s = {.l = &l, .n = 400};
+    const size_t bound = 2 * 4 * l.opts.batch_bytes;
+    l.rest = rig_start(&l.opts);
+    rig_wait(all_stored, &s, 15000, "all of them");
+    rig_drain(l.rest, 5000);
+    cr_assert_leq(s.most, bound);
+    cr_assert_gt(s.most, bound / 2);
+    cr_assert_geq(l.peak, 3);
+    cr_assert_eq(mock_stored(l.mock), 400);
+    cr_assert_eq(mock_repeats(l.mock), 0);
+    cr_assert(!l.overtaken);
+    rig_wait(none_held, &l, 2000, "nothing held");
+    teardown(&l);
+}
+
+Test(lanes, a_record_larger_than_a_piece_is_read_all_the_same)
+{
+    struct lanes l;
+    setup(&l, 3);
+    l.delay_ms = sluggish;
+    l.opts.batch_records = 4;
+    l.opts.batch_bytes = 20000;
+    add_sized(l.spool, 1, 60, true, 90000);
+    struct sizes s = {.l = &l, .n = 60};
+    l.rest = rig_start(&l.opts);
+    rig_wait(all_stored, &s, 10000, "all of them");
+    rig_drain(l.rest, 5000);
+    cr_assert_leq(s.most, 2 * 3 * l.opts.batch_bytes + 91000); /* one beyond the bound */
+    cr_assert_eq(mock_repeats(l.mock), 0);
+    cr_assert(!l.overtaken);
+    teardown(&l);
+}
+
+Test(lanes, a_stop_gives_back_every_byte)
+{
+    struct lanes l;
+    setup(&l, 4);
+    l.delay_ms = slow;
+    l.opts.batch_records = 5;
+    l.twist = forbid;
+    add_sized(l.spool, 1, 100, true, 20000);
+    l.rest = rig_start(&l.opts);
+    l.phase = 1;
+    rig_wait_state(l.rest, FM_REST_HOLD, 5000);
+    rig_wait(none_held, &l, 3000, "nothing held");
+    l.phase = 0;
+    rig_drain(l.rest, 8000);
+    cr_assert_eq(mock_stored(l.mock), 100);
+    rig_wait(none_held, &l, 2000, "nothing held");
+    teardown(&l);
+}
+
+/* ---- killed ---- */
+
+/* In a process of its own, to be killed: n records, then a sender until the end. */
+static void send_until_killed(struct kit *kit, struct lanes *l, int from_parent, size_t n)
+{
+    char url[64] = "";
+    if (read(from_parent, url, sizeof url - 1) <= 0)
+        _exit(1);
+    l->urls[0] = url;
+    kit_open(kit);
+    add_keyed(kit->spool, 1, n, true);
+    struct fm_rest_opts o = rig_opts(kit->spool, l->urls, 1);
+    o.max_in_flight = 4;
+    o.timeout_ms = o.timeout_single_ms = 3000;
+    (void)rig_start(&o);
+    for (;;)
+        pause();
+}
+
+static bool many_under_way(void *arg)
+{
+    struct lanes *l = arg;
+    pthread_mutex_lock(&l->lock);
+    bool yes = l->flying >= 3;
+    pthread_mutex_unlock(&l->lock);
+    return yes && half_stored(arg);
+}
+
+static bool none_under_way(void *arg)
+{
+    struct lanes *l = arg;
+    pthread_mutex_lock(&l->lock);
+    bool yes = l->flying == 0;
+    pthread_mutex_unlock(&l->lock);
+    return yes;
+}
+
+Test(lanes, killed_with_several_under_way_everything_arrives_after_the_restart)
+{
+    enum { N = 2000 };
+    struct kit kit;
+    struct lanes l = {.delay_ms = uneven};
+    int url[2];
+    kit_init(&kit, false);
+    kit.opts.control = NULL;
+    pthread_mutex_init(&l.lock, NULL);
+    cr_assert_eq(pipe(url), 0);
+    pid_t child = fork(); /* before there are threads */
+    cr_assert_geq(child, 0);
+    if (child == 0)
+        send_until_killed(&kit, &l, url[0], N);
+    l.mock = mock_new(script, &l);
+    l.urls[0] = mock_url(l.mock);
+    cr_assert_gt(write(url[1], l.urls[0], strlen(l.urls[0])), 0);
+    rig_wait(many_under_way, &l, 10000, "several requests");
+    cr_assert_eq(kill(child, SIGKILL), 0);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    size_t before = mock_stored(l.mock);
+    cr_assert_lt(before, N);
+    rig_wait(none_under_way, &l, 3000, "the answers to nobody");
+
+    kit_open(&kit);
+    cr_assert_eq(spool_assigned(kit.spool), N);
+    cr_assert_gt(spool_count(kit.spool, FATE_PENDING), 0);
+    cr_assert_leq(spool_count(kit.spool, FATE_DELIVERED), mock_stored(l.mock));
+    l.opts = rig_opts(kit.spool, l.urls, 1);
+    l.opts.max_in_flight = 4;
+    l.opts.timeout_ms = l.opts.timeout_single_ms = 3000;
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 8000);
+    cr_assert_eq(mock_stored(l.mock), N);
+    cr_assert_eq(spool_count(kit.spool, FATE_DELIVERED), N);
+    cr_assert(!l.overtaken, "a record was stored before an older one of its key");
+    cr_assert(!l.shared, "a key was in two requests at a time");
+    fm_rest_stop(l.rest, 0);
+    cr_assert(fm_rest_join(l.rest, 3000));
+    fm_rest_free(l.rest);
+    mock_free(l.mock);
+    kit_done(&kit);
+    pthread_mutex_destroy(&l.lock);
+    (void)close(url[0]);
+    (void)close(url[1]);
 }
