@@ -27,6 +27,8 @@ struct fm_facts {
     const struct fm_poll_files *files; /* the targets_file of each section that has one */
     size_t n_files;
     uint64_t log_dropped;
+    unsigned http_open; /* connections to the local server */
+    uint64_t http_evicted; /* ... refused or closed to make room or for being slow */
     const char *reload_error; /* why the last reload changed nothing; NULL */
 };
 

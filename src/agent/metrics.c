@@ -192,6 +192,11 @@ void fm_document_metrics(const struct fm_facts *facts, struct fm_buf *out)
     one(out, "resident_memory_bytes", "gauge", "Resident memory.", facts->rss_bytes);
     one(out, "log_lines_dropped_total", "counter", "Log lines that nobody read in time.",
         facts->log_dropped);
+    one(out, "http_connections", "gauge", "Open connections to the local server.",
+        facts->http_open);
+    one(out, "http_evicted_total", "counter",
+        "Connections the local server refused, or closed to make room or for being slow.",
+        facts->http_evicted);
     put_rest(out, facts);
     put_spool(out, facts);
     put_targets(out, facts);

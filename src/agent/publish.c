@@ -50,7 +50,7 @@ void fm_agent_publish(struct fm_agent *agent)
     }
     fm_spool_stats_get(agent->spool, agent->spool_stats);
     fm_rest_stats_get(agent->rest, agent->rest_stats);
-    const struct fm_facts facts = {
+    struct fm_facts facts = {
         .name = agent->name,
         .started_ms = agent->started_ms,
         .wall_ms = fm_wall_ms(),
@@ -68,6 +68,8 @@ void fm_agent_publish(struct fm_agent *agent)
         .log_dropped = fm_log_dropped(agent->log),
         .reload_error = agent->reload_error[0] != '\0' ? agent->reload_error : NULL,
     };
+    if (agent->http != NULL)
+        fm_http_load(agent->http, &facts.http_open, &facts.http_evicted);
     fm_buf_reset(&agent->health);
     fm_buf_reset(&agent->stats);
     fm_buf_reset(&agent->metrics);

@@ -59,6 +59,8 @@ static void put_agent(struct fm_buf *out, const struct fm_facts *facts)
     put_uint(out, "rss_bytes", facts->rss_bytes);
     put_bool(out, "sandbox", facts->sandbox);
     put_uint(out, "log_dropped", facts->log_dropped);
+    put_uint(out, "http_connections", facts->http_open);
+    put_uint(out, "http_evicted", facts->http_evicted);
     put_int(out, "time_ms", facts->wall_ms);
     fm_buf_putc(out, '}');
 }

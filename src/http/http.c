@@ -170,6 +170,11 @@ void fm_http_stop(struct fm_http *http)
     free(http);
 }
 
+void fm_http_load(const struct fm_http *http, unsigned *open, uint64_t *evicted)
+{
+    fm_server_stats(http->server, open, evicted);
+}
+
 uint16_t fm_http_port(const struct fm_http *http)
 {
     return fm_server_port(http->server);

@@ -57,6 +57,9 @@ FM_MUST_USE enum fm_code fm_http_publish(struct fm_http *http, const struct fm_h
 FM_MUST_USE enum fm_code fm_http_set_auth(struct fm_http *http, const char *username,
                                           const char *password, struct fm_err *err);
 
+/** Connections open now; those refused or closed so far to make room or for being slow. */
+void fm_http_load(const struct fm_http *http, unsigned *open, uint64_t *evicted);
+
 /** The port in use; 0 for a Unix socket. */
 uint16_t fm_http_port(const struct fm_http *http);
 

@@ -84,7 +84,7 @@ void fm_server_stop(struct fm_server *server);
 /** The port in use (useful with port 0); 0 for a Unix socket. */
 uint16_t fm_server_port(const struct fm_server *server);
 
-/** Connections open now, refused or evicted so far. */
+/** Connections open now; those refused or closed so far to make room or for being slow. */
 void fm_server_stats(const struct fm_server *server, unsigned *open, uint64_t *evicted);
 
 #endif

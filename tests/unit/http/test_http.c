@@ -361,3 +361,15 @@ Test(http, survives_documents_that_change_while_they_are_read)
     done = true;
     pthread_join(thread, NULL);
 }
+
+Test(http, counts_the_connections_it_closes_for_being_slow)
+{
+    unsigned open_now;
+    uint64_t evicted;
+    serve((struct fm_http_opts){.request_ms = 100});
+    fm_http_load(http, &open_now, &evicted);
+    cr_expect_eq(evicted, 0u);
+    cr_expect_eq(raw("GET /livez HTT"), 0, "closed without an answer");
+    fm_http_load(http, &open_now, &evicted);
+    cr_expect_eq(evicted, 1u);
+}
