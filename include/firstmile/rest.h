@@ -7,8 +7,9 @@
  *
  * Threads: fm_producer_send() and fm_producer_flush() may be called from any thread at once.
  * fm_producer_close() ends it: no other thread may be inside or call afterwards. The callback runs
- * on a thread of the producer, one call at a time, with no lock held; it may call
- * fm_producer_send(), which then never waits, but neither flush nor close.
+ * on one thread of the producer, also during fm_producer_close(), one call at a time, with no lock
+ * held; it may call fm_producer_send(), which then never waits, but neither flush nor close. So who
+ * calls flush or close must hold no lock that the callback takes.
  *
  * The first fm_producer_open() of a process must not run beside another thread: it prepares
  * libcurl, ignores SIGPIPE unless it is handled, and drops SSLKEYLOGFILE from the environment. */

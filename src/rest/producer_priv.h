@@ -11,10 +11,11 @@
 
 #include "rest/rest.h"
 
-enum { FM_INTAKE_RECORDS = 1000 };
+enum { FM_INTAKE_RECORDS = 1000, FM_INTAKE_BUCKETS = 1024 };
 
 struct fm_intake {
-    struct fm_intake *next;
+    struct fm_intake *next, *prev; /* prev only while stored */
+    struct fm_intake *same; /* stored: the next of its bucket */
     uint64_t order; /* ascending from 1 */
     char topic[256];
     struct fm_chunk *chunk; /* NULL once the spool has it */
@@ -59,14 +60,19 @@ struct fm_producer {
     uint64_t storing; /* order of the intake between the two lists; 0: none */
     uint64_t pending, delivered, failed;
     struct fm_said *said, **said_tail;
-    struct fm_intakes stored; /* changed by the pump alone, which reads it without the lock */
+    struct fm_intakes stored; /* ascending; changed by the pump alone, which reads it unlocked */
+    size_t n_stored;
+
+    struct fm_intake
+        *buckets[FM_INTAKE_BUCKETS]; /* the pump's: what is stored, by stream and seq */
+    uint64_t left; /* the pump's until it is joined: reported with FM_ESTOP */
 
     struct fm_intake *holding; /* the pump's: between the two lists */
     pthread_t pump;
     bool pumping; /* of the thread that opens and closes */
 };
 
-/** The pump's thread. */
+/** The pump's thread. At its end it reports all that is left with FM_ESTOP and sets left. */
 void *fm_pump_run(void *arg);
 
 /** For struct fm_rest_opts: what the sender says. arg is the producer. */
@@ -75,9 +81,6 @@ void fm_pump_dead(void *arg, const struct fm_spool_id *id, const char *reason);
 
 /** Whether the calling thread is the pump's, so inside the callback. Under the lock. */
 bool fm_pump_is(const struct fm_producer *p);
-
-/** Report all that is left with FM_ESTOP; after the pump's end. @return how many */
-uint64_t fm_pump_leave(struct fm_producer *p);
 
 void fm_intake_free(struct fm_intake *intake);
 

@@ -200,7 +200,7 @@ enum fm_code fm_producer_close(struct fm_producer *p, unsigned timeout_ms, struc
         why_waiting(p, reason, sizeof reason);
     bool ended = stop_sender(p);
     stop_pump(p);
-    uint64_t left = fm_pump_leave(p);
+    uint64_t left = p->left;
     if (!ended)
         return fm_err_set(err, FM_ESYS, "the sender hangs in the system and was left behind");
     bool durable = p->durable;

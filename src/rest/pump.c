@@ -91,8 +91,17 @@ static void report(struct fm_producer *p, struct fm_intake *in, size_t i, enum f
         p->o.done(p->o.done_arg, &r);
 }
 
-/* After a call of report(), so that a flush that returns has seen its callbacks end. */
-static void count(struct fm_producer *p, size_t n, enum fm_code code)
+/* Under the lock. */
+static void unlink_stored(struct fm_producer *p, struct fm_intake *in)
+{
+    *(in->prev != NULL ? &in->prev->next : &p->stored.head) = in->next;
+    *(in->next != NULL ? &in->next->prev : &p->stored.tail) = in->prev;
+    p->n_stored--;
+}
+
+/* After the calls of report(), so that a flush that returns has seen its callbacks end.
+ * ended: those that are stored and wholly reported now, out of their buckets, linked by same */
+static void count(struct fm_producer *p, size_t n, enum fm_code code, struct fm_intake *ended)
 {
     (void)pthread_mutex_lock(&p->lock);
     p->pending -= n;
@@ -100,11 +109,9 @@ static void count(struct fm_producer *p, size_t n, enum fm_code code)
         p->delivered += n;
     else
         p->failed += n;
-    struct fm_intake *in;
-    while ((in = p->stored.head) != NULL && in->left == 0) {
-        p->stored.head = in->next;
-        if (in->next == NULL)
-            p->stored.tail = NULL;
+    for (struct fm_intake *in; (in = ended) != NULL;) {
+        ended = in->same;
+        unlink_stored(p, in);
         fm_intake_free(in);
     }
     (void)pthread_cond_broadcast(&p->moved);
@@ -117,26 +124,53 @@ static void report_all(struct fm_producer *p, struct fm_intake *in, enum fm_code
     size_t n = in->left;
     for (size_t i = 0; i < in->n; i++)
         report(p, in, i, code, reason);
-    count(p, n, code);
+    count(p, n, code, NULL);
 }
 
-/* Only the pump changes the list of what is stored, so it may read it without the lock. */
-static void apply(struct fm_producer *p, const struct fm_said *said)
+/* An intake lies in the bucket of its first seq's block. No intake is longer than a block, so a
+ * seq is in an intake of its own block or of the one before. */
+static struct fm_intake **bucket(struct fm_producer *p, const char *stream, uint64_t block)
+{
+    uint64_t h = block;
+    for (; *stream != '\0'; stream++)
+        h = h * 31 + (unsigned char)*stream;
+    return &p->buckets[h % FM_INTAKE_BUCKETS];
+}
+
+static size_t report_said(struct fm_producer *p, struct fm_intake *in, const struct fm_said *said)
 {
     uint64_t end = said->from + said->n;
-    enum fm_code code = said->reason == NULL ? FM_OK : FM_EREMOTE;
+    if (in->first >= end || in->first + in->n <= said->from ||
+        strcmp(in->stream, said->stream) != 0)
+        return 0;
+    size_t before = in->left;
+    uint64_t seq = in->first > said->from ? in->first : said->from;
+    for (; seq < end && seq < in->first + in->n; seq++)
+        report(p, in, (size_t)(seq - in->first), said->reason == NULL ? FM_OK : FM_EREMOTE,
+               said->reason == NULL ? "" : said->reason);
+    return before - in->left;
+}
+
+static void apply(struct fm_producer *p, const struct fm_said *said)
+{
+    uint64_t block = said->from / FM_INTAKE_RECORDS;
+    uint64_t last = (said->from + said->n - 1) / FM_INTAKE_RECORDS;
+    struct fm_intake *ended = NULL;
     size_t n = 0;
-    for (struct fm_intake *in = p->stored.head; in != NULL; in = in->next) {
-        if (in->first >= end || in->first + in->n <= said->from ||
-            strcmp(in->stream, said->stream) != 0)
-            continue;
-        uint64_t from = in->first > said->from ? in->first : said->from;
-        size_t before = in->left;
-        for (uint64_t seq = from; seq < end && seq < in->first + in->n; seq++)
-            report(p, in, (size_t)(seq - in->first), code, code == FM_OK ? "" : said->reason);
-        n += before - in->left;
+    for (block -= block > 0; block <= last; block++) {
+        struct fm_intake **link = bucket(p, said->stream, block);
+        for (struct fm_intake *in; (in = *link) != NULL;) {
+            n += report_said(p, in, said);
+            if (in->left > 0) {
+                link = &in->same;
+                continue;
+            }
+            *link = in->same;
+            in->same = ended;
+            ended = in;
+        }
     }
-    count(p, n, code);
+    count(p, n, said->reason == NULL ? FM_OK : FM_EREMOTE, ended);
 }
 
 static void apply_said(struct fm_producer *p)
@@ -159,7 +193,12 @@ static void apply_said(struct fm_producer *p)
 
 static void keep(struct fm_producer *p, struct fm_intake *in)
 {
+    struct fm_intake **link = bucket(p, in->stream, in->first / FM_INTAKE_RECORDS);
+    in->same = *link;
+    *link = in;
     (void)pthread_mutex_lock(&p->lock);
+    in->prev = p->stored.tail;
+    p->n_stored++;
     if (p->stored.tail != NULL)
         p->stored.tail->next = in;
     else
@@ -228,6 +267,37 @@ static bool await_work(struct fm_producer *p, bool full)
     return !p->stopping || p->said != NULL || (p->holding != NULL && !full);
 }
 
+static uint64_t leave(struct fm_producer *p, struct fm_intake *in, const char *reason)
+{
+    uint64_t n = 0;
+    for (struct fm_intake *next; in != NULL; in = next) {
+        next = in->next;
+        n += in->left;
+        report_all(p, in, FM_ESTOP, reason);
+        fm_intake_free(in);
+    }
+    return n;
+}
+
+/* Here and not by who closes: callbacks know one thread. */
+static uint64_t leave_all(struct fm_producer *p)
+{
+    static const char unstored[] = "closed before it was stored: the spool is full";
+    apply_said(p);
+    (void)pthread_mutex_lock(&p->lock);
+    struct fm_intake *stored = p->stored.head, *taken = p->taken.head;
+    p->stored = p->taken = (struct fm_intakes){0};
+    p->n_stored = 0;
+    (void)pthread_mutex_unlock(&p->lock);
+    uint64_t n = leave(p, stored,
+                       p->durable ? "closed before the proxy accepted it; it stays in the spool"
+                                  : "closed before the proxy accepted it");
+    n += leave(p, p->holding, unstored);
+    n += leave(p, taken, unstored);
+    p->holding = NULL;
+    return n;
+}
+
 void *fm_pump_run(void *arg)
 {
     struct fm_producer *p = arg;
@@ -245,32 +315,6 @@ void *fm_pump_run(void *arg)
         (void)pthread_mutex_lock(&p->lock);
     }
     (void)pthread_mutex_unlock(&p->lock);
+    p->left = leave_all(p);
     return NULL;
-}
-
-static uint64_t leave(struct fm_producer *p, struct fm_intake *in, const char *reason)
-{
-    uint64_t n = 0;
-    for (struct fm_intake *next; in != NULL; in = next) {
-        next = in->next;
-        n += in->left;
-        report_all(p, in, FM_ESTOP, reason);
-        fm_intake_free(in);
-    }
-    return n;
-}
-
-uint64_t fm_pump_leave(struct fm_producer *p)
-{
-    static const char unstored[] = "closed before it was stored: the spool is full";
-    apply_said(p);
-    struct fm_intake *stored = p->stored.head;
-    p->stored.head = p->stored.tail = NULL;
-    uint64_t n = leave(p, stored,
-                       p->durable ? "closed before the proxy accepted it; it stays in the spool"
-                                  : "closed before the proxy accepted it");
-    n += leave(p, p->holding, unstored);
-    n += leave(p, p->taken.head, unstored);
-    p->holding = p->taken.head = p->taken.tail = NULL;
-    return n;
 }
