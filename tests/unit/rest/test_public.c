@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "peer.h"
+#include "rest/producer_priv.h"
 #include "sandbox/sandbox.h"
 
 enum { MAX_USERS = 20000, PATIENCE_MS = 20000 };
@@ -347,6 +348,86 @@ Test(public_rest, a_refused_record_is_reported_with_the_answer)
     all_once(20);
     cr_expect_eq(by_code[FM_OK], 19);
     cr_expect_eq(by_code[FM_EREMOTE], 1);
+}
+
+static size_t stored(void)
+{
+    (void)pthread_mutex_lock(&producer->lock);
+    size_t n = producer->n_stored;
+    (void)pthread_mutex_unlock(&producer->lock);
+    return n;
+}
+
+Test(public_rest, a_topic_that_is_blocked_keeps_no_memory_of_the_others)
+{
+    enum { GOOD = 100000, PENDING = 2000 };
+    struct fm_producer_opts opts = options();
+    struct fm_producer_counts counts;
+    struct fm_err err = {0};
+    atomic_uint told = 0;
+    opts.done = count_only;
+    opts.done_arg = &told;
+    opts.max_pending = PENDING;
+    opts.send_timeout_ms = PATIENCE_MS;
+    proxy("* record if \"\\\"n\\\":7}\" error 40301 \"not allowed\"\n");
+    open_with(&opts);
+    cr_assert_eq(send_n(7, "blocked", &err), FM_OK);
+    cr_assert_eq(fm_producer_flush(producer, FM_PRODUCER_STORED, PATIENCE_MS, &err), FM_OK);
+    for (uintptr_t i = 0; i < GOOD; i++) {
+        cr_assert_eq(send_n(8, "good", &err), FM_OK, "%s", err.text);
+        if (i % 1000 == 0)
+            cr_assert_leq(stored(), PENDING);
+    }
+    int64_t end = fm_clock_ms() + PATIENCE_MS;
+    do {
+        cr_assert_lt(fm_clock_ms(), end, "not all were reported");
+        (void)usleep(1000);
+        fm_producer_counts(producer, &counts);
+    } while (counts.pending > 1);
+    cr_expect_eq(counts.delivered, GOOD);
+    cr_expect_eq(atomic_load(&told), GOOD);
+    cr_expect_eq(stored(), 1, "%zu intakes are kept for one record", stored());
+    (void)fm_producer_close(producer, 0, &err);
+    cr_expect_eq(atomic_load(&told), GOOD + 1);
+}
+
+struct seen {
+    pthread_t thread;
+    unsigned calls, others, refused;
+};
+
+static void look(void *arg, const struct fm_producer_report *report)
+{
+    struct seen *seen = arg;
+    struct fm_err err = {0};
+    (void)report;
+    if (seen->calls++ == 0)
+        seen->thread = pthread_self();
+    seen->others += pthread_equal(seen->thread, pthread_self()) == 0;
+    seen->refused += fm_producer_flush(producer, FM_PRODUCER_STORED, 0, &err) == FM_EUSAGE &&
+                     fm_producer_close(producer, 0, &err) == FM_EUSAGE;
+}
+
+Test(public_rest, close_calls_back_on_the_thread_of_the_producer)
+{
+    struct fm_producer_opts opts = options();
+    struct seen seen = {0};
+    struct fm_err err = {0};
+    opts.done = look;
+    opts.done_arg = &seen;
+    proxy("");
+    open_with(&opts);
+    cr_assert_eq(send_n(1, "good", &err), FM_OK);
+    cr_assert_eq(fm_producer_flush(producer, FM_PRODUCER_REPORTED, PATIENCE_MS, &err), FM_OK);
+    fm_sandbox_stop(sandbox);
+    sandbox = NULL;
+    for (uintptr_t i = 0; i < 100; i++)
+        cr_assert_eq(send_n(2, "good", &err), FM_OK);
+    cr_expect_eq(fm_producer_close(producer, 0, &err), FM_ETIMEOUT);
+    cr_expect_eq(seen.calls, 101);
+    cr_expect_eq(seen.others, 0);
+    cr_expect_eq(seen.refused, 101);
+    cr_expect(!pthread_equal(seen.thread, pthread_self()));
 }
 
 static int shell(const char *command)
