@@ -31,6 +31,23 @@ static uint64_t left_before(struct fm_spool *spool)
     return sum;
 }
 
+/* On the spool's thread: without it the sender looks only every few seconds. */
+static void on_commit(void *arg)
+{
+    struct fm_produce *p = arg;
+    (void)pthread_mutex_lock(&p->wake_lock);
+    if (p->waked != NULL)
+        fm_rest_wakeup(p->waked);
+    (void)pthread_mutex_unlock(&p->wake_lock);
+}
+
+static void wake_from_now(struct fm_produce *p, struct fm_rest *rest)
+{
+    (void)pthread_mutex_lock(&p->wake_lock);
+    p->waked = rest;
+    (void)pthread_mutex_unlock(&p->wake_lock);
+}
+
 static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
 {
     const struct fm_config *config = p->config;
@@ -43,6 +60,8 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
         .dead_max_size = config->spool.dead_max_size_bytes,
         .reserve = p->o->spool != NULL ? config->spool.reserve_bytes : 0,
         .log = p->cli->log,
+        .on_commit = on_commit,
+        .on_commit_arg = p,
     };
     FM_TRY(fm_spool_open(&p->spool, &spool, err));
     p->before = left_before(p->spool);
@@ -52,6 +71,7 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
     p->way.on_dead = fm_produce_on_dead;
     p->way.on_dead_arg = p;
     FM_TRY(fm_rest_new(&p->rest, &p->way, err));
+    wake_from_now(p, p->rest);
     return fm_rest_start(p->rest, err);
 }
 
@@ -159,6 +179,7 @@ static enum fm_code configure(struct fm_produce *p, const struct fm_words *words
 
 static void release(struct fm_produce *p)
 {
+    wake_from_now(p, NULL);
     if (p->rest != NULL)
         fm_rest_stop(p->rest, 0);
     fm_rest_free(p->rest);
@@ -171,6 +192,7 @@ static void release(struct fm_produce *p)
     free(p->runs);
     free(p->stats);
     (void)pthread_mutex_destroy(&p->lock);
+    (void)pthread_mutex_destroy(&p->wake_lock);
     free(p);
 }
 
@@ -183,6 +205,7 @@ static enum fm_code run_produce(struct fm_cmd_call *call, struct fm_err *err)
     p->o = call->opts;
     p->lines.fd = -1;
     (void)pthread_mutex_init(&p->lock, NULL);
+    (void)pthread_mutex_init(&p->wake_lock, NULL);
     p->stats = calloc(1, sizeof *p->stats);
     enum fm_code code = p->stats != NULL ? check_opts(p, err) : fm_err_nomem(err);
     if (code == FM_OK)

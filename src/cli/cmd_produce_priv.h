@@ -66,6 +66,9 @@ struct fm_produce {
     struct fm_produce_refusal refusals[FM_PRODUCE_REFUSALS];
     size_t n_refusals;
     uint64_t untold;
+
+    pthread_mutex_t wake_lock; /* protects waked, and the sender's life while it is woken */
+    struct fm_rest *waked; /* by commits of the spool; NULL: not yet, or no more */
 };
 
 /* ---- produce_lines.c ---- */

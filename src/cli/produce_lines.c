@@ -57,15 +57,22 @@ static enum fm_code store_chunk(struct fm_produce *p, struct fm_err *err)
     return note_run(p, stream, first, n, err);
 }
 
-/* A line that is not sent: told, counted, and too many of them end it. */
+/* A line that is not sent: told, counted, and beyond so many only counted. Where no line was fit
+ * before, all of the input is something else. */
 static enum fm_code leave_out(struct fm_produce *p, const struct fm_line *line, const char *why,
                               struct fm_err *err)
 {
     FM_TRY(store_chunk(p, err));
-    fm_produce_say(p, line->file, line->number, why);
-    if (++p->bad < BAD_LINES)
+    if (++p->bad > BAD_LINES)
         return FM_OK;
-    return fm_err_set(err, FM_EUSAGE, "%d lines are unfit: is --format right?", BAD_LINES);
+    fm_produce_say(p, line->file, line->number, why);
+    if (p->bad < BAD_LINES)
+        return FM_OK;
+    if (p->stored == 0)
+        return fm_err_set(err, FM_EUSAGE, "all of %d lines are unfit: is --format right?",
+                          BAD_LINES);
+    fm_produce_say(p, line->file, line->number, "further unfit lines are only counted");
+    return FM_OK;
 }
 
 /* Key and value of a line. @return false: *why says what is wrong with it */
