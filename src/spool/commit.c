@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 enum { APPEND_CACHE = 2 * 1024 * 1024, WAL_CEILING = 4 * 1024 * 1024, BACKOFF_MAX_MS = 5000 };
 

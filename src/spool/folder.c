@@ -35,7 +35,8 @@ static enum fm_code check_folder(const char *path, struct fm_err *err)
     if (S_ISLNK(info.st_mode))
         return fm_err_set(err, FM_EPERM, "the spool folder %s is a link; name its target", path);
     if (!S_ISDIR(info.st_mode))
-        return fm_err_set(err, FM_EPERM, "the spool %s is not a folder; set [spool] path to one", path);
+        return fm_err_set(err, FM_EPERM, "the spool %s is not a folder; set [spool] path to one",
+                          path);
     if (info.st_uid != geteuid())
         return fm_err_set(
             err, FM_EPERM,

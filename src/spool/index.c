@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 enum { META = 96 };
 

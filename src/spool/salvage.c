@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 /* Records of a row that cannot be read are lost. */
 static enum fm_code sift_row(struct fm_spool *sp, struct row *row, bool exact, struct fm_err *err)

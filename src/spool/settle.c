@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 void dead_link(struct fm_spool *sp, struct dead *dead)
 {

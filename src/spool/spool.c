@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 enum {
     QUEUE_MAX = 16 * 1024 * 1024,

@@ -4,7 +4,7 @@
 
 #include <sqlite3.h>
 
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 enum statement {
     ST_BEGIN,

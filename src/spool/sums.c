@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 static uint32_t sum_i64(uint32_t crc, int64_t v)
 {

@@ -1,7 +1,7 @@
 /* The spool's thread: it takes operations from the queue and commits when that is due. */
 #include "base/thread.h"
 #include "base/clock.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 static void want_commit(struct fm_spool *sp, int64_t in_ms)
 {

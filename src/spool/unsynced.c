@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 static const char name[] = "unsynced", name_new[] = "unsynced.new";
 

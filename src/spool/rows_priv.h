@@ -1,0 +1,52 @@
+/* spool/rows_priv.h - the spool's rows in SQLite, and their checksums. The spool's thread only. */
+#ifndef FM_SPOOL_ROWS_PRIV_H
+#define FM_SPOOL_ROWS_PRIV_H
+
+#include "spool/spool_priv.h"
+
+/* ---- store.c: SQLite ---- */
+/* @return FM_OK, FM_ENEWER, FM_EDAMAGE, FM_ESYS. *fresh: it holds nothing yet */
+FM_MUST_USE enum fm_code store_open(struct store **out, const char *dir, bool sync_full,
+                                    bool *fresh, struct fm_err *err);
+void store_close(struct store *st, bool checkpoint);
+FM_MUST_USE enum fm_code store_sync(struct store *st, bool full, struct fm_err *err);
+/* Fill the index. With salvage what cannot be read is left out, else it is FM_EDAMAGE. */
+FM_MUST_USE enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage,
+                                    bool *complete, struct fm_err *err);
+FM_MUST_USE enum fm_code store_begin(struct store *st, struct fm_err *err);
+FM_MUST_USE enum fm_code store_commit(struct store *st, struct fm_err *err);
+void store_rollback(struct store *st);
+FM_MUST_USE enum fm_code store_resync(struct store *st, uint64_t next_row, struct fm_err *err);
+FM_MUST_USE enum fm_code store_put_row(struct store *st, const struct row *row,
+                                       const struct fm_chunk *chunk, struct fm_err *err);
+FM_MUST_USE enum fm_code store_mark_row(struct store *st, const struct row *row,
+                                        struct fm_err *err);
+FM_MUST_USE enum fm_code store_drop_row(struct store *st, uint64_t id, struct fm_err *err);
+FM_MUST_USE enum fm_code store_put_stream(struct store *st, const struct stream *s, int64_t line_ms,
+                                          struct fm_err *err);
+FM_MUST_USE enum fm_code store_put_dead(struct store *st, const struct dead *dead,
+                                        struct fm_err *err);
+FM_MUST_USE enum fm_code store_drop_dead(struct store *st, uint64_t id, struct fm_err *err);
+FM_MUST_USE enum fm_code store_row_body(struct store *st, uint64_t id, struct fm_chunk **out,
+                                        struct fm_err *err);
+FM_MUST_USE enum fm_code store_dead_body(struct store *st, uint64_t id, struct fm_chunk **out,
+                                         char **reason, struct fm_err *err);
+/* Explicit checkpoint; its result is looked at. */
+FM_MUST_USE enum fm_code store_checkpoint(struct store *st, bool always, struct fm_err *err);
+/* Give up to n free pages back. @return whether more are left */
+bool store_vacuum(struct store *st, unsigned n);
+void store_sizes(struct store *st, struct store_sizes *out);
+bool store_was_full(const struct store *st); /* the last error was for lack of space */
+bool store_was_io(const struct store *st); /* ... a read, write or sync that failed */
+FM_MUST_USE enum fm_code store_check(struct store *st, struct fm_err *err);
+
+/* ---- sums.c: checksums of metadata ---- */
+enum { GAP_BYTES = FM_STREAM_LEN + 6 * 8 };
+size_t put_gap(const struct gap *gap, unsigned char out[GAP_BYTES]);
+bool take_gap(const void *data, size_t len, struct gap *out);
+size_t gone_bytes(const struct row *row);
+int64_t row_sum(const struct row *row, const unsigned char *gap, size_t gap_len);
+int64_t stream_sum(const struct stream *s, int64_t line_ms);
+int64_t dead_sum(const struct dead *d);
+
+#endif
