@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
@@ -144,14 +145,6 @@ void fm_log(struct fm_log *log, enum fm_log_level level, const char *fmt, ...)
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-static uint64_t hash_cause(const char *cause)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (; *cause != '\0'; cause++)
-        h = (h ^ (unsigned char)*cause) * 1099511628211u;
-    return h;
-}
-
 void fm_log_limited(struct fm_log *log, enum fm_log_level level, const char *cause, const char *fmt,
                     ...)
 {
@@ -162,7 +155,7 @@ void fm_log_limited(struct fm_log *log, enum fm_log_level level, const char *cau
     va_start(args, fmt);
     format_text(text, fmt, args);
     va_end(args);
-    uint64_t hash = hash_cause(cause);
+    uint64_t hash = fm_hash_text(cause);
     int64_t now = fm_clock_ms();
     (void)pthread_mutex_lock(&log->lock);
     struct cause *c = &log->causes[hash % CAUSES];

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "base/hash.h"
 #include "base/thread.h"
 #include "base/utf8.h"
 #include "poll/poll_priv.h"
@@ -31,10 +32,7 @@ enum {
 
 static void mix(uint64_t *mark, const void *data, size_t len)
 {
-    const unsigned char *p = data;
-    for (size_t i = 0; i < len; i++)
-        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): callers set it all */
-        *mark = (*mark ^ p[i]) * 1099511628211ULL; /* FNV-1a */
+    *mark = fm_hash(*mark, data, len);
 }
 
 /* The ctime tells what an mtime that was set back would hide. */
@@ -356,7 +354,7 @@ enum fm_code fm_files_read(struct fm_file_list *out, const char *pattern, uint64
     out->n = 0;
     out->mark = 0;
     enum fm_code code = list_files(out, pattern, &found, err);
-    uint64_t now = 14695981039346656037ULL;
+    uint64_t now = FM_HASH_START;
     for (size_t i = 0; code == FM_OK && i < out->n; i++)
         mix_file(&now, out->files[i].path, &settled);
     if (code == FM_OK && now == mark) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 #include "poll/poll_priv.h"
 
@@ -24,9 +25,7 @@ static unsigned timeout_of(const struct fm_target *t)
 
 static uint64_t hash(const char *text)
 {
-    uint64_t h = 14695981039346656037ULL; /* FNV-1a */
-    for (; *text != '\0'; text++)
-        h = (h ^ (unsigned char)*text) * 1099511628211ULL;
+    uint64_t h = fm_hash_text(text);
     return h ^ h >> 29;
 }
 

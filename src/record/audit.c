@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 enum { MAX_BYTES = 256 * 1024 * 1024, PARTS_MAX = 10000 };
 
 /* ---- memory ---- */
@@ -116,8 +118,7 @@ enum fm_code fm_audit_partition(struct fm_audit *audit, const char *topic, int32
 
 static size_t bucket_of(const struct fm_audit *audit, const char *stream)
 {
-    return (size_t)fm_audit_hash(14695981039346656037U, stream, strlen(stream)) &
-           (audit->n_buckets - 1);
+    return (size_t)fm_audit_hash(FM_HASH_START, stream, strlen(stream)) & (audit->n_buckets - 1);
 }
 
 static enum fm_code grow_buckets(struct fm_audit *audit, struct fm_err *err)

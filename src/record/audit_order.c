@@ -1,15 +1,14 @@
 /* Whether the records of a key come in the order of their numbers. */
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "record/audit_priv.h"
 
 enum { KEYS_MAX = 1 << 16 }; /* whose order is checked */
 
 uint64_t fm_audit_hash(uint64_t hash, const void *data, size_t len)
 {
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    hash = fm_hash(hash, data, len);
     hash ^= hash >> 32;
     return hash * UINT64_C(0x9e3779b97f4a7c15);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "record/record_priv.h"
 
 /* One bean of a snapshot, rendered as "name":{...}; or its name alone, when it was left out. */
@@ -58,14 +59,6 @@ static bool same_snapshot(const struct fm_rule *a, const struct fm_rule *b)
             same_pairs(a->headers, a->n_headers, b->headers, b->n_headers));
 }
 
-static uint64_t hash_text(const char *text)
-{
-    uint64_t h = 14695981039346656037ULL; /* FNV-1a */
-    for (; *text != '\0'; text++)
-        h = (h ^ (unsigned char)*text) * 1099511628211ULL;
-    return h;
-}
-
 static enum fm_code chain_beans(struct beans *beans, struct fm_build_state *b)
 {
     const struct fm_sample *sample = b->sample;
@@ -87,7 +80,7 @@ static enum fm_code chain_beans(struct beans *beans, struct fm_build_state *b)
         last[i] = (ptrdiff_t)i;
         if (bean->rule->shape != FM_SHAPE_SNAPSHOT)
             continue;
-        size_t slot = hash_text(bean->name->canonical) & (slots - 1);
+        size_t slot = fm_hash_text(bean->name->canonical) & (slots - 1);
         for (; table[slot] != NONE; slot = (slot + 1) & (slots - 1)) {
             const struct fm_sample_bean *other = &sample->beans[table[slot]];
             if (strcmp(other->name->canonical, bean->name->canonical) == 0 &&

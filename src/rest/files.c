@@ -2,13 +2,14 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "rest/rest_priv.h"
 
 enum { LOOK_MS = 5000, DAY_S = 86400 };
 
 static uint64_t mix(uint64_t sum, uint64_t value)
 {
-    return (sum ^ value) * 1099511628211U;
+    return fm_hash(sum, &value, sizeof value);
 }
 
 /* What tells a file from its replacement; a missing one counts too. */
@@ -16,7 +17,7 @@ static uint64_t print_of(const struct fm_rest_opts *o)
 {
     const char *const paths[] = {o->tls.ca_file, o->tls.cert_file, o->tls.key_file,
                                  o->proxy.ca_file};
-    uint64_t sum = 14695981039346656037U;
+    uint64_t sum = FM_HASH_START;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct stat st;
         if (paths[i] == NULL || stat(paths[i], &st) != 0) {

@@ -1,20 +1,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "jmx/jolokia/jolokia_priv.h"
 
 enum { FIRST_SLOTS = 64 };
 
 uint64_t fm_jolokia_hash(uint64_t hash, const char *text)
 {
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211U; /* FNV-1a */
-    return hash;
+    return fm_hash(hash, text, strlen(text));
 }
 
 static uint64_t hash_of(const char *bean)
 {
-    return fm_jolokia_hash(14695981039346656037U, bean);
+    return fm_hash_text(bean);
 }
 
 void fm_jolokia_types_init(struct fm_jolokia_types *types)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "jmx/rmi/convert_priv.h"
 
 /* How a collection class keeps its elements. */
@@ -430,9 +431,7 @@ struct seen {
 static bool enter(struct seen *seen, size_t index)
 {
     const struct fm_text *key = &seen->members[index].key;
-    size_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < key->len; i++)
-        hash = (hash ^ (unsigned char)key->ptr[i]) * 1099511628211u;
+    uint64_t hash = fm_hash(FM_HASH_START, key->ptr, key->len);
     for (size_t at = (hash ^ hash >> 29) & seen->mask;; at = (at + 1) & seen->mask) {
         if (seen->slots[at] == 0) {
             seen->slots[at] = (uint32_t)index + 1;
