@@ -6,7 +6,9 @@
  * produce: the program, from a file of JSON lines. Java and Python: see RestProducer.java and
  * producer.py; left out, with a word, where they cannot run.
  *
- * usage: bench_reference [RECORDS]     B = the build folder, BENCH_PYTHON = a python3 with requests
+ * usage: bench_reference [RECORDS [LETTERS]]    B = the build folder, BENCH_PYTHON = a python3 with
+ * requests. Letters are done in order, and may be repeated: r reference, b bare, m memory, n and f
+ * spool, p and P produce, o other programs; s anywhere: only HTTPS.
  */
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -416,27 +418,34 @@ static bool wanted(char letter)
     return strchr(letters, letter) != NULL;
 }
 
-static void measure(const struct way *way)
+static void measure(const struct way *way, char letter, unsigned turn)
 {
     char path[96];
-    if (wanted('r'))
-        by_curl(way, true);
-    if (wanted('b'))
-        by_curl(way, false);
-    if (wanted('m'))
+    (void)snprintf(path, sizeof path, "%s/%c-%s-%u", dir, letter, way->scheme, turn);
+    switch (letter) {
+    case 'r':
+    case 'b':
+        by_curl(way, letter == 'r');
+        break;
+    case 'm':
         by_us(way, "own, memory", NULL, false, 1.25);
-    (void)snprintf(path, sizeof path, "%s/normal-%s", dir, way->scheme);
-    if (wanted('n'))
+        break;
+    case 'n':
         by_us(way, "own, spool, normal", path, false, 2.0);
-    (void)snprintf(path, sizeof path, "%s/full-%s", dir, way->scheme);
-    if (wanted('f'))
+        break;
+    case 'f':
         by_us(way, "own, spool, full", path, true, 2.3);
-    if (wanted('p'))
-        by_produce(way, false, 1.5);
-    if (wanted('P'))
-        by_produce(way, true, 0);
-    if (wanted('o'))
+        break;
+    case 'p':
+    case 'P':
+        by_produce(way, letter == 'P', letter == 'P' ? 0 : 1.5);
+        break;
+    case 'o':
         others(way);
+        break;
+    default:
+        break;
+    }
 }
 
 int main(int argc, char **argv)
@@ -469,14 +478,17 @@ int main(int argc, char **argv)
                        (unsigned)got[i]);
     (void)snprintf(classes, sizeof classes, "%s/classes", dir);
     const char *const javac[] = {"javac", "-d", classes, "tests/bench/RestProducer.java", NULL};
-    (void)run(javac, &cpu, &wall);
+    if (wanted('o'))
+        (void)run(javac, &cpu, &wall);
     (void)snprintf(file, sizeof file, "%s/config.ini", dir);
     (void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     (void)snprintf(file, sizeof file, "%s/lines.json", dir);
-    write_lines(file);
+    if (wanted('p') || wanted('P'))
+        write_lines(file);
     must(fm_net_init(&err), &err);
     for (int i = 0; i < 2; i++)
-        measure(&ways[i]);
+        for (const char *l = letters; *l != '\0' && !(i == 0 && wanted('s')); l++)
+            measure(&ways[i], *l, (unsigned)(l - letters));
     (void)kill(sink, SIGKILL);
     (void)waitpid(sink, NULL, 0);
     const char *const clear[] = {"rm", "-rf", dir, NULL};
