@@ -1,3 +1,4 @@
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct fm_chunk {
     size_t first; /* offset of the first record */
     uint32_t count;
     bool chained; /* the lengths lead exactly to the end */
+    bool made_here; /* every record was put by fm_chunk_add(): its checksum needs no look */
     char topic[MAX_TOPIC + 1];
 };
 
@@ -65,7 +67,7 @@ enum fm_code fm_chunk_new(struct fm_chunk **out, const char *topic, struct fm_er
     }
     memcpy(chunk->topic, topic, len);
     chunk->first = chunk->buf.len;
-    chunk->chained = true;
+    chunk->chained = chunk->made_here = true;
     *out = chunk;
     return FM_OK;
 }
@@ -225,37 +227,49 @@ static bool take_header(struct fm_cursor *cur, struct fm_header *out)
     return true;
 }
 
-/* The record between kind and the end of the value, its checksum already found right. */
-static bool parse_record(struct fm_cursor *cur, struct fm_record *rec)
+static uint32_t le32(const unsigned char *p)
 {
-    uint8_t kind;
-    uint64_t time;
-    uint32_t partition, key_len;
+    uint32_t v;
+    memcpy(&v, p, sizeof v); /* p need not be aligned */
+    return le32toh(v);
+}
+
+static uint64_t le64(const unsigned char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
+
+/* The record from kind to the end of the value, its checksum already found right. */
+static bool parse_record(const unsigned char *body, size_t len, struct fm_record *rec)
+{
+    struct fm_cursor cur;
     const unsigned char *p;
-    *rec = (struct fm_record){0};
-    if (!fm_cursor_u8(cur, &kind) || kind > FM_RECORD_RAW || !fm_cursor_le64(cur, &time) ||
-        !fm_cursor_le32(cur, &partition) || !fm_cursor_le32(cur, &rec->id_at) ||
-        !fm_cursor_le32(cur, &key_len) || !take_le16(cur, &rec->n_headers))
+    fm_cursor_init(&cur, body, len);
+    if (!fm_cursor_take(&cur, FIXED_BYTES, &p) || p[0] > FM_RECORD_RAW)
         return false;
-    rec->kind = (enum fm_record_kind)kind;
-    rec->time_ms = (int64_t)time;
-    rec->partition = (int32_t)partition;
-    size_t at = cur->at;
-    rec->headers = cur->data + at;
+    uint32_t key_len = le32(p + 17);
+    *rec = (struct fm_record){.kind = (enum fm_record_kind)p[0],
+                              .time_ms = (int64_t)le64(p + 1),
+                              .partition = (int32_t)le32(p + 9),
+                              .id_at = le32(p + 13),
+                              .n_headers = (uint16_t)(p[21] | p[22] << 8),
+                              .headers = p + FIXED_BYTES};
     for (unsigned i = 0; i < rec->n_headers; i++) {
         struct fm_header header;
-        if (!take_header(cur, &header))
+        if (!take_header(&cur, &header))
             return false;
     }
-    rec->headers_len = cur->at - at;
+    rec->headers_len = cur.at - FIXED_BYTES;
     if (key_len != NO_KEY) {
-        if (!fm_cursor_take(cur, key_len, &p))
+        if (!fm_cursor_take(&cur, key_len, &p))
             return false;
         rec->key = (const char *)p;
         rec->key_len = key_len;
     }
-    rec->value_len = fm_cursor_left(cur);
-    if (!fm_cursor_take(cur, rec->value_len, &p))
+    rec->value_len = fm_cursor_left(&cur);
+    if (!fm_cursor_take(&cur, rec->value_len, &p))
         return false;
     rec->value = (const char *)p;
     return rec->id_at == FM_NO_ID || rec->id_at <= rec->value_len;
@@ -269,22 +283,22 @@ enum fm_code fm_chunk_next(const struct fm_chunk *chunk, size_t *at, struct fm_r
         return fm_err_set(err, FM_ENOTFOUND, "no further record in the chunk");
     struct fm_cursor cur;
     fm_cursor_init(&cur, chunk->buf.data + start, chunk->buf.len - start);
-    uint32_t len, crc;
-    const unsigned char *body;
-    if (!fm_cursor_le32(&cur, &len) || len < CRC_BYTES + FIXED_BYTES ||
-        !fm_cursor_le32(&cur, &crc) || !fm_cursor_take(&cur, len - CRC_BYTES, &body)) {
+    uint32_t len = 0;
+    const unsigned char *head, *body;
+    if (fm_cursor_take(&cur, LENGTH_BYTES + CRC_BYTES, &head))
+        len = le32(head);
+    if (len < CRC_BYTES + FIXED_BYTES || !fm_cursor_take(&cur, len - CRC_BYTES, &body)) {
         *at = chunk->buf.len;
         return fm_err_set(err, FM_EDAMAGE, "a stored record's length is damaged");
     }
     size_t next = start + cur.at;
-    if (fm_crc32c(0, body, len - CRC_BYTES) != crc) {
+    if (!chunk->made_here && fm_crc32c(0, body, len - CRC_BYTES) != le32(head + LENGTH_BYTES)) {
         /* Where the chain of lengths is broken somewhere, this may be the place. */
         *at = chunk->chained ? next : chunk->buf.len;
         return fm_err_set(err, FM_EDAMAGE, "a stored record's checksum is wrong");
     }
     *at = next;
-    fm_cursor_init(&cur, body, len - CRC_BYTES);
-    if (!parse_record(&cur, rec))
+    if (!parse_record(body, len - CRC_BYTES, rec))
         return fm_err_set(err, FM_EDAMAGE, "a stored record's fields do not fit its length");
     return FM_OK;
 }

@@ -24,7 +24,9 @@ enum fm_record_kind {
 enum {
     FM_CHUNK_BYTES = 64 * 1024, /* about; a larger record is a chunk alone */
     FM_STREAM_LEN = 16, /* hex digits */
-    FM_NO_PARTITION = -1
+    FM_NO_PARTITION = -1,
+    /* "stream":"0123456789abcdef","seq":18446744073709551615,  is the most that they add */
+    FM_ID_BYTES = 55
 };
 #define FM_NO_ID UINT32_MAX /* id_at of a record without a place for stream and seq */
 
@@ -90,6 +92,9 @@ bool fm_record_header(const struct fm_record *rec, size_t i, struct fm_header *o
 /** The value with stream and seq in their place, appended to buf. */
 void fm_record_value(struct fm_buf *buf, const struct fm_record *rec, const char *stream,
                      uint64_t seq);
+
+/** The same to a place with room for value_len + FM_ID_BYTES. @return behind the last byte */
+char *fm_record_write(char *to, const struct fm_record *rec, const char *stream, uint64_t seq);
 
 /** Bytes fm_record_value() would write. */
 size_t fm_record_value_len(const struct fm_record *rec, const char *stream, uint64_t seq);

@@ -8,8 +8,6 @@
 #include "record/record.h"
 
 enum {
-    /* "stream":"0123456789abcdef","seq":18446744073709551615,  goes into the empty place later */
-    FM_ID_BYTES = 55,
     FM_KEY_MAX = 16 * 1024,
     FM_HEADER_MAX = 16 * 1024
 };

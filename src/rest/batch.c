@@ -53,7 +53,7 @@ static bool over_limit(const struct fm_batch_limits *limits, const struct fm_spo
     *size = item->rec.key_len + item->rec.value_len + FM_RECORD_EXTRA + 64;
     bool exact = limits->dialect == FM_DIALECT_KARAPACE || item->rec.n_headers > 0 ||
                  *size * 3 >= limits->size_limit;
-    if (!exact)
+    if (!exact || limits->size_limit == 0)
         return false;
     *size = fm_batch_stored_size(fm_batch_format(limits->format, item), item);
     if (limits->agent != NULL)
@@ -99,11 +99,27 @@ static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
     }
 }
 
-static void put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
-                       const struct fm_spool_item *item)
+/* What stands before a record's value, in a body already: the next record's is mostly the same. */
+struct opening {
+    size_t at, len; /* len 0: none yet */
+    enum fm_rest_format format;
+    const char *key;
+    size_t key_len;
+};
+
+static bool opens_alike(const struct opening *o, enum fm_rest_format format,
+                        const struct fm_record *rec)
 {
-    const struct fm_record *rec = &item->rec;
-    enum fm_rest_format format = fm_batch_format(limits->format, item);
+    return o->len > 0 && o->format == format && o->key_len == rec->key_len &&
+           (o->key == NULL) == (rec->key == NULL) &&
+           (rec->key_len == 0 || memcmp(o->key, rec->key, rec->key_len) == 0);
+}
+
+static void put_opening(struct fm_buf *body, struct opening *o, enum fm_rest_format format,
+                        const struct fm_record *rec)
+{
+    *o = (struct opening){
+        .at = body->len, .format = format, .key = rec->key, .key_len = rec->key_len};
     fm_buf_putc(body, '{');
     if (rec->key != NULL) {
         fm_buf_puts(body, "\"key\":");
@@ -114,6 +130,36 @@ static void put_record(struct fm_buf *body, const struct fm_batch_limits *limits
         fm_buf_putc(body, ',');
     }
     fm_buf_puts(body, "\"value\":");
+    o->len = body->failed ? 0 : body->len - o->at;
+}
+
+/* The most frequent record at once: it differs from the one before only in its value. */
+static void put_alike(struct fm_buf *body, const struct opening *o,
+                      const struct fm_spool_item *item)
+{
+    if (!fm_buf_reserve(body, o->len + item->rec.value_len + FM_ID_BYTES + 1))
+        return;
+    char *to = body->data + body->len;
+    memcpy(to, body->data + o->at, o->len);
+    to = fm_record_write(to + o->len, &item->rec, item->id.stream, item->id.seq);
+    *to++ = '}';
+    body->len = (size_t)(to - body->data);
+}
+
+static void put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
+                       const struct fm_spool_item *item, struct opening *o)
+{
+    const struct fm_record *rec = &item->rec;
+    enum fm_rest_format format = fm_batch_format(limits->format, item);
+    bool alike = opens_alike(o, format, rec);
+    if (alike && format == FM_REST_JSON && rec->partition == FM_NO_PARTITION) {
+        put_alike(body, o, item);
+        return;
+    }
+    if (!alike)
+        put_opening(body, o, format, rec);
+    else if (fm_buf_reserve(body, o->len))
+        fm_buf_put(body, body->data + o->at, o->len);
     put_value(body, limits, format, item);
     if (rec->partition != FM_NO_PARTITION) {
         fm_buf_puts(body, ",\"partition\":");
@@ -159,6 +205,7 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         max_body = FM_KAFKA_MAX - 1;
     bool v3 = limits->dialect == FM_DIALECT_CONFLUENT_V3;
     size_t max = begin(body, limits, batch);
+    struct opening opening = {0};
     while (n < max) {
         const struct fm_spool_item *item = &batch->items[n];
         size_t size, before = body->len;
@@ -173,7 +220,7 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         if (v3)
             fm_v3_put_record(body, limits, item);
         else
-            put_record(body, limits, item);
+            put_record(body, limits, item, &opening);
         if (n > 0 && body->len + 2 > max_body && !body->failed) {
             fm_buf_truncate(body, before);
             break;

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,7 +227,12 @@ Test(frame, counts_the_digits_of_every_size_of_seq)
             struct fm_buf buf;
             fm_buf_init(&buf, 0);
             fm_record_value(&buf, &rec, "0123456789abcdef", around[k]);
+            char wanted[80];
+            (void)snprintf(wanted, sizeof wanted, "{\"stream\":\"0123456789abcdef\",\"seq\":%llu,}",
+                           (unsigned long long)around[k]);
+            cr_assert_str_eq(fm_buf_str(&buf), wanted);
             cr_assert_eq(buf.len, fm_record_value_len(&rec, "0123456789abcdef", around[k]));
+            cr_assert_leq(buf.len, rec.value_len + FM_ID_BYTES);
             fm_buf_clear(&buf);
         }
     }
