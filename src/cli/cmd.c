@@ -8,10 +8,10 @@
 #include "config/nearest.h"
 
 static const struct fm_cmd *const commands[] = {
-    &fm_cmd_run,     &fm_cmd_check,   &fm_cmd_once,    &fm_cmd_jvms,       &fm_cmd_beans,
-    &fm_cmd_get,     &fm_cmd_watch,   &fm_cmd_produce, &fm_cmd_spool,      &fm_cmd_audit,
-    &fm_cmd_sandbox, &fm_cmd_presets, &fm_cmd_health,  &fm_cmd_completion, &fm_cmd_complete,
-    &fm_cmd_help,    &fm_cmd_version,
+    &fm_cmd_init,     &fm_cmd_run,     &fm_cmd_check,   &fm_cmd_once,    &fm_cmd_jvms,
+    &fm_cmd_beans,    &fm_cmd_get,     &fm_cmd_watch,   &fm_cmd_produce, &fm_cmd_spool,
+    &fm_cmd_audit,    &fm_cmd_sandbox, &fm_cmd_presets, &fm_cmd_health,  &fm_cmd_completion,
+    &fm_cmd_complete, &fm_cmd_help,    &fm_cmd_version,
 };
 
 #define AT(field) offsetof(struct fm_globals, field)

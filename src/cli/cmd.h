@@ -110,8 +110,9 @@ void fm_help_man(FILE *out);
 
 /* ---- the commands, each in cmd_<name>.c ---- */
 
-extern const struct fm_cmd fm_cmd_run, fm_cmd_once, fm_cmd_check, fm_cmd_jvms, fm_cmd_beans,
-    fm_cmd_get, fm_cmd_watch, fm_cmd_produce, fm_cmd_spool, fm_cmd_audit, fm_cmd_sandbox,
-    fm_cmd_presets, fm_cmd_health, fm_cmd_completion, fm_cmd_complete, fm_cmd_help, fm_cmd_version;
+extern const struct fm_cmd fm_cmd_init, fm_cmd_run, fm_cmd_once, fm_cmd_check, fm_cmd_jvms,
+    fm_cmd_beans, fm_cmd_get, fm_cmd_watch, fm_cmd_produce, fm_cmd_spool, fm_cmd_audit,
+    fm_cmd_sandbox, fm_cmd_presets, fm_cmd_health, fm_cmd_completion, fm_cmd_complete, fm_cmd_help,
+    fm_cmd_version;
 
 #endif

@@ -325,6 +325,9 @@ void fm_config_dump(const struct fm_config *cfg, struct fm_buf *out, bool all);
 /** The file config.ini of the distribution, from the option table. */
 void fm_config_sample(struct fm_buf *out);
 
+/** Text as comment lines of at most 100 columns, broken at blanks and where it breaks itself. */
+void fm_config_comment(struct fm_buf *out, const char *text);
+
 /** One key as the help shows it. */
 struct fm_config_key {
     const char *section; /* "rest", "target" (for target:NAME) */

@@ -146,8 +146,7 @@ static const char *live_value(const struct fm_option *opt)
     return NULL;
 }
 
-/* Text as comment lines of at most 100 columns. */
-static void put_comment(struct fm_buf *out, const char *text)
+void fm_config_comment(struct fm_buf *out, const char *text)
 {
     enum { WIDTH = 98 };
     while (*text != '\0') {
@@ -178,7 +177,7 @@ static void put_choices(struct fm_buf *out, const struct fm_option *opt)
                       opt->live == NULL ? "" : opt->live);
     else if (opt->later != NULL)
         fm_buf_puts(&text, " Not available yet.");
-    put_comment(out, fm_buf_str(&text));
+    fm_config_comment(out, fm_buf_str(&text));
     fm_buf_clear(&text);
 }
 
@@ -203,7 +202,7 @@ void fm_config_sample(struct fm_buf *out)
         const struct fm_option *first = NULL;
         size_t n = fm_option_rows(kind->name, &first);
         fm_buf_puts(out, "\n");
-        put_comment(out, kind->about);
+        fm_config_comment(out, kind->about);
         if (strcmp(kind->name, "target") == 0)
             fm_buf_puts(out, "[target:local]\n\n");
         else if (kind->named)

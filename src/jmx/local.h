@@ -45,6 +45,10 @@ FM_MUST_USE enum fm_code fm_jvms_find(struct fm_jvm **out, size_t *n, struct fm_
 FM_MUST_USE enum fm_code fm_jvm_find(struct fm_jvm *out, pid_t pid, struct fm_arena *arena,
                                      struct fm_err *err);
 
+/** The command line of its process, a blank between two words: for looking into, since it may hold
+ * secrets. In the arena. @return "" if it cannot be read */
+const char *fm_jvm_cmdline(const struct fm_jvm *jvm, struct fm_arena *arena);
+
 /** Service URL of the local connector: the published one, else (attach allowed) by the attach
  * protocol and ManagementAgent.start_local. In the arena.
  * @return FM_OK; FM_EPERM (not published and attach off, or not allowed: the sentence says the

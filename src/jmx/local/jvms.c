@@ -266,6 +266,11 @@ static void judge(struct fm_jvm *jvm, const struct fm_proc *proc, const struct f
     }
 }
 
+const char *fm_jvm_cmdline(const struct fm_jvm *jvm, struct fm_arena *arena)
+{
+    return text_of(fm_proc_cmdline(jvm->pid, arena), "");
+}
+
 /* Command line without the options of the launcher: main class or jar first, as javaCommand has it.
  */
 static const char *command_of(const char *cmdline)

@@ -1,6 +1,5 @@
 /* The program itself, run as a shell would run it. */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
@@ -12,147 +11,16 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "program.h"
 
-enum { LIMIT_MS = 20000, TEXT = 512 * 1024 };
-
-struct result {
-    int code; /* exit code; -1: ended by a signal */
-    int signal; /* which */
-    char out[TEXT];
-    char err[TEXT];
-};
-
-static char program[4096]; /* absolute: tests run it in folders of their own */
-static char folder[64];
-static struct result result;
-
-static void find_program(void)
-{
-    const char *build = getenv("B");
-    char cwd[2048];
-    cr_assert_not_null(getcwd(cwd, sizeof cwd));
-    (void)snprintf(program, sizeof program, "%s/%s/firstmile", cwd,
-                   build != NULL ? build : "build/asan");
-    cr_assert_eq(access(program, X_OK), 0, "no program at %s", program);
-    (void)snprintf(folder, sizeof folder, "/tmp/firstmile-cli-XXXXXX");
-    cr_assert_not_null(mkdtemp(folder));
-}
-
-static void clean_up(void)
-{
-    DIR *dir = opendir(folder);
-    struct dirent *entry;
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        (void)unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir != NULL)
-        (void)closedir(dir);
-    (void)rmdir(folder);
-}
-
-TestSuite(cmd, .init = find_program, .fini = clean_up, .timeout = 60);
-
-static pid_t start(const char *const *args, int out, int err)
-{
-    pid_t pid = fork();
-    cr_assert_geq(pid, 0);
-    if (pid > 0)
-        return pid;
-    char *argv[32] = {program};
-    for (size_t i = 0; i < 30 && args[i] != NULL; i++)
-        argv[i + 1] = strdup(args[i]); /* execv() wants them writable */
-    char home[80];
-    (void)snprintf(home, sizeof home, "%s/state", folder);
-    (void)setenv("XDG_STATE_HOME", home, 1);
-    (void)unsetenv("NO_COLOR");
-    if (chdir(folder) != 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
-        _exit(126);
-    (void)execv(program, argv);
-    _exit(127);
-}
-
-static void read_both(int out, int err)
-{
-    struct pollfd fds[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
-    char *texts[2] = {result.out, result.err};
-    size_t used[2] = {0, 0};
-    int64_t end = fm_clock_ms() + LIMIT_MS;
-    while ((fds[0].fd >= 0 || fds[1].fd >= 0) && fm_clock_ms() < end) {
-        if (poll(fds, 2, 1000) <= 0)
-            continue;
-        for (int i = 0; i < 2; i++) {
-            if (fds[i].fd < 0 || fds[i].revents == 0)
-                continue;
-            ssize_t n = read(fds[i].fd, texts[i] + used[i], TEXT - 1 - used[i]);
-            if (n <= 0)
-                fds[i].fd = -1;
-            else
-                used[i] += (size_t)n;
-        }
-    }
-    result.out[used[0]] = '\0';
-    result.err[used[1]] = '\0';
-}
-
-static void reap(pid_t pid)
-{
-    int status = 0;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    result.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
-
-static int run_args(const char *const *args)
-{
-    int out[2], err[2];
-    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
-    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
-    pid_t pid = start(args, out[1], err[1]);
-    (void)close(out[1]);
-    (void)close(err[1]);
-    read_both(out[0], err[0]);
-    (void)close(out[0]);
-    (void)close(err[0]);
-    reap(pid);
-    return result.code;
-}
-
-#define RUN(...) run_args((const char *const[]){__VA_ARGS__, NULL})
-
-static void write_file(const char *name, const char *text)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    (void)fputs(text, file);
-    (void)fclose(file);
-}
-
-static void expect_out(const char *what)
-{
-    cr_expect(strstr(result.out, what) != NULL, "no \"%s\" on stdout: %s", what, result.out);
-}
-
-static void expect_err(const char *what)
-{
-    cr_expect(strstr(result.err, what) != NULL, "no \"%s\" on stderr: %s", what, result.err);
-}
-
-/* One sentence on one line. */
-static void expect_sentence(const char *what)
-{
-    expect_err(what);
-    cr_expect_eq(strncmp(result.err, "firstmile: ", 11), 0, "%s", result.err);
-    const char *newline = strchr(result.err, '\n');
-    cr_expect(newline != NULL && newline[1] == '\0', "more than one line: %s", result.err);
-}
+TestSuite(cmd, .init = program_set_up, .fini = program_tear_down, .timeout = 60);
 
 Test(cmd, help_is_data_and_its_absence_an_error)
 {
     cr_expect_eq(RUN("--help"), 0);
     expect_out("usage: firstmile");
     cr_expect_str_eq(result.err, "");
-    cr_expect_eq(run_args((const char *const[]){NULL}), 2);
+    cr_expect_eq(program_run((const char *const[]){NULL}), 2);
     cr_expect_str_eq(result.out, "");
     expect_err("no command given");
 }
@@ -162,7 +30,7 @@ Test(cmd, every_command_has_help_in_each_spelling)
     static const char *const names[] = {"run",     "check",  "once",  "jvms",
                                         "beans",   "get",    "spool", "sandbox",
                                         "presets", "health", "help",  "version"};
-    static char list[TEXT];
+    static char list[PROGRAM_TEXT];
     cr_expect_eq(RUN("--help"), 0);
     memcpy(list, result.out, sizeof list);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -248,8 +116,8 @@ Test(cmd, no_colour_and_no_cut_away_from_a_terminal)
 
 Test(cmd, check_names_line_and_remedy_of_every_error)
 {
-    write_file("bad.ini", "[agent]\nname = x\nintervall = 5s\n[rset]\nurl = sandbox\n"
-                          "[batch]\nrecords = many\n");
+    program_file("bad.ini", "[agent]\nname = x\nintervall = 5s\n[rset]\nurl = sandbox\n"
+                            "[batch]\nrecords = many\n");
     cr_expect_eq(RUN("check", "--offline", "-c", "bad.ini"), 2);
     expect_out("bad.ini:3");
     expect_out("interval");
@@ -265,7 +133,7 @@ Test(cmd, check_names_line_and_remedy_of_every_error)
 
 Test(cmd, check_and_run_agree_on_what_cannot_start)
 {
-    write_file("empty.ini", "");
+    program_file("empty.ini", "");
     cr_expect_eq(RUN("check", "-c", "empty.ini"), 2);
     expect_out("[rest] url is not set");
     cr_expect_eq(RUN("run", "-c", "empty.ini"), 2);
@@ -283,7 +151,7 @@ Test(cmd, check_and_run_agree_on_what_cannot_start)
 
 Test(cmd, check_warns_of_a_user_name_that_is_not_sent)
 {
-    write_file("user.ini", "[rest]\nurl = sandbox\nusername = anna\n");
+    program_file("user.ini", "[rest]\nurl = sandbox\nusername = anna\n");
     cr_expect_eq(RUN("check", "--offline", "-c", "user.ini"), 0);
     expect_out("auth = none");
     expect_out("warn");
@@ -291,8 +159,8 @@ Test(cmd, check_warns_of_a_user_name_that_is_not_sent)
 
 Test(cmd, check_offline_is_content_with_a_good_file)
 {
-    write_file("good.ini", "[agent]\nname = edge\ninterval = 7s\n[rest]\nurl = sandbox\n"
-                           "[target:a]\nurl = localhost:9010\n");
+    program_file("good.ini", "[agent]\nname = edge\ninterval = 7s\n[rest]\nurl = sandbox\n"
+                             "[target:a]\nurl = localhost:9010\n");
     cr_expect_eq(RUN("check", "--offline", "-c", "good.ini"), 0);
     expect_out("ok");
     cr_expect_eq(RUN("check", "--offline", "--dump", "-c", "good.ini"), 0);
@@ -315,7 +183,7 @@ Test(cmd, a_secret_is_refused_on_the_command_line)
 
 Test(cmd, unknown_targets_are_usage_errors)
 {
-    write_file("config.ini", "[rest]\nurl = sandbox\n[target:orders]\nurl = localhost:1\n");
+    program_file("config.ini", "[rest]\nurl = sandbox\n[target:orders]\nurl = localhost:1\n");
     cr_expect_eq(RUN("beans", "ordres"), 2);
     expect_sentence("no target \"ordres\" in config.ini; did you mean orders");
     cr_expect_eq(RUN("get", "pid:abc", "a:b=c"), 2);
@@ -341,7 +209,7 @@ Test(cmd, a_dead_port_is_a_failure_with_its_place)
 
 Test(cmd, a_broken_config_does_not_keep_one_from_looking_at_a_jvm)
 {
-    write_file("config.ini", "[nonsense\n");
+    program_file("config.ini", "[nonsense\n");
     cr_expect_eq(RUN("beans", "127.0.0.1:1"), 1);
     expect_sentence("127.0.0.1:1");
     cr_expect_eq(RUN("beans", "orders"), 2);
@@ -366,7 +234,7 @@ Test(cmd, sandbox_says_where_it_listens_and_ends_at_once_by_a_signal)
         int out[2];
         cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
         const char *const args[] = {"sandbox", "--listen", "127.0.0.1:0", NULL};
-        pid_t pid = start(args, out[1], STDERR_FILENO);
+        pid_t pid = program_start(args, out[1], STDERR_FILENO);
         (void)close(out[1]);
         FILE *lines = fdopen(out[0], "r");
         char line[128] = "";
@@ -376,7 +244,7 @@ Test(cmd, sandbox_says_where_it_listens_and_ends_at_once_by_a_signal)
         cr_expect_gt(port, 0);
         int64_t before = fm_clock_ms();
         cr_assert_eq(kill(pid, signals[i]), 0);
-        reap(pid);
+        program_reap(pid);
         cr_expect_eq(result.code, 0);
         cr_expect_lt(fm_clock_ms() - before, 3000);
         (void)fclose(lines);
@@ -390,10 +258,10 @@ Test(cmd, a_reader_that_leaves_ends_it_quietly)
     cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
     (void)close(out[0]);
     const char *const args[] = {"help", "config", NULL};
-    pid_t pid = start(args, out[1], err[1]);
+    pid_t pid = program_start(args, out[1], err[1]);
     (void)close(out[1]);
     (void)close(err[1]);
-    reap(pid);
+    program_reap(pid);
     cr_expect_eq(result.signal, SIGPIPE);
     cr_expect_eq(read(err[0], result.err, 1), 0, "it said something");
     (void)close(err[0]);
@@ -407,12 +275,12 @@ Test(cmd, a_full_disk_is_told)
         cr_skip_test("there is no /dev/full");
     cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
     const char *const args[] = {"help", "config", NULL};
-    pid_t pid = start(args, full, err[1]);
+    pid_t pid = program_start(args, full, err[1]);
     (void)close(full);
     (void)close(err[1]);
-    reap(pid);
+    program_reap(pid);
     cr_expect_eq(result.code, 1);
-    ssize_t n = read(err[0], result.err, TEXT - 1);
+    ssize_t n = read(err[0], result.err, PROGRAM_TEXT - 1);
     result.err[n > 0 ? n : 0] = '\0';
     expect_sentence("cannot write to stdout: No space left on device");
     (void)close(err[0]);
@@ -421,7 +289,7 @@ Test(cmd, a_full_disk_is_told)
 static void read_file(const char *path, char *out)
 {
     FILE *file = fopen(path, "r");
-    size_t n = file != NULL ? fread(out, 1, TEXT - 1, file) : 0;
+    size_t n = file != NULL ? fread(out, 1, PROGRAM_TEXT - 1, file) : 0;
     out[n] = '\0';
     if (file != NULL)
         (void)fclose(file);
@@ -429,7 +297,7 @@ static void read_file(const char *path, char *out)
 
 Test(cmd, the_manual_is_what_the_tables_say)
 {
-    static char man[TEXT];
+    static char man[PROGRAM_TEXT];
     read_file("docker/firstmile.1", man);
     cr_expect_eq(RUN("help", "--man"), 0);
     cr_expect(strcmp(man, result.out) == 0,
@@ -448,7 +316,7 @@ static bool in_fence(const char *text, const char *place)
 
 Test(cmd, the_readme_names_no_command_that_is_not_there)
 {
-    static char readme[TEXT];
+    static char readme[PROGRAM_TEXT];
     read_file("README.md", readme);
     if (readme[0] == '\0')
         cr_skip_test("no README.md");
@@ -477,12 +345,12 @@ Test(cmd, the_readme_names_no_command_that_is_not_there)
 
 Test(cmd, audit_tells_by_its_exit_code_whether_all_is_accounted_for)
 {
-    write_file("good", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", AUDIT_GAP));
+    program_file("good", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", AUDIT_GAP));
     cr_expect_eq(RUN("audit", "--from", "good"), 0);
     expect_out("00000000000000ff: declared lost: 2 full\n");
     expect_out("what came after it cannot be known");
     cr_expect_str_eq(result.err, "");
-    write_file("bad", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", ""));
+    program_file("bad", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", ""));
     cr_expect_eq(RUN("audit", "jmx", "--from", "bad"), 1);
     expect_out("00000000000000ff: missing 2 to 3 (2)\n");
     expect_sentence("2 numbers are missing");
@@ -502,13 +370,13 @@ Test(cmd, audit_takes_no_silence_for_a_proof)
     expect_sentence("--from");
     cr_expect_eq(RUN("audit", "--from", "nowhere"), 1);
     expect_sentence("cannot read nowhere");
-    write_file("empty", "");
+    program_file("empty", "");
     cr_expect_eq(RUN("audit", "--from", "empty"), 1);
     expect_err("nothing to audit");
-    write_file("one", AUDIT_LINE("0", "1", ""));
+    program_file("one", AUDIT_LINE("0", "1", ""));
     cr_expect_eq(RUN("audit", "other", "--from", "one"), 1);
     expect_err("1 records of other topics were passed over");
-    write_file("cut", AUDIT_LINE("0", "1", "") "\n{\"topic\":\"jmx\",\"par");
+    program_file("cut", AUDIT_LINE("0", "1", "") "\n{\"topic\":\"jmx\",\"par");
     cr_expect_eq(RUN("audit", "--from", "cut"), 0);
     expect_sentence("cut:2: no record as kcat -J writes it");
 }
@@ -530,8 +398,8 @@ Test(cmd, audit_subtracts_what_the_spool_holds)
 {
     char stream[17] = "", lines[1024];
     size_t used = 0;
-    write_file("in", "1\n2\n3\n");
-    write_file("empty.ini", "");
+    program_file("in", "1\n2\n3\n");
+    program_file("empty.ini", "");
     cr_expect_eq(RUN("produce", "jmx", "in", "--spool", "spool", "--timeout", "300ms", "-o",
                      "rest.url=http://127.0.0.1:1", "-c", "empty.ini"),
                  1);
@@ -549,7 +417,7 @@ Test(cmd, audit_subtracts_what_the_spool_holds)
                                  "[\"firstmile-agent\",\"a\",\"firstmile-stream\",\"%s\","
                                  "\"firstmile-seq\",\"%d\"],\"key\":null,\"payload\":\"x\"}\n",
                                  seq - 1, stream, seq);
-    write_file("dump", lines);
+    program_file("dump", lines);
     cr_expect_eq(RUN("audit", "--from", "dump", "-c", "empty.ini"), 1);
     expect_out("missing 2 to 2 (1)");
     cr_expect_eq(RUN("audit", "--from", "dump", "--spool", "spool", "--json", "-c", "empty.ini"), 0,
