@@ -180,6 +180,24 @@ static bool set_body(struct fm_call *call, const struct fm_http_request *request
     return ok;
 }
 
+/* TLS to the host inside TLS to the proxy: libcurl forgets why it refused the host's certificate
+ * and calls it a failed system call. Its trace shows the fatal alert that it sent. */
+static int on_trace(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
+{
+    static const char mark[] = " (OUT), TLS alert, ";
+    (void)easy;
+    struct fm_call *call = arg;
+    if (type != CURLINFO_TEXT || memmem(data, size, mark, sizeof mark - 1) == NULL)
+        return 0;
+    const char *open = memrchr(data, '(', size);
+    unsigned code = 0; /* level and description, a byte each */
+    for (const char *p = open + 1; p < data + size && *p >= '0' && *p <= '9' && code <= 9999; p++)
+        code = code * 10 + (unsigned)(*p - '0');
+    if (code >> 8 == 2 && !call->ready)
+        call->alert = code & 0xff;
+    return 0;
+}
+
 static bool set_options(struct fm_call *call, const struct fm_http_request *request,
                         const char *url)
 {
@@ -187,6 +205,11 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
               fm_net_setup_proxy(call->easy, request->proxy, &call->target);
     if (call->target.use_tls)
         ok = ok && fm_net_setup_tls(call->easy, request->tls);
+    if (call->target.use_tls && call->target.proxy_tls) {
+        SET(CURLOPT_VERBOSE, 1L);
+        SET(CURLOPT_DEBUGFUNCTION, on_trace);
+        SET(CURLOPT_DEBUGDATA, call);
+    }
     SET(CURLOPT_URL, url);
     SET(CURLOPT_PRIVATE, call);
     SET(CURLOPT_HTTPHEADER, call->headers);
@@ -264,6 +287,8 @@ static enum fm_code prepare(struct fm_call *call, const struct fm_http_request *
         (void)snprintf(t->ca_file, sizeof t->ca_file, "%s",
                        tls->ca_file != NULL ? tls->ca_file : "");
     }
+    if (t->proxy_tls && request->proxy->ca_file != NULL)
+        (void)snprintf(t->proxy_ca_file, sizeof t->proxy_ca_file, "%s", request->proxy->ca_file);
     char *renamed = NULL;
     char host_line[300];
     bool rename = t->use_tls && tls != NULL && tls->verify_name != NULL;

@@ -125,6 +125,7 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
                              .ready = call->ready,
                              .reused = answer->reused,
                              .any_answer = call->head_bytes > 0,
+                             .alert = call->alert,
                              .detail = call->detail[0] != '\0' ? call->detail
                                                                : curl_easy_strerror(result)};
     if (!call->ready)

@@ -29,6 +29,7 @@ struct fm_call {
     bool head_done; /* the empty line of a final answer was seen */
     bool interim; /* the head now read is a 1xx */
     bool ready; /* the connection stands, the request goes out */
+    unsigned alert; /* the TLS alert by which we refused the host inside a proxy's TLS; 0: none */
     bool too_large;
     bool slow;
     bool cancelled;

@@ -35,6 +35,7 @@ struct fm_net_target {
     char proxy[300]; /* host:port of the proxy, without credentials */
     const char *proxy_url; /* borrowed while a handle is set up; may hold a password */
     char ca_file[200]; /* for sentences; "": the system's */
+    char proxy_ca_file[200]; /* the same of the proxy */
     bool has_client_cert;
     unsigned connect_ms;
     unsigned total_ms;
@@ -49,6 +50,7 @@ struct fm_net_end {
     bool ready; /* the connection stood: the request could be sent */
     bool reused;
     bool any_answer; /* at least one byte of an answer's head */
+    unsigned alert; /* the TLS alert (RFC 8446, 6.2) by which we refused the host; 0: none seen */
     const char *detail; /* libcurl's own text */
 };
 

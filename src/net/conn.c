@@ -364,6 +364,14 @@ void fm_conn_want_write(struct fm_conn *conn, bool want)
 
 /* ---- bytes --------------------------------------------------------------------------------- */
 
+/* With TLS 1.3 the peer checks our certificate after the handshake has ended for us. */
+static const char *missing_hint(const struct fm_conn *conn)
+{
+    return conn->target.use_tls && !conn->received && !conn->target.has_client_cert
+               ? "; client certificate missing?"
+               : "";
+}
+
 static enum fm_code explain_loss(struct fm_conn *conn, CURLcode result, struct fm_err *err)
 {
     const struct fm_net_target *t = &conn->target;
@@ -372,11 +380,11 @@ static enum fm_code explain_loss(struct fm_conn *conn, CURLcode result, struct f
                strstr(detail, "reset by peer") != NULL || strstr(detail, "errno") != NULL;
     bool alert = strstr(detail, "alert") != NULL;
     if (!t->use_tls || (eof && !alert))
-        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection (%s)", t->host, t->port,
-                          detail);
+        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection (%s)%s", t->host, t->port,
+                          detail, missing_hint(conn));
     if (!alert)
-        return fm_err_set(err, FM_ETLS, "the TLS connection to %s:%s broke: %s", t->host, t->port,
-                          detail);
+        return fm_err_set(err, FM_ETLS, "the TLS connection to %s:%s broke: %s%s", t->host, t->port,
+                          detail, missing_hint(conn));
     return fm_err_set(err, FM_ETLS, "%s:%s ended the connection with a TLS alert; %s (%s)", t->host,
                       t->port,
                       t->has_client_cert ? "it may not accept our client certificate"
@@ -389,12 +397,9 @@ static enum fm_code explain_end(struct fm_conn *conn, CURLcode result, struct fm
 {
     if (result != CURLE_OK)
         return explain_loss(conn, result, err);
-    /* With TLS 1.3 the peer checks our certificate after the handshake has ended for us. */
-    return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection%s", conn->target.host,
-                      conn->target.port,
-                      conn->target.use_tls && !conn->received && !conn->target.has_client_cert
-                          ? " before any answer; client certificate missing?"
-                          : "");
+    const char *hint = missing_hint(conn);
+    return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection%s%s", conn->target.host,
+                      conn->target.port, *hint != '\0' ? " before any answer" : "", hint);
 }
 
 enum fm_code fm_conn_send(struct fm_conn *conn, const void *data, size_t len, size_t *sent,

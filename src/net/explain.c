@@ -25,6 +25,23 @@ enum {
     V_CA_HASH_TOO_WEAK = 68
 };
 
+/* The alerts by which OpenSSL refuses a certificate, and what they stand for. */
+static long result_of_alert(unsigned alert)
+{
+    switch (alert) {
+    case 42: /* bad_certificate */
+        return V_NOT_YET_VALID;
+    case 44: /* certificate_revoked */
+        return V_REVOKED;
+    case 45: /* certificate_expired */
+        return V_EXPIRED;
+    case 48: /* unknown_ca */
+        return V_NO_LOCAL_ISSUER;
+    default:
+        return 0;
+    }
+}
+
 struct phase {
     bool name; /* the name was looked up */
     bool tcp; /* connected to the first peer: the proxy, or the host */
@@ -168,9 +185,11 @@ static struct fm_net_verdict explain_timeout(const struct fm_net_target *t, cons
     return VERDICT(FM_HTTP_TIMEOUT, FM_HOP_HTTP);
 }
 
-/* OpenSSL's verdict on the certificate, in words. */
-static const char *verify_reason(long result)
+/* OpenSSL's verdict on the certificate, in words; cure: what its user may do, NULL: nothing here.
+ */
+static const char *verify_reason(long result, const char **cure)
 {
+    *cure = NULL;
     switch (result) {
     case V_EXPIRED:
         return "its certificate (or one of its chain) has expired; renew it there, or check this "
@@ -178,16 +197,17 @@ static const char *verify_reason(long result)
     case V_NOT_YET_VALID:
         return "its certificate is not valid yet; is this host's clock right?";
     case V_SELF_SIGNED:
-        return "its certificate is self-signed; put that certificate into the file ca_file names";
+        *cure = "put that certificate into the file";
+        return "its certificate is self-signed";
     case V_SELF_SIGNED_IN_CHAIN:
-        return "its certificate comes from a CA that is not trusted here; put the CA's certificate "
-               "into the file ca_file names";
+        *cure = "put the CA's certificate into the file";
+        return "its certificate comes from a CA that is not trusted here";
     case V_NO_ISSUER:
     case V_NO_LOCAL_ISSUER:
     case V_NO_LEAF_SIGNATURE:
+        *cure = "put the CA's certificate into the file";
         return "its certificate comes from a CA that is not trusted here, or an intermediate one "
-               "is "
-               "missing; put the CA's certificate into the file ca_file names";
+               "is missing";
     case V_REVOKED:
         return "its certificate was revoked";
     case V_PURPOSE:
@@ -213,30 +233,37 @@ static struct fm_net_verdict explain_verify(CURL *easy, const struct fm_net_targ
     long result = 0;
     (void)curl_easy_getinfo(
         easy, at_proxy ? CURLINFO_PROXY_SSL_VERIFYRESULT : CURLINFO_SSL_VERIFYRESULT, &result);
-    const char *reason = verify_reason(result);
-    if (reason != NULL)
+    if (!at_proxy && end->alert != 0)
+        result = result_of_alert(end->alert);
+    const char *cure, *reason = verify_reason(result, &cure);
+    if (cure != NULL)
+        (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s; %s %s names", who, reason, cure,
+                         at_proxy ? "http_proxy_ca_file" : "ca_file");
+    else if (reason != NULL)
         (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s", who, reason);
     else if (has(end, "alternative certificate subject") ||
              has(end, "does not match target host") || has(end, "unable to obtain common name"))
         (void)fm_err_set(
             err, FM_ETLS, "%s is not trusted: its certificate was issued for another name; %s", who,
-            t->is_conn ? "connect by the name in the certificate, or set tls_name to that name"
-                       : "put a name from the certificate into the URL");
+            at_proxy     ? "put a name from the certificate into http_proxy"
+            : t->is_conn ? "connect by the name in the certificate, or set tls_name to that name"
+                         : "put a name from the certificate into the URL");
     else
         (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s", who, end->detail);
     return VERDICT(FM_HTTP_TLS_VERIFY, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);
 }
 
-static struct fm_net_verdict explain_local_tls(const struct fm_net_target *t, CURLcode result,
-                                               struct fm_err *err)
+static struct fm_net_verdict explain_local_tls(const struct fm_net_target *t, bool at_proxy,
+                                               CURLcode result, struct fm_err *err)
 {
-    const char *ca = t->ca_file[0] != '\0' ? t->ca_file : "the system's CA bundle";
+    const char *file = at_proxy ? t->proxy_ca_file : t->ca_file;
     if (result == CURLE_SSL_CACERT_BADFILE)
         (void)fm_err_set(
             err, FM_ETLS,
-            "the CA file cannot be used (%s); it must exist, be readable, and hold PEM "
+            "the CA file%s cannot be used (%s); it must exist, be readable, and hold PEM "
             "certificates",
-            ca);
+            at_proxy ? " of the HTTP proxy, http_proxy_ca_file," : "",
+            file[0] != '\0' ? file : "the system's CA bundle");
     else if (result == CURLE_SSL_PINNEDPUBKEYNOTMATCH)
         (void)fm_err_set(err, FM_ETLS,
                          "%s:%s showed another key than pinned_key; somebody is in between, or its "
@@ -250,7 +277,7 @@ static struct fm_net_verdict explain_local_tls(const struct fm_net_target *t, CU
             "the client certificate for %s:%s or its key cannot be used; are cert_file "
             "and key_file readable PEM, do they belong together, is key_password right?",
             t->host, t->port);
-    return VERDICT(FM_HTTP_TLS_VERIFY, FM_HOP_TLS);
+    return VERDICT(FM_HTTP_TLS_VERIFY, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);
 }
 
 /* An alert after which a client certificate is the likely cause. */
@@ -281,8 +308,9 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
         (void)snprintf(who, sizeof who, "%s:%s", t->host, t->port);
     if (has(end, "wrong version number") || has(end, "http request") || has(end, "packet length"))
         (void)fm_err_set(err, FM_EPROTO, "%s does not speak TLS; %s, else check the port", who,
-                         t->is_conn ? "set tls = off if it is meant to be plain"
-                                    : "use http:// if it is a plain port");
+                         at_proxy     ? "write http_proxy = http://... if it is a plain one"
+                         : t->is_conn ? "set tls = off if it is meant to be plain"
+                                      : "use http:// if it is a plain port");
     else if (has(end, "unsupported protocol") || has(end, "protocol version"))
         (void)fm_err_set(err, FM_EPROTO,
                          "%s offers no TLS version of ours (1.2 or later); it must be updated",
@@ -298,7 +326,8 @@ static struct fm_net_verdict explain_handshake(const struct fm_net_target *t, bo
                                       "connector) or off; or client certificate missing? "
                                       "(cert_file)"
                                     : "a plain http:// port, or client certificate missing?");
-    return VERDICT(FM_HTTP_TLS_FAILED, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);
+    return at_proxy ? VERDICT(FM_HTTP_PROXY_FAILED, FM_HOP_PROXY)
+                    : VERDICT(FM_HTTP_TLS_FAILED, FM_HOP_TLS);
 }
 
 static struct fm_net_verdict explain_broken(const struct fm_net_target *t,
@@ -351,7 +380,8 @@ struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *t,
                                      const struct fm_net_end *end, struct fm_err *err)
 {
     struct phase p = phase_of(easy, t, end);
-    bool at_proxy = t->via_proxy && !p.tunnel;
+    /* A plain host behind a proxy over TLS: the one handshake there is the proxy's. */
+    bool at_proxy = t->via_proxy && (!p.tunnel || (t->proxy_tls && !t->use_tls && !end->ready));
     if (t->via_proxy && !end->ready && end->connect_code != 0 && end->connect_code / 100 != 2)
         return explain_connect_code(t, end->connect_code, err);
     long sys = 0;
@@ -374,8 +404,10 @@ struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *t,
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
     case CURLE_SSL_CIPHER:
-        return explain_local_tls(t, end->result, err);
+        return explain_local_tls(t, at_proxy && t->proxy_tls, end->result, err);
     case CURLE_SSL_CONNECT_ERROR:
+        if (!at_proxy && result_of_alert(end->alert) != 0)
+            return explain_verify(easy, t, false, end, err);
         return explain_handshake(t, at_proxy && t->proxy_tls, end, err);
     case CURLE_OUT_OF_MEMORY:
         (void)fm_err_nomem(err);
@@ -398,8 +430,8 @@ struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *t,
     if (at_proxy) {
         (void)fm_err_set(err, FM_ECONNECT,
                          "the HTTP proxy %s closed the connection instead of answering CONNECT; is "
-                         "it an HTTP proxy?",
-                         t->proxy);
+                         "it an HTTP proxy%s?",
+                         t->proxy, t->proxy_tls ? "" : ", and not one over TLS (https://)");
         return VERDICT(FM_HTTP_PROXY_FAILED, FM_HOP_PROXY);
     }
     if (!p.tls && t->use_tls)

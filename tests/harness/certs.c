@@ -22,6 +22,20 @@ static void clean_up(void)
     (void)rmdir(dir);
 }
 
+static void run(const char *which)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("tests/harness/certs.sh", "certs.sh", dir, which, (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        (void)fprintf(stderr, "certs.sh failed\n");
+        abort();
+    }
+}
+
 const char *certs_dir(void)
 {
     if (dir[0] != '\0')
@@ -30,17 +44,14 @@ const char *certs_dir(void)
     if (mkdtemp(dir) == NULL)
         abort();
     (void)atexit(clean_up);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execl("tests/harness/certs.sh", "certs.sh", dir, (char *)NULL);
-        _exit(127);
-    }
-    int status = 0;
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        (void)fprintf(stderr, "certs.sh failed\n");
-        abort();
-    }
+    run("good");
     return dir;
+}
+
+void certs_odd(void)
+{
+    (void)certs_dir();
+    run("odd");
 }
 
 const char *certs_path(char *out, size_t size, const char *name)

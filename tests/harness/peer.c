@@ -243,8 +243,37 @@ static bool pass_on(struct peer_conn *conn, int from, int to)
     return true;
 }
 
+/* From the server: as it is up to the fault's byte, and then the fault. */
+static bool pass_back(struct peer_conn *conn, int from, const struct peer_fault *fault,
+                      size_t *passed)
+{
+    unsigned char bytes[4096];
+    ssize_t n = recv(from, bytes, sizeof bytes, 0);
+    if (n <= 0)
+        return false;
+    size_t len = (size_t)n;
+    bool here = *passed + len > fault->after && *passed <= fault->after;
+    size_t at = here ? fault->after - *passed : len;
+    if (here && fault->how == PEER_FLIP)
+        bytes[at] ^= 0x10;
+    if (here && fault->how != PEER_FLIP)
+        len = at;
+    *passed += len;
+    bool ok = len == 0 || peer_send_bytes(conn, bytes, len);
+    if (here && fault->how == PEER_STALL)
+        peer_stall(conn, 0);
+    return ok && (!here || fault->how == PEER_FLIP);
+}
+
 bool peer_connect_through(struct peer_conn *conn, uint16_t port)
 {
+    static const struct peer_fault none = {.after = SIZE_MAX};
+    return peer_connect_fault(conn, port, &none);
+}
+
+bool peer_connect_fault(struct peer_conn *conn, uint16_t port, const struct peer_fault *fault)
+{
+    size_t passed = 0;
     struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -256,7 +285,7 @@ bool peer_connect_through(struct peer_conn *conn, uint16_t port)
         if (p[0].revents != 0)
             going = pass_on(conn, conn->fd, fd);
         if (p[1].revents != 0)
-            going = going && pass_on(conn, fd, conn->fd);
+            going = going && pass_back(conn, fd, fault, &passed);
     }
     if (fd >= 0)
         close(fd);

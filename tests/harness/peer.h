@@ -49,6 +49,15 @@ bool peer_answer(struct peer_conn *conn, unsigned status, const char *body);
 /** Connect to this port of 127.0.0.1 and pass bytes both ways until one side ends. */
 bool peer_connect_through(struct peer_conn *conn, uint16_t port);
 
+/** The same with a fault in what the server sends: behind so many bytes one of them is changed, or
+ * nothing comes any more, or the connection is closed. */
+enum peer_how { PEER_FLIP, PEER_STALL, PEER_CUT };
+struct peer_fault {
+    size_t after;
+    enum peer_how how;
+};
+bool peer_connect_fault(struct peer_conn *conn, uint16_t port, const struct peer_fault *fault);
+
 /** Close with RST; the script should return then. */
 void peer_reset(struct peer_conn *conn);
 

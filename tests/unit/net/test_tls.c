@@ -1,14 +1,12 @@
 /* Requests over TLS: what is trusted, what is refused, and how it is told. */
 #include <criterion/criterion.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "certs.h"
+#include "child.h"
 #include "net/client.h"
 #include "net/server.h"
 #include "peer.h"
@@ -165,6 +163,20 @@ Test(tls, compares_the_pinned_key)
     tls.pinned_key = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     cr_expect_eq(get("127.0.0.1"), FM_HTTP_TLS_VERIFY, "%s", answer.err.text);
     says("pinned_key");
+    cr_expect_not(answer.body_sent);
+    char command[400], pin[80] = "sha256//";
+    (void)snprintf(command, sizeof command,
+                   "openssl x509 -in %s -pubkey -noout | openssl pkey -pubin -outform der | "
+                   "openssl dgst -sha256 -binary | base64",
+                   pem);
+    FILE *f = popen(command, "r");
+    cr_assert(f != NULL && fgets(pin + 8, sizeof pin - 8, f) != NULL);
+    (void)pclose(f);
+    pin[strcspn(pin, "\n")] = '\0';
+    tls.pinned_key = pin;
+    cr_expect_eq(get("127.0.0.1"), FM_HTTP_OK, "%s: %s", pin, answer.err.text);
+    tls.ca_file = certs_path(ca, sizeof ca, "other.pem");
+    cr_expect_eq(get("localhost"), FM_HTTP_TLS_VERIFY, "the right key does not excuse the chain");
 }
 
 Test(tls, names_a_ca_file_that_cannot_be_used)
@@ -300,45 +312,22 @@ Test(tls, blames_the_host_and_not_the_tunnel_for_its_certificate)
 }
 
 /* openssl s_server -www: its answer tells whether the session was resumed. */
-static FILE *s_server_out; /* open while it runs: it would die of a closed pipe */
+static struct child s_server;
 
-static pid_t s_server(uint16_t *port, const char *option, const char *value)
+static uint16_t serve_openssl(const char *option, const char *value)
 {
-    int out[2];
-    cr_assert_eq(pipe(out), 0);
     (void)certs_path(pem, sizeof pem, "server.pem");
     (void)certs_path(key, sizeof key, "server.key");
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)dup2(out[1], 1);
-        (void)dup2(out[1], 2);
-        execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-www", "-cert", pem,
-               "-key", key, option, value, "-CAfile", ca, "-verify_return_error", (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    s_server_out = fdopen(out[0], "r");
-    char line[300];
-    unsigned n = 0;
-    while (n == 0 && fgets(line, sizeof line, s_server_out) != NULL)
-        if (sscanf(line, "ACCEPT 127.0.0.1:%u", &n) != 1)
-            n = 0;
-    cr_assert_neq(n, 0u);
-    *port = (uint16_t)n;
-    return pid;
-}
-
-static void end(pid_t pid)
-{
-    (void)kill(pid, SIGKILL);
-    (void)waitpid(pid, NULL, 0);
-    (void)fclose(s_server_out);
+    const char *const argv[] = {
+        "openssl", "s_server", "-accept", "127.0.0.1:0", "-www",    "-cert", pem,
+        "-key",    key,        option,    value,         "-CAfile", ca,      "-verify_return_error",
+        NULL};
+    return (uint16_t)child_start(&s_server, argv, "ACCEPT 127.0.0.1:");
 }
 
 Test(tls, resumes_its_session)
 {
-    uint16_t port;
-    pid_t pid = s_server(&port, "-naccept", "100");
+    uint16_t port = serve_openssl("-naccept", "100");
     struct fm_err err = {0};
     char *text = NULL;
     (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/", (unsigned)port);
@@ -349,20 +338,19 @@ Test(tls, resumes_its_session)
         cr_expect(strstr(text, i == 0 ? "New, TLSv1" : "Reused, TLSv1") != NULL, "%d", i);
         free(text);
     }
-    end(pid);
+    child_end(&s_server);
 }
 
 Test(tls, tells_the_alert_for_a_missing_client_certificate)
 {
-    uint16_t port;
-    pid_t pid = s_server(&port, "-Verify", "2");
+    uint16_t port = serve_openssl("-Verify", "2");
     cr_expect_eq(get_at("https", "127.0.0.1", port), FM_HTTP_BROKEN, "%s", answer.err.text);
     says("client certificate missing?");
     char client_pem[100], client_key[100];
     tls.cert_file = certs_path(client_pem, sizeof client_pem, "client.pem");
     tls.key_file = certs_path(client_key, sizeof client_key, "client.key");
     cr_expect_eq(get_at("https", "127.0.0.1", port), FM_HTTP_OK, "%s", answer.err.text);
-    end(pid);
+    child_end(&s_server);
 }
 
 static void copy_file(const char *from, const char *to)
