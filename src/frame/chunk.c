@@ -1,4 +1,3 @@
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,26 +16,52 @@ enum {
 static const char magic[4] = {'F', 'M', 'C', '1'};
 
 struct fm_chunk {
-    struct fm_buf buf; /* the stored form */
+    struct fm_buf buf; /* the stored form, save what fm_chunk_data() adds */
     size_t first; /* offset of the first record */
+    size_t foreign; /* up to here the bytes came from elsewhere: checksums are looked at */
+    size_t sealed; /* up to here records have their checksums */
     uint32_t count;
     bool chained; /* the lengths lead exactly to the end */
-    bool made_here; /* every record was put by fm_chunk_add(): its checksum needs no look */
     char topic[MAX_TOPIC + 1];
 };
 
-static void put_le(struct fm_buf *buf, uint64_t v, size_t n)
+/* Plain shifts: compilers make one store or load of them, whatever the byte order. */
+static char *put_le16(char *p, uint16_t v)
 {
-    unsigned char b[8];
-    for (size_t i = 0; i < n; i++)
-        b[i] = (unsigned char)(v >> (8 * i));
-    fm_buf_put(buf, b, n);
+    p[0] = (char)(unsigned char)v;
+    p[1] = (char)(unsigned char)(v >> 8);
+    return p + 2;
 }
 
-static void patch_le32(struct fm_buf *buf, size_t at, uint32_t v)
+static char *put_le32(char *p, uint32_t v)
 {
-    for (size_t i = 0; i < 4; i++)
-        buf->data[at + i] = (char)(unsigned char)(v >> (8 * i));
+    p[0] = (char)(unsigned char)v;
+    p[1] = (char)(unsigned char)(v >> 8);
+    p[2] = (char)(unsigned char)(v >> 16);
+    p[3] = (char)(unsigned char)(v >> 24);
+    return p + 4;
+}
+
+static char *put_le64(char *p, uint64_t v)
+{
+    return put_le32(put_le32(p, (uint32_t)v), (uint32_t)(v >> 32));
+}
+
+static char *put_bytes(char *p, const void *data, size_t len)
+{
+    if (len > 0)
+        memcpy(p, data, len);
+    return p + len;
+}
+
+static uint16_t get_le16(const unsigned char *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static uint32_t get_le32(const unsigned char *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 static bool take_le16(struct fm_cursor *cur, uint16_t *out)
@@ -44,7 +69,7 @@ static bool take_le16(struct fm_cursor *cur, uint16_t *out)
     const unsigned char *p;
     if (!fm_cursor_take(cur, 2, &p))
         return false;
-    *out = (uint16_t)(p[0] | p[1] << 8);
+    *out = get_le16(p);
     return true;
 }
 
@@ -57,17 +82,18 @@ enum fm_code fm_chunk_new(struct fm_chunk **out, const char *topic, struct fm_er
     struct fm_chunk *chunk = calloc(1, sizeof *chunk);
     if (chunk == NULL)
         return fm_err_nomem(err);
-    fm_buf_put(&chunk->buf, magic, sizeof magic);
-    put_le(&chunk->buf, 0, 4);
-    put_le(&chunk->buf, len, 2);
-    fm_buf_put(&chunk->buf, topic, len);
-    if (chunk->buf.failed) {
+    if (!fm_buf_reserve(&chunk->buf, HEAD_BYTES + len)) {
         fm_chunk_free(chunk);
         return fm_err_nomem(err);
     }
+    char *p = put_bytes(chunk->buf.data, magic, sizeof magic);
+    p = put_le32(p, 0); /* the number of records: see fm_chunk_data() */
+    p = put_le16(p, (uint16_t)len);
+    p = put_bytes(p, topic, len);
+    chunk->buf.len = (size_t)(p - chunk->buf.data);
     memcpy(chunk->topic, topic, len);
-    chunk->first = chunk->buf.len;
-    chunk->chained = chunk->made_here = true;
+    chunk->first = chunk->sealed = chunk->buf.len;
+    chunk->chained = true;
     *out = chunk;
     return FM_OK;
 }
@@ -115,6 +141,7 @@ enum fm_code fm_chunk_load(struct fm_chunk **out, const void *data, size_t len, 
         fm_chunk_free(chunk);
         return fm_err_nomem(err);
     }
+    chunk->foreign = chunk->sealed = len;
     *out = chunk;
     return FM_OK;
 }
@@ -141,14 +168,15 @@ static bool headers_size(const struct fm_header *headers, size_t n, uint64_t *si
     return true;
 }
 
-static void put_headers(struct fm_buf *buf, const struct fm_header *headers, size_t n)
+static char *put_headers(char *p, const struct fm_header *headers, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        put_le(buf, headers[i].name_len, 2);
-        fm_buf_put(buf, headers[i].name, headers[i].name_len);
-        put_le(buf, headers[i].value_len, 4);
-        fm_buf_put(buf, headers[i].value, headers[i].value_len);
+        p = put_le16(p, (uint16_t)headers[i].name_len);
+        p = put_bytes(p, headers[i].name, headers[i].name_len);
+        p = put_le32(p, (uint32_t)headers[i].value_len);
+        p = put_bytes(p, headers[i].value, headers[i].value_len);
     }
+    return p;
 }
 
 enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
@@ -166,29 +194,24 @@ enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
         return fm_err_set(err, FM_ELIMIT, "a record of %llu bytes is too long to store",
                           (unsigned long long)rest);
     struct fm_buf *buf = &chunk->buf;
-    size_t start = buf->len;
     if (!fm_buf_reserve(buf, LENGTH_BYTES + CRC_BYTES + (size_t)rest)) {
         buf->failed = false; /* nothing was written: the chunk is as it was */
         buf->over_limit = false;
         return fm_err_nomem(err);
     }
-    put_le(buf, rest + CRC_BYTES, 4);
-    put_le(buf, 0, 4);
-    fm_buf_putc(buf, (char)rec->kind);
-    put_le(buf, (uint64_t)rec->time_ms, 8);
-    put_le(buf, (uint32_t)rec->partition, 4);
-    put_le(buf, rec->id_at, 4);
-    put_le(buf, rec->key != NULL ? key_len : NO_KEY, 4);
-    put_le(buf, headers != NULL ? n : rec->n_headers, 2);
-    if (headers != NULL)
-        put_headers(buf, headers, n);
-    else
-        fm_buf_put(buf, rec->headers, rec->headers_len);
-    fm_buf_put(buf, rec->key, key_len);
-    fm_buf_put(buf, rec->value, rec->value_len);
-    size_t body = start + LENGTH_BYTES + CRC_BYTES;
-    patch_le32(buf, start + LENGTH_BYTES, fm_crc32c(0, buf->data + body, buf->len - body));
-    patch_le32(buf, COUNT_AT, ++chunk->count);
+    char *p = put_le32(buf->data + buf->len, (uint32_t)(rest + CRC_BYTES));
+    p = put_le32(p, 0); /* the checksum: see fm_chunk_data() */
+    *p++ = (char)rec->kind;
+    p = put_le64(p, (uint64_t)rec->time_ms);
+    p = put_le32(p, (uint32_t)rec->partition);
+    p = put_le32(p, rec->id_at);
+    p = put_le32(p, rec->key != NULL ? (uint32_t)key_len : NO_KEY);
+    p = put_le16(p, headers != NULL ? (uint16_t)n : rec->n_headers);
+    p = headers != NULL ? put_headers(p, headers, n) : put_bytes(p, rec->headers, rec->headers_len);
+    p = put_bytes(p, rec->key, key_len);
+    p = put_bytes(p, rec->value, rec->value_len);
+    buf->len = (size_t)(p - buf->data);
+    chunk->count++;
     return FM_OK;
 }
 
@@ -207,9 +230,17 @@ size_t fm_chunk_bytes(const struct fm_chunk *chunk)
     return chunk->buf.len;
 }
 
-const void *fm_chunk_data(const struct fm_chunk *chunk)
+const void *fm_chunk_data(struct fm_chunk *chunk)
 {
-    return chunk->buf.data;
+    struct fm_buf *buf = &chunk->buf;
+    while (chunk->sealed < buf->len) {
+        char *crc = buf->data + chunk->sealed + LENGTH_BYTES;
+        size_t len = get_le32((const unsigned char *)crc - LENGTH_BYTES) - CRC_BYTES;
+        (void)put_le32(crc, fm_crc32c(0, crc + CRC_BYTES, len));
+        chunk->sealed += LENGTH_BYTES + CRC_BYTES + len;
+    }
+    (void)put_le32(buf->data + COUNT_AT, chunk->count);
+    return buf->data;
 }
 
 static bool take_header(struct fm_cursor *cur, struct fm_header *out)
@@ -227,49 +258,36 @@ static bool take_header(struct fm_cursor *cur, struct fm_header *out)
     return true;
 }
 
-static uint32_t le32(const unsigned char *p)
+/* The record between kind and the end of the value, its checksum already found right. */
+static bool parse_record(struct fm_cursor *cur, struct fm_record *rec)
 {
-    uint32_t v;
-    memcpy(&v, p, sizeof v); /* p need not be aligned */
-    return le32toh(v);
-}
-
-static uint64_t le64(const unsigned char *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
-}
-
-/* The record from kind to the end of the value, its checksum already found right. */
-static bool parse_record(const unsigned char *body, size_t len, struct fm_record *rec)
-{
-    struct fm_cursor cur;
     const unsigned char *p;
-    fm_cursor_init(&cur, body, len);
-    if (!fm_cursor_take(&cur, FIXED_BYTES, &p) || p[0] > FM_RECORD_RAW)
+    if (!fm_cursor_take(cur, FIXED_BYTES, &p) || p[0] > FM_RECORD_RAW)
         return false;
-    uint32_t key_len = le32(p + 17);
-    *rec = (struct fm_record){.kind = (enum fm_record_kind)p[0],
-                              .time_ms = (int64_t)le64(p + 1),
-                              .partition = (int32_t)le32(p + 9),
-                              .id_at = le32(p + 13),
-                              .n_headers = (uint16_t)(p[21] | p[22] << 8),
-                              .headers = p + FIXED_BYTES};
+    uint32_t key_len = get_le32(p + 17);
+    *rec = (struct fm_record){
+        .kind = (enum fm_record_kind)p[0],
+        .time_ms = (int64_t)(get_le32(p + 1) | (uint64_t)get_le32(p + 5) << 32),
+        .partition = (int32_t)get_le32(p + 9),
+        .id_at = get_le32(p + 13),
+        .n_headers = get_le16(p + 21),
+    };
+    size_t at = cur->at;
+    rec->headers = cur->data + at;
     for (unsigned i = 0; i < rec->n_headers; i++) {
         struct fm_header header;
-        if (!take_header(&cur, &header))
+        if (!take_header(cur, &header))
             return false;
     }
-    rec->headers_len = cur.at - FIXED_BYTES;
+    rec->headers_len = cur->at - at;
     if (key_len != NO_KEY) {
-        if (!fm_cursor_take(&cur, key_len, &p))
+        if (!fm_cursor_take(cur, key_len, &p))
             return false;
         rec->key = (const char *)p;
         rec->key_len = key_len;
     }
-    rec->value_len = fm_cursor_left(&cur);
-    if (!fm_cursor_take(&cur, rec->value_len, &p))
+    rec->value_len = fm_cursor_left(cur);
+    if (!fm_cursor_take(cur, rec->value_len, &p))
         return false;
     rec->value = (const char *)p;
     return rec->id_at == FM_NO_ID || rec->id_at <= rec->value_len;
@@ -285,20 +303,23 @@ enum fm_code fm_chunk_next(const struct fm_chunk *chunk, size_t *at, struct fm_r
     fm_cursor_init(&cur, chunk->buf.data + start, chunk->buf.len - start);
     uint32_t len = 0;
     const unsigned char *head, *body;
-    if (fm_cursor_take(&cur, LENGTH_BYTES + CRC_BYTES, &head))
-        len = le32(head);
-    if (len < CRC_BYTES + FIXED_BYTES || !fm_cursor_take(&cur, len - CRC_BYTES, &body)) {
+    bool whole = fm_cursor_take(&cur, LENGTH_BYTES + CRC_BYTES, &head);
+    if (whole)
+        len = get_le32(head);
+    if (!whole || len < CRC_BYTES + FIXED_BYTES || !fm_cursor_take(&cur, len - CRC_BYTES, &body)) {
         *at = chunk->buf.len;
         return fm_err_set(err, FM_EDAMAGE, "a stored record's length is damaged");
     }
     size_t next = start + cur.at;
-    if (!chunk->made_here && fm_crc32c(0, body, len - CRC_BYTES) != le32(head + LENGTH_BYTES)) {
+    if (start < chunk->foreign &&
+        fm_crc32c(0, body, len - CRC_BYTES) != get_le32(head + LENGTH_BYTES)) {
         /* Where the chain of lengths is broken somewhere, this may be the place. */
         *at = chunk->chained ? next : chunk->buf.len;
         return fm_err_set(err, FM_EDAMAGE, "a stored record's checksum is wrong");
     }
     *at = next;
-    if (!parse_record(body, len - CRC_BYTES, rec))
+    fm_cursor_init(&cur, body, len - CRC_BYTES);
+    if (!parse_record(&cur, rec))
         return fm_err_set(err, FM_EDAMAGE, "a stored record's fields do not fit its length");
     return FM_OK;
 }

@@ -77,9 +77,12 @@ FM_MUST_USE enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_re
 const char *fm_chunk_topic(const struct fm_chunk *chunk);
 size_t fm_chunk_count(const struct fm_chunk *chunk);
 size_t fm_chunk_bytes(const struct fm_chunk *chunk); /* of the stored form */
-const void *fm_chunk_data(const struct fm_chunk *chunk); /* the stored form; borrowed */
+/** The stored form; borrowed until the next fm_chunk_add(). Records get their checksums here, so
+ * that what never leaves memory costs none; no other thread may be in this call or read the result.
+ */
+const void *fm_chunk_data(struct fm_chunk *chunk);
 
-/** Walk over the records. Start with *at = 0.
+/** Walk over the records. Start with *at = 0. Checksums are looked at in a chunk that was loaded.
  * @return FM_OK and *rec; FM_ENOTFOUND behind the last; FM_EDAMAGE: this record's checksum or
  *         lengths are wrong. *at has moved on where the next record can still be found (wrong
  *         checksum only); otherwise it stands behind the end. */

@@ -18,7 +18,7 @@ FM_MUST_USE enum fm_code store_commit(struct store *st, struct fm_err *err);
 void store_rollback(struct store *st);
 FM_MUST_USE enum fm_code store_resync(struct store *st, uint64_t next_row, struct fm_err *err);
 FM_MUST_USE enum fm_code store_put_row(struct store *st, const struct row *row,
-                                       const struct fm_chunk *chunk, struct fm_err *err);
+                                       struct fm_chunk *chunk, struct fm_err *err);
 FM_MUST_USE enum fm_code store_mark_row(struct store *st, const struct row *row,
                                         struct fm_err *err);
 FM_MUST_USE enum fm_code store_drop_row(struct store *st, uint64_t id, struct fm_err *err);

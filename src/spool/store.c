@@ -310,7 +310,7 @@ enum fm_code store_resync(struct store *st, uint64_t next_row, struct fm_err *er
     return store_exec(st, text, err);
 }
 
-enum fm_code store_put_row(struct store *st, const struct row *row, const struct fm_chunk *chunk,
+enum fm_code store_put_row(struct store *st, const struct row *row, struct fm_chunk *chunk,
                            struct fm_err *err)
 {
     sqlite3_stmt *q = NULL;

@@ -30,7 +30,7 @@ static struct fm_chunk *three(void)
 }
 
 /* A copy of its stored form that a test may spoil. */
-static unsigned char *bytes_of(const struct fm_chunk *chunk)
+static unsigned char *bytes_of(struct fm_chunk *chunk)
 {
     unsigned char *copy = malloc(fm_chunk_bytes(chunk));
     memcpy(copy, fm_chunk_data(chunk), fm_chunk_bytes(chunk));
@@ -107,6 +107,29 @@ Test(chunk, copies_the_headers_of_a_record_that_was_read)
     cr_assert_eq(memcmp(fm_chunk_data(copy), fm_chunk_data(chunk), fm_chunk_bytes(chunk)), 0);
     fm_chunk_free(chunk);
     fm_chunk_free(copy);
+}
+
+Test(chunk, gives_checksums_to_what_is_added_after_its_bytes_were_asked_for)
+{
+    struct fm_chunk *chunk = three(), *once = three(), *back = NULL, *both = NULL;
+    struct fm_record more = text_record(NULL, "{\"n\":4444}", 1);
+    size_t good, bad;
+    (void)fm_chunk_data(chunk);
+    cr_assert_eq(fm_chunk_add(chunk, &more, NULL, 0, NULL), FM_OK);
+    cr_assert_eq(fm_chunk_add(once, &more, NULL, 0, NULL), FM_OK);
+    cr_assert_eq(memcmp(fm_chunk_data(chunk), fm_chunk_data(once), fm_chunk_bytes(once)), 0);
+    cr_assert_eq(fm_chunk_load(&back, fm_chunk_data(chunk), fm_chunk_bytes(chunk), NULL), FM_OK);
+    cr_assert_eq(fm_chunk_add(back, &more, NULL, 0, NULL), FM_OK);
+    walk(back, &good, &bad);
+    cr_assert_eq(good, 5, "behind what was loaded");
+    cr_assert_eq(fm_chunk_load(&both, fm_chunk_data(back), fm_chunk_bytes(back), NULL), FM_OK);
+    walk(both, &good, &bad);
+    cr_assert_eq(good, 5);
+    cr_assert_eq(bad, 0);
+    fm_chunk_free(chunk);
+    fm_chunk_free(once);
+    fm_chunk_free(back);
+    fm_chunk_free(both);
 }
 
 Test(chunk, refuses_topics_and_places_that_cannot_be)
