@@ -81,8 +81,9 @@ enum fm_shape {
 struct fm_answer {
     enum fm_shape shape;
     bool cut; /* the JSON ended too early or went wrong */
-    struct fm_report *reports; /* owned */
+    struct fm_report *reports; /* owned; NULL when plain */
     size_t n, cap;
+    bool plain; /* n plain successes and nothing else; never for Redpanda, where partitions count */
     bool has_code; /* integer error_code (or code) of the request */
     int64_t code;
     const char *text; /* message, or the body's beginning (at most 512 bytes); borrowed */

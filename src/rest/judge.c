@@ -56,14 +56,17 @@ static void fill(struct fm_verdict *verdicts, size_t from, size_t n, struct fm_v
 static void judge_offsets(struct fm_verdict *verdicts, const struct fm_sent *sent,
                           const struct fm_answer *a)
 {
+    static const struct fm_report success = {.ok = true};
     size_t n = sent->n_records;
     if (a->n > n) {
         fill(verdicts, 0, n, of_row(fm_table_shape(FM_ROW_TOO_MANY), a));
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        verdicts[i] = i < a->n ? of_report(sent, &a->reports[i])
-                               : of_row(fm_table_shape(FM_ROW_UNREPORTED), a);
+    if (a->plain)
+        fill(verdicts, 0, a->n, of_report(sent, &success));
+    for (size_t i = 0; i < a->n && !a->plain; i++)
+        verdicts[i] = of_report(sent, &a->reports[i]);
+    fill(verdicts, a->n, n, of_row(fm_table_shape(FM_ROW_UNREPORTED), a));
 }
 
 /* 4.4: one entry per partition touched, in no order. */

@@ -54,12 +54,8 @@ void fm_pump_delivered(void *arg, const struct fm_settlement *list, size_t n)
 {
     struct fm_producer *p = arg;
     (void)pthread_mutex_lock(&p->lock);
-    for (size_t i = 0, k; i < n; i = k) {
-        for (k = i + 1; k < n && list[k].id.seq == list[i].id.seq + (k - i) &&
-                        strcmp(list[k].id.stream, list[i].id.stream) == 0;)
-            k++;
-        note(p, &list[i].id, k - i, NULL);
-    }
+    for (size_t i = 0; i < n; i++)
+        note(p, &list[i].id, list[i].n, NULL);
     wake_pump(p);
     (void)pthread_mutex_unlock(&p->lock);
 }

@@ -84,7 +84,7 @@ struct fm_rest_opts {
     /** A record became a dead letter. On the sender's thread; must not call back. NULL allowed. */
     void (*on_dead)(void *arg, const struct fm_spool_id *id, const char *reason);
     void *on_dead_arg;
-    /** The spool was told that n records are delivered. As on_dead. */
+    /** The spool was told that these are delivered, n runs of them. As on_dead. */
     void (*on_delivered)(void *arg, const struct fm_settlement *list, size_t n);
     void *on_delivered_arg;
 };

@@ -33,8 +33,21 @@ static void note_send(struct fm_request *r, const struct fm_http_answer *http,
         rest->endpoints[r->endpoint].cert_days = http->cert_days;
 }
 
+/* The next record of a run, or the first of a new one. @return how many runs there are */
+static size_t add_delivered(struct fm_settlement *list, size_t n, const struct fm_spool_id *id)
+{
+    struct fm_settlement *last = n > 0 ? &list[n - 1] : NULL;
+    if (last != NULL && id->seq == last->id.seq + last->n &&
+        memcmp(id->stream, last->id.stream, FM_STREAM_LEN) == 0) {
+        last->n++;
+        return n;
+    }
+    list[n] = (struct fm_settlement){.id = *id, .n = 1, .how = FM_SETTLE_DELIVERED};
+    return n + 1;
+}
+
 /* The accepted leave at once. @return whether one of them is evidence (7.7 rule 4 c) */
-static bool settle_accepted(struct fm_request *r, bool *suspect_accepted)
+static bool settle_accepted(struct fm_request *r, size_t accepted, bool *suspect_accepted)
 {
     struct fm_topic *t = r->topic;
     size_t n = 0;
@@ -43,7 +56,7 @@ static bool settle_accepted(struct fm_request *r, bool *suspect_accepted)
         if (r->verdicts[i].cls != FM_CLS_OK)
             continue;
         const struct fm_spool_item *item = &r->batch->items[i];
-        r->settle[n++] = (struct fm_settlement){.id = item->id, .how = FM_SETTLE_DELIVERED};
+        n = add_delivered(r->settle, n, &item->id);
         evidence = evidence || item->rec.kind != FM_RECORD_CONTROL;
         if (t->iso.n_strikes > 0)
             fm_strike_clear(t, &item->id);
@@ -58,8 +71,8 @@ static bool settle_accepted(struct fm_request *r, bool *suspect_accepted)
         fm_log_limited(t->rest->log, FM_LOG_WARN, "settle",
                        "topic %s: %zu accepted records cannot "
                        "be taken out of the spool: %s",
-                       t->name, n, fm_err_text(&err));
-        t->rest->now.possible_duplicates += n;
+                       t->name, accepted, fm_err_text(&err));
+        t->rest->now.possible_duplicates += accepted;
     }
     *suspect_accepted = n > 0 && r->mode == FM_MODE_SUSPECT;
     if (n > 0 && t->iso.lined.id.seq != 0 && r->n == 1 &&
@@ -293,7 +306,7 @@ static void answered(struct fm_request *r, const struct fm_http_answer *http,
 {
     struct fm_topic *t = r->topic;
     bool lead = decides(r), suspect_accepted;
-    bool evidence = settle_accepted(r, &suspect_accepted);
+    bool evidence = settle_accepted(r, j->accepted, &suspect_accepted);
     schemas(r, http, j);
     if (lead) {
         plain_answered(r, http, j);

@@ -200,10 +200,7 @@ enum fm_code row_lose(struct fm_spool *sp, struct row *row, uint32_t i, uint32_t
     row->stream->lost += (uint64_t)count;
     if (reason == FM_GAP_FULL || reason == FM_GAP_AGE)
         sp->last_drop_ms = fm_clock_ms();
-    for (uint32_t k = i; k < i + n && !row->out; k++) {
-        if (!row_is_gone(row, k))
-            row_take(sp, row, k);
-    }
+    row_take(sp, row, i, n);
     return FM_OK;
 }
 
@@ -306,7 +303,7 @@ static void widen(struct fm_spool *sp, struct stream *s, struct gap *gap)
             continue;
         widen_times(&wide, row->gap->first_ms, row->gap->last_ms);
         s->lost++; /* its own number lies inside the wider range */
-        row_take(sp, row, 0);
+        row_take(sp, row, 0, 1);
     }
     wide.count = wide.to - wide.from + 1;
     *gap = wide;

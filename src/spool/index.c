@@ -288,17 +288,27 @@ bool row_is_gone(const struct row *row, uint32_t i)
     return (row->gone[i / 64] >> (i % 64) & 1) != 0;
 }
 
-void row_take(struct fm_spool *sp, struct row *row, uint32_t i)
+uint32_t row_take(struct fm_spool *sp, struct row *row, uint32_t i, uint32_t n)
 {
-    row->gone[i / 64] |= (uint64_t)1 << (i % 64);
-    row->n_gone++;
-    row->stream->pending--;
-    row->stream->topic->pending--;
-    sp->n_pending--;
+    uint32_t taken = 0;
+    for (uint32_t end = i + n, step; i < end; i += step) {
+        step = 64 - i % 64 < end - i ? 64 - i % 64 : end - i;
+        uint64_t bits = (step == 64 ? UINT64_MAX : ((uint64_t)1 << step) - 1) << (i % 64);
+        uint64_t fresh = bits & ~row->gone[i / 64];
+        row->gone[i / 64] |= fresh;
+        taken += (uint32_t)__builtin_popcountll(fresh);
+    }
+    if (taken == 0)
+        return 0;
+    row->n_gone += taken;
+    row->stream->pending -= taken;
+    row->stream->topic->pending -= taken;
+    sp->n_pending -= taken;
     row_dirty(sp, row);
     sp->seen = true;
     if (row->n_gone == row->n)
         row_unlink(sp, row);
+    return taken;
 }
 
 struct row *row_find(struct stream *s, uint64_t seq, bool after)

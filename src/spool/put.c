@@ -195,35 +195,20 @@ enum fm_code fm_spool_flush(struct fm_spool *sp, unsigned timeout_ms, struct fm_
 
 /* ---- settling ---- */
 
-/* Records delivered one after the other become one run. */
-static bool joins(const struct run *run, const struct fm_settlement *next)
-{
-    return run->how == FM_SETTLE_DELIVERED && next->how == FM_SETTLE_DELIVERED &&
-           next->id.seq == run->from + run->n &&
-           memcmp(run->stream, next->id.stream, FM_STREAM_LEN) == 0;
-}
-
 static enum fm_code copy_runs(struct op *op, const struct fm_settlement *list, size_t n,
                               struct fm_err *err)
 {
-    size_t runs = 0;
-    for (size_t i = 0; i < n; i++)
-        runs += i == 0 || list[i].how != FM_SETTLE_DELIVERED || list[i - 1].how != list[i].how ||
-                list[i].id.seq != list[i - 1].id.seq + 1 ||
-                memcmp(list[i].id.stream, list[i - 1].id.stream, FM_STREAM_LEN) != 0;
-    op->runs = calloc(runs, sizeof *op->runs);
+    op->runs = calloc(n, sizeof *op->runs);
     if (op->runs == NULL)
         return fm_err_nomem(err);
     for (size_t i = 0; i < n; i++) {
-        if (i > 0 && joins(&op->runs[op->n_runs - 1], &list[i])) {
-            op->runs[op->n_runs - 1].n++;
-            continue;
-        }
-        assert(op->n_runs < runs);
+        bool dead = list[i].how == FM_SETTLE_DEAD;
         struct run *run = &op->runs[op->n_runs];
-        *run = (struct run){.from = list[i].id.seq, .n = 1, .how = list[i].how};
+        *run = (struct run){.from = list[i].id.seq,
+                            .n = dead || list[i].n == 0 ? 1 : list[i].n,
+                            .how = list[i].how};
         memcpy(run->stream, list[i].id.stream, FM_STREAM_LEN);
-        if (list[i].how == FM_SETTLE_DEAD) {
+        if (dead) {
             run->reason = strdup(list[i].reason != NULL ? list[i].reason : "");
             if (run->reason == NULL)
                 return fm_err_nomem(err);

@@ -33,7 +33,7 @@ static enum fm_code sift_row(struct fm_spool *sp, struct row *row, bool exact, s
             code = row_lose(sp, row, i, 1, FM_GAP_DAMAGE, err);
         } else {
             row->stream->lost++;
-            row_take(sp, row, i);
+            row_take(sp, row, i, 1);
         }
         if (last)
             break;

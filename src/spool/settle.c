@@ -143,7 +143,7 @@ static enum fm_code bury(struct fm_spool *sp, struct row *row, uint32_t i, const
     dead->dead_ms = fm_wall_ms();
     dead->bytes = fm_chunk_bytes(dead->loaded->chunk) + strlen(dead->reason);
     dead->stream->dead++;
-    row_take(sp, row, i);
+    row_take(sp, row, i, 1);
     dead_link(sp, dead);
     dead_dirty(sp, dead);
     sp->last_dead_ms = fm_clock_ms();
@@ -151,9 +151,20 @@ static enum fm_code bury(struct fm_spool *sp, struct row *row, uint32_t i, const
     return FM_OK;
 }
 
-static void settle_run(struct fm_spool *sp, struct stream *s, const struct run *run)
+/* Dead letters that are in the line again stand in rows of their own. @return how many */
+static uint32_t take_retried(struct fm_spool *sp, struct stream *s, uint64_t from, uint32_t n)
 {
-    struct fm_err err;
+    uint32_t taken = 0;
+    for (uint64_t seq = from; seq < from + n; seq++) {
+        struct row *row = row_find(s, seq, false);
+        if (row != NULL && row->kind == ROW_RETRIED && row->first == seq)
+            taken += row_take(sp, row, 0, 1);
+    }
+    return taken;
+}
+
+static void settle_delivered(struct fm_spool *sp, struct stream *s, const struct run *run)
+{
     for (uint64_t k = 0; k < run->n;) {
         uint64_t seq = run->from + k;
         struct row *row = row_find(s, seq, false);
@@ -161,32 +172,38 @@ static void settle_run(struct fm_spool *sp, struct stream *s, const struct run *
             k++;
             continue;
         }
-        uint32_t i = (uint32_t)(seq - row->first), n = row->n;
-        for (; i < n && k < run->n; i++, k++) {
-            if (row_is_gone(row, i))
-                continue;
-            bool last = row->n_gone + 1 == n; /* then the row may be gone after this */
-            if (run->how == FM_SETTLE_DELIVERED) {
-                s->delivered++;
-                row_take(sp, row, i);
-            } else if (bury(sp, row, i, run->reason, &err) == FM_EDAMAGE) {
-                if (row_lose(sp, row, i, 1, FM_GAP_DAMAGE, &err) != FM_OK)
-                    fm_log(sp->opts.log, FM_LOG_ERROR, "spool: %s", fm_err_text(&err));
-            }
-            if (last && row->out) {
-                k++;
-                break;
-            }
-        }
+        uint32_t i = (uint32_t)(seq - row->first), n = row->n - i;
+        if (n > run->n - k)
+            n = (uint32_t)(run->n - k);
+        k += n;
+        uint32_t taken = row_take(sp, row, i, n);
+        s->delivered += taken;
+        if (taken < n)
+            s->delivered += take_retried(sp, s, seq, n);
     }
+}
+
+static void settle_dead(struct fm_spool *sp, struct stream *s, const struct run *run)
+{
+    struct fm_err err;
+    struct row *row = row_find(s, run->from, false);
+    if (row == NULL || run->from < row->first)
+        return;
+    uint32_t i = (uint32_t)(run->from - row->first);
+    if (row_is_gone(row, i) || bury(sp, row, i, run->reason, &err) != FM_EDAMAGE)
+        return;
+    if (row_lose(sp, row, i, 1, FM_GAP_DAMAGE, &err) != FM_OK)
+        fm_log(sp->opts.log, FM_LOG_ERROR, "spool: %s", fm_err_text(&err));
 }
 
 void settle_apply(struct fm_spool *sp, const struct op *op)
 {
     for (size_t i = 0; i < op->n_runs; i++) {
         struct stream *s = stream_find(sp, op->runs[i].stream);
-        if (s != NULL)
-            settle_run(sp, s, &op->runs[i]);
+        if (s != NULL && op->runs[i].how == FM_SETTLE_DELIVERED)
+            settle_delivered(sp, s, &op->runs[i]);
+        else if (s != NULL)
+            settle_dead(sp, s, &op->runs[i]);
     }
 }
 

@@ -163,11 +163,12 @@ enum fm_settle { FM_SETTLE_DELIVERED, FM_SETTLE_DEAD };
 
 struct fm_settlement {
     struct fm_spool_id id;
+    uint64_t n; /* DELIVERED: so many from id on, by seq; 0: one */
     enum fm_settle how;
     const char *reason; /* DEAD: status, code and text of the answers; copied */
 };
 
-/** Queue the fate of n records, committed with the next group; read after this call no longer gives
+/** Queue the fate of records, committed with the next group; read after this call no longer gives
  * them. DEAD copies the record to the dead letters and declares a gap with reason dead, in the same
  * transaction. Control records are refused for DEAD. Settling a record twice counts once. */
 FM_MUST_USE enum fm_code fm_spool_settle(struct fm_spool *spool, const struct fm_settlement *list,

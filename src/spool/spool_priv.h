@@ -318,8 +318,9 @@ FM_MUST_USE enum fm_code row_link(struct fm_spool *sp, struct row *row, struct f
 void row_unlink(struct fm_spool *sp, struct row *row);
 void row_dirty(struct fm_spool *sp, struct row *row);
 bool row_is_gone(const struct row *row, uint32_t i);
-/* Mark one record gone; the caller moves the counters. Unlinks the row when it was the last. */
-void row_take(struct fm_spool *sp, struct row *row, uint32_t i);
+/* Mark n records from i on gone; the caller moves the counters. Unlinks the row with its last one.
+ * @return how many were not gone before */
+uint32_t row_take(struct fm_spool *sp, struct row *row, uint32_t i, uint32_t n);
 /* The row that holds seq, or the first behind it when after. NULL: none */
 struct row *row_find(struct stream *stream, uint64_t seq, bool after);
 /* The row of this id, which begins at first; NULL: gone */

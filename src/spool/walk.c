@@ -176,7 +176,7 @@ static void take_declarations(struct fm_spool *sp, struct op *op, struct topic *
         next = row->topic_next;
         row->stream->lost++;
         op->n++;
-        row_take(sp, row, 0);
+        row_take(sp, row, 0, 1);
     }
     if (t->current != NULL) {
         t->current->ended = t->current->dirty = true;

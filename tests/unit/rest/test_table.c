@@ -283,6 +283,26 @@ Test(judge, reads_each_shape_of_answer)
         {C2, 2, 200, "{\"offsets\":[{\"offset\":1}]}", "OK RETRY/unreported", 1},
         {C2, 1, 200, "{\"offsets\":[{\"offset\":1},{\"offset\":2}]}", "RETRY/too-many", 1},
         {C2, 1, 401, "{\"offsets\":[{\"offset\":1}]}", "OK", 0},
+        /* the quick way: plain successes only */
+        {C2, 2, 200,
+         "{\"offsets\":[{\"partition\":0,\"offset\":1,\"error_code\":null,\"error\":null},"
+         "{\"partition\":0,\"offset\":2,\"error_code\":null,\"error\":null}],\"key_schema_id\":"
+         "null}",
+         "OK OK", 0},
+        {C2, 3, 200,
+         "{\"offsets\":[{\"partition\":0,\"offset\":1},{\"partition\":0,\"offset\":2}]}",
+         "OK OK RETRY/unreported", 1},
+        {C2, 1, 200,
+         "{\"offsets\":[{\"partition\":0,\"offset\":1},{\"partition\":0,\"offset\":2}]}",
+         "RETRY/too-many", 1},
+        {C2, 2, 200,
+         "{\"offsets\":[{\"partition\":0,\"offset\":1},{\"partition\":0,\"offset\":-1}]}",
+         "OK RETRY/unknown-code", 1},
+        {C2, 1, 200, "{\"offsets\":[{\"partition\":0,\"offset\":1}", "RETRY/broken", 1},
+        {C2, 3, 200,
+         "{\"offsets\":[{\"partition\":0,\"offset\":1},{\"partition\":0,\"offset\":2}],"
+         "\"offsets\":[{\"partition\":null,\"offset\":null,\"error_code\":2}]}",
+         "OK OK RETRY/other", 1},
         {C2, 1, 200, "{\"offsets\":[{\"offset\":-1}]}", "RETRY/unknown-code", 1},
         {KP, 1, 200, "{\"offsets\":[{\"offset\":-1,\"partition\":0}]}", "OK", 0},
         {C2, 1, 200, "{\"offsets\":[{\"offset\":1,\"error_code\":200}]}", "RETRY/unknown-code", 1},

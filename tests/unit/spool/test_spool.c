@@ -410,6 +410,30 @@ BOTH(walks_over_dead_letters_with_their_reasons)
     cr_assert_not_null(strstr(kit_drain(kit, "t"), "602:G(2-601,600,dead) 2:r1 3:r2"));
 }
 
+BOTH(settles_a_run_over_rows_with_gaps_and_over_what_was_dead_in_between)
+{
+    kit_open(kit);
+    for (unsigned i = 0; i < 2; i++)
+        kit_store(kit, "t", 1 + 100 * i, 100); /* 2 to 201 */
+    settle_one(kit, 70, FM_SETTLE_DELIVERED);
+    settle_one(kit, 130, FM_SETTLE_DEAD); /* its gap is 202 */
+    cr_assert_eq(fm_spool_dead_retry(kit->spool, NULL, NULL, NULL, NULL), FM_OK);
+    kit_flush(kit);
+    uint64_t before = kit_stats(kit).streams[0].delivered;
+    struct fm_settlement run = {.id = id_of(kit, 60), .n = 139, .how = FM_SETTLE_DELIVERED};
+    for (int twice = 0; twice < 2; twice++) {
+        cr_assert_eq(fm_spool_settle(kit->spool, &run, 1, NULL), FM_OK); /* 60 to 198 */
+        kit_flush(kit);
+        struct fm_spool_stats stats = kit_stats(kit);
+        cr_assert_eq(stats.streams[0].delivered, before + 138);
+        cr_assert_eq(stats.records, 59 + 3 + (stats.streams[0].assigned - 201));
+    }
+    run = (struct fm_settlement){.id = id_of(kit, 1), .n = 1000, .how = FM_SETTLE_DELIVERED};
+    cr_assert_eq(fm_spool_settle(kit->spool, &run, 1, NULL), FM_OK); /* more than there are */
+    kit_flush(kit);
+    cr_assert_eq(kit_stats(kit).records, 0);
+}
+
 BOTH(drops_by_hand_with_a_limit_and_declares_it)
 {
     kit_open(kit);
