@@ -86,8 +86,8 @@ class Ground:
 
     def compile(self, source, libs):
         classes = self.path("classes")
-        r.must_run(["javac", "-nowarn", "-proc:none", "-J-XX:TieredStopAtLevel=1", "-cp", libs + "/*", "-d",
-                    classes, os.path.join(r.E2E, "load", source + ".java")])
+        r.must_run(["javac", "--release", "17", "-nowarn", "-proc:none", "-J-XX:TieredStopAtLevel=1",
+                    "-cp", libs + "/*", "-d", classes, os.path.join(r.E2E, "load", source + ".java")])
         return classes
 
     # --- what runs ---
@@ -102,11 +102,11 @@ class Ground:
         return self.start(name, ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                                  *options, "-cp", classpath, main, *args], **more)
 
-    def program(self, source, libs, *args, options=(), heap="256m", preset=None):
+    def program(self, source, libs, *args, options=(), heap="256m", preset=None, env=None):
         """One of load/*.java: runs until its stdin is closed, prints "ready"."""
         classes = self.compile(source, libs)
         process = self.java(source, f"{classes}:{libs}/*", source, *args, options=options, heap=heap,
-                            stdin=subprocess.PIPE)
+                            stdin=subprocess.PIPE, env=env)
         self.await_line(process, "ready", 120)
         if preset:
             self.poll(process.pid, preset)

@@ -263,4 +263,89 @@ def hadoop(g):
     g.program("MiniHdfs", g.fetch(), g.path("dfs"), heap="512m", preset="hadoop")
 
 
-PRODUCTS = [jvm, tomcat, jetty, zookeeper, artemis, kafka, wildfly, activemq, hikaricp, hadoop]
+# What these products ask of a JDK from 9 on, as their own start scripts do.
+OPENS = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in (
+    "java.io", "java.lang", "java.lang.module", "java.lang.reflect", "java.math", "java.net", "java.nio",
+    "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.loader",
+    "jdk.internal.math", "jdk.internal.misc", "jdk.internal.module", "jdk.internal.ref",
+    "jdk.internal.reflect", "jdk.internal.util.jar", "sun.nio.ch")] + [
+    f"--add-exports=java.base/{name}=ALL-UNNAMED" for name in (
+        "java.lang.ref", "java.lang.reflect", "jdk.internal.misc", "jdk.internal.ref", "sun.nio.ch")] + [
+    "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
+    "--add-exports=java.management.rmi/com.sun.jmx.remote.internal.rmi=ALL-UNNAMED",
+    "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
+    "--add-exports=java.rmi/sun.rmi.server=ALL-UNNAMED",
+    "--add-exports=java.sql/java.sql=ALL-UNNAMED"]
+
+
+def cassandra(g):
+    """Cassandra, one node: tables, an index, a view, counters, a conditional insert, an unavailable"""
+    home = r.jdks().get(17)
+    if not home:
+        raise r.Skipped("needs JDK 17: Cassandra runs on no later one")
+    libs, port, storage = g.fetch(), r.free_port(), r.free_port()
+    places = "".join(f"{key}: {g.path('data', key)}\n" for key in (
+        "commitlog_directory", "saved_caches_directory", "hints_directory", "cdc_raw_directory"))
+    config = g.write("cassandra.yaml", f"""cluster_name: e2e
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+endpoint_snitch: SimpleSnitch
+commitlog_sync: periodic
+commitlog_sync_period: 10s
+listen_address: 127.0.0.1
+rpc_address: 127.0.0.1
+storage_port: {storage}
+native_transport_port: {port}
+materialized_views_enabled: true
+num_tokens: 1
+seed_provider:
+  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+    parameters: [{{seeds: "127.0.0.1:{storage}"}}]
+data_file_directories: ["{g.path('data', 'files')}"]
+{places}""")
+    g.write("classes/logback.xml", '<configuration><root level="WARN"/></configuration>\n')
+    jamm = glob.glob(os.path.join(libs, "jamm-*.jar"))[0]
+    g.program("CassandraNode", libs, str(port), heap="512m", preset="cassandra", env={
+        "PATH": os.path.join(home, "bin") + ":" + os.environ["PATH"]}, options=[
+        *OPENS, "-javaagent:" + jamm, f"-Dcassandra.config=file://{config}",
+        f"-Dcassandra.storagedir={g.path('data')}", "-Dcassandra.ring_delay_ms=100",
+        "-Dcassandra-foreground=yes",
+        "-Dcassandra.skip_wait_for_gossip_to_settle=0"])
+
+
+def hbase(g):
+    """HBase in local mode: a table and every kind of request"""
+    libs = g.fetch()
+    site = {"hbase.rootdir": "file://" + g.path("root"), "hbase.tmp.dir": g.path("tmp"),
+            "hbase.zookeeper.property.dataDir": g.path("zookeeper"),
+            "hbase.zookeeper.property.clientPort": r.free_port(), "hbase.zookeeper.quorum": "127.0.0.1",
+            "hbase.master.port": r.free_port(), "hbase.regionserver.port": r.free_port(),
+            "hbase.master.info.port": -1, "hbase.regionserver.info.port": -1,
+            "hbase.master.ipc.address": "127.0.0.1", "hbase.regionserver.ipc.address": "127.0.0.1",
+            "hbase.master.hostname": "localhost", "hbase.regionserver.hostname": "localhost",
+            "hbase.unsafe.stream.capability.enforce": "false", "hbase.wal.provider": "filesystem"}
+    g.write("classes/hbase-site.xml", "<configuration>" + "".join(
+        f"<property><name>{key}</name><value>{value}</value></property>" for key, value in site.items())
+        + "</configuration>\n")
+    g.program("HBaseLocal", libs, heap="512m", preset="hbase", options=OPENS)
+
+
+def solr(g):
+    """Solr with a JMX reporter and a core in use"""
+    libs = g.fetch()
+    g.write("home/solr.xml", '''<solr><metrics><reporter name="jmx"
+class="org.apache.solr.metrics.reporters.SolrJmxReporter"/></metrics></solr>\n''')
+    g.write("home/orders/core.properties", "name=orders\n")
+    g.write("home/orders/conf/solrconfig.xml", '''<config><luceneMatchVersion>9.12</luceneMatchVersion>
+<schemaFactory class="ClassicIndexSchemaFactory"/><updateHandler/>
+<query><filterCache size="64"/><queryResultCache size="64"/><documentCache size="64"/></query>
+<requestHandler name="/select" class="solr.SearchHandler"/></config>\n''')
+    g.write("home/orders/conf/schema.xml", '''<schema name="orders" version="1.6"><uniqueKey>id</uniqueKey>
+<fieldType name="word" class="solr.StrField"/><fieldType name="text" class="solr.TextField"><analyzer>
+<tokenizer class="solr.WhitespaceTokenizerFactory"/></analyzer></fieldType>
+<field name="id" type="word" indexed="true" stored="true"/>
+<field name="name" type="text" indexed="true" stored="true"/></schema>\n''')
+    g.program("SolrCore", libs, g.path("home"), "orders", preset="solr")
+
+
+PRODUCTS = [jvm, tomcat, jetty, zookeeper, artemis, kafka, wildfly, activemq, hikaricp, hadoop,
+            cassandra, hbase, solr]

@@ -20,6 +20,8 @@ import time
 import urllib.error
 import urllib.request
 
+from observe import Observer
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 FIRSTMILE = os.path.join(ROOT, "build", "firstmile")
 E2E = os.path.join(ROOT, "tests", "e2e")
@@ -444,7 +446,8 @@ class Agent:
         self.state = (sections or {}).get("agent", {}).get("state_dir",
                                                            os.path.join(self.dir, "state"))
         self.write(sections or {})
-        self.process = None
+        self.process = self.observer = None
+        self.observers = []  # one for each run
         self.elsewhere = False  # whether some of its records went to another proxy
 
     def sections(self):
@@ -485,6 +488,9 @@ class Agent:
         if self not in self.rig.agents:
             self.rig.agents.append(self)
         wait_for("the agent serves", self.serves, 10, 0.02)
+        self.observer = Observer(self.port)
+        self.observers.append(self.observer)
+        self.observer.start()
 
     def serves(self):
         expect(self.process.alive(), f"the agent ended with {self.process.popen.poll()}:\n"
@@ -548,12 +554,24 @@ class Agent:
         wait_for(f"what was spooled is delivered ({first})", done, seconds)
         return first
 
+    def unobserved(self):
+        """It is about to end: what its server says from here on may be cut."""
+        if self.observer:
+            self.observer.end()
+
+    def served_well(self):
+        """What the observers of its runs found wrong is a failure."""
+        findings = [x for observer in self.observers for x in observer.findings]
+        expect(not findings, f"{self.name} served: {findings[:5]}")
+
     def kill(self):
+        self.unobserved()
         self.process.kill()
         self.process.close()
 
     def stop(self):
         """SIGTERM; it must end by itself within 5 s with code 0."""
+        self.unobserved()
         start = time.monotonic()
         code = self.process.stop(5.5)
         took = time.monotonic() - start

@@ -653,6 +653,8 @@ def run_case(rig, case):
     start = time.monotonic()
     try:
         case(rig)
+        for agent in rig.agents:
+            agent.served_well()
         prove(rig)
         print(f"ok   {name} ({time.monotonic() - start:.1f} s)", flush=True)
         return "passed"

@@ -4,7 +4,7 @@ const struct fm_preset fm_preset_cassandra = {
     .name = "cassandra",
     .about = "Cassandra 3 to 5: client requests, storage, compaction, stages, caches"
              ", keyspaces",
-    .dump = "5.0.5",
+    .live = "Cassandra 5.0.5",
     .text = "[query:latency]\n"
             "bean = org.apache.cassandra.metrics:type=ClientRequest,scope=*,name=Latency\n"
             "where.scope = ^(Read|Write|RangeSlice|CASRead|CASWrite|ViewWrite)$\n"

@@ -3,7 +3,7 @@
 const struct fm_preset fm_preset_hbase = {
     .name = "hbase",
     .about = "HBase: master and region servers",
-    .dump = "2.6.1",
+    .live = "HBase 2.6.1",
     .text = "[query:master]\n"
             "bean = Hadoop:service=HBase,name=Master,sub=Server\n"
             "attributes = numRegionServers, numDeadRegionServers\n"

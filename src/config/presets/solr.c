@@ -3,7 +3,7 @@
 const struct fm_preset fm_preset_solr = {
     .name = "solr",
     .about = "Solr 7 and later with its JMX reporter: searchers, index, requests, caches",
-    .dump = "9.10.1",
+    .live = "Solr 9.10.1",
     .text = "[query:searchers]\n"
             "bean = solr:category=SEARCHER,scope=searcher,*\n"
             "where.name = ^(numDocs|maxDoc|warmupTime)$\n"
