@@ -285,10 +285,29 @@ static void check_order(struct fm_build *b, const char *low_key, int64_t low, co
         fm_build_key_error(b, &b->cfg->retry.section, low_key, "longer than %s", high_key);
 }
 
+/* At least half of it is for what is not reserved. */
+static void check_spool_size(struct fm_build *b)
+{
+    enum { KIB = 1024, MIB = 1024 * KIB };
+    const struct fm_cfg_spool *spool = &b->cfg->spool;
+    uint64_t least = 2 * spool->reserve_bytes, most = spool->max_size_bytes / 2;
+    if (least <= spool->max_size_bytes)
+        return;
+    bool mib = least % MIB == 0 && most % MIB == 0;
+    unsigned unit = mib ? MIB : KIB;
+    fm_build_key_error(b, &spool->section, "max_size",
+                       "too little beside the reserve, which lies within it: raise it to "
+                       "%llu%s or more, or set reserve = %llu%s or less",
+                       (unsigned long long)((least + unit - 1) / unit), mib ? "MiB" : "KiB",
+                       (unsigned long long)(most / unit), mib ? "MiB" : "KiB");
+}
+
 static void check_spool(struct fm_build *b)
 {
     struct fm_cfg_spool *spool = &b->cfg->spool;
     spool->memory = spool->path != NULL && strcmp(spool->path, "memory") == 0;
+    if (!spool->memory)
+        check_spool_size(b);
     if (spool->memory) {
         spool->path = NULL;
     } else if (spool->path == NULL) {

@@ -137,8 +137,9 @@ const struct fm_option fm_options[] = {
 
     {ROW(spool, path), STR, .flags = FM_OPT_RESTART,
      .help = "Folder of the spool; empty: state_dir/spool; memory: nothing survives a restart."},
-    {AT(spool, max_size_bytes), .key = "max_size", SIZE(64 * KIB, 1024 * GIB), .def = "1GiB",
-     .help = "Largest size of the spool on disk."},
+    {AT(spool, max_size_bytes), .key = "max_size", SIZE(1 * MIB, 1024 * GIB), .def = "1GiB",
+     .help = "Largest size of the spool on disk: database, write-ahead log and reserve. Dead "
+             "letters (dead_max_size) and damage set aside (as much again at most) are beside it."},
     {AT(spool, max_age_ms), .key = "max_age", MSEC(0, 3650 * DAY_MS), .def = "0",
      .help = "Records older than this are dropped and declared; 0: none are."},
     {ROW(spool, on_full), ENUM("drop_oldest drop_newest block"), .def = "drop_oldest",
@@ -151,7 +152,7 @@ const struct fm_option fm_options[] = {
     {AT(spool, dead_max_size_bytes), .key = "dead_max_size", SIZE(0, 1024 * GIB), .def = "64MiB",
      .help = "Space for records that the proxy refused for good."},
     {AT(spool, reserve_bytes), .key = "reserve", SIZE(0, 1 * GIB), .def = "8MiB",
-     .help = "Space held back so that a full disk can still be written about."},
+     .help = "Space held back, within max_size, so that a spool on a full disk goes on."},
 
     {ROW(record, shape), ENUM(SHAPES), .def = "bean",
      .help = "bean: a record for each MBean; metric: for each number; snapshot: for each poll."},

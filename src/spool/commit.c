@@ -3,13 +3,14 @@
  * transaction fails. After a failure the first part is written alone, so that deleting and sending
  * go on where there is no room for new records. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "spool/rows_priv.h"
 
-enum { APPEND_CACHE = 2 * 1024 * 1024, WAL_CEILING = 4 * 1024 * 1024, BACKOFF_MAX_MS = 5000 };
+enum { APPEND_CACHE = 2 * 1024 * 1024, BACKOFF_MS = 50, BACKOFF_MAX_MS = 5000 };
 
 int64_t spool_line_ms(const struct fm_spool *sp)
 {
@@ -37,14 +38,6 @@ static enum fm_code drop_old(struct fm_spool *sp, struct fm_err *err)
     return FM_OK;
 }
 
-/* Bytes of rows that may be kept. A WAL that cannot be emptied counts. */
-static uint64_t limit_of(const struct fm_spool *sp)
-{
-    uint64_t wal = sp->sizes.wal_bytes;
-    uint64_t extra = wal > 2 * WAL_CEILING ? wal - 2 * WAL_CEILING : 0;
-    return extra < sp->opts.max_size ? sp->opts.max_size - extra : 0;
-}
-
 static enum fm_code drop_oldest(struct fm_spool *sp, uint64_t incoming, uint64_t limit,
                                 struct fm_err *err)
 {
@@ -57,10 +50,11 @@ static enum fm_code drop_oldest(struct fm_spool *sp, uint64_t incoming, uint64_t
     return FM_OK;
 }
 
-static void give_back_bytes(struct fm_spool *sp, size_t bytes)
+static void leave_queue(struct fm_spool *sp, const struct op *op)
 {
     (void)pthread_mutex_lock(&sp->lock);
-    sp->queue_bytes -= bytes;
+    sp->queue_bytes -= op->bytes;
+    sp->queue_records -= op->n_records;
     (void)pthread_mutex_unlock(&sp->lock);
 }
 
@@ -93,8 +87,8 @@ static enum fm_code make_room(struct fm_spool *sp, size_t *take, struct fm_err *
 {
     struct op_list keep = {.head = NULL};
     keep.tail = &keep.head;
-    uint64_t incoming = 0, limit = limit_of(sp);
-    bool blocked = false;
+    uint64_t incoming = 0, limit = room_rows(sp), batch = room_batch(sp);
+    bool blocked = false, later = false;
     enum fm_code code = FM_OK;
     struct op *op;
     *take = 0;
@@ -102,6 +96,11 @@ static enum fm_code make_room(struct fm_spool *sp, size_t *take, struct fm_err *
         FM_TRY(drop_oldest(sp, 0, limit, err)); /* a limit that was lowered */
     while ((op = op_pop(&sp->appends)) != NULL) {
         uint64_t cost = row_cost(sp, op->bytes);
+        later = later || (*take > 0 && incoming + cost > batch);
+        if (later) {
+            op_push(&keep, op);
+            continue;
+        }
         if (code == FM_OK && sp->opts.on_full == FM_SPOOL_DROP_OLDEST && cost <= limit)
             code = drop_oldest(sp, incoming + cost, limit, err);
         bool fits = sp->cost + incoming + cost <= limit;
@@ -118,8 +117,7 @@ static enum fm_code make_room(struct fm_spool *sp, size_t *take, struct fm_err *
             continue;
         }
         struct fm_err why;
-        give_back_bytes(sp, op->bytes);
-        sp->append_bytes -= op->bytes;
+        leave_queue(sp, op);
         op_done(sp, op, fm_err_set(&why, FM_EFULL, "the spool is full"), &why);
     }
     sp->appends = keep;
@@ -237,6 +235,8 @@ static enum fm_code transaction(struct fm_spool *sp, size_t n_new, struct fm_err
         sp->identity_dirty = false; /* if not: it only helps after damage, and is tried again */
     FM_TRY(store_begin(sp->store, err));
     enum fm_code code = write_all(sp, n_new, err);
+    if (code == FM_OK && sp->tight)
+        code = store_claim(sp->store, err);
     if (code == FM_OK)
         code = store_commit(sp->store, err);
     if (code != FM_OK)
@@ -305,8 +305,7 @@ static void finish(struct fm_spool *sp, size_t n_new)
         memcpy(op->stream, row->stream->name, sizeof op->stream);
         op->first = row->first;
         op->last = row->first + row->n - 1;
-        give_back_bytes(sp, op->bytes);
-        sp->append_bytes -= op->bytes;
+        leave_queue(sp, op);
         op_push(&sp->committed, op);
     }
     sp->seen = true;
@@ -349,43 +348,103 @@ static enum fm_code commit_new(struct fm_spool *sp, size_t take, struct fm_err *
     return FM_OK;
 }
 
+static int64_t backoff_ms(unsigned failures)
+{
+    int64_t wait = (int64_t)BACKOFF_MS << (failures < 7 ? failures : 7);
+    return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
+}
+
+static void note_failure(struct fm_spool *sp, const struct fm_err *why)
+{
+    sp->commit_failures++;
+    (void)snprintf(sp->error, sizeof sp->error, "%s", fm_err_text(why));
+    fm_log_limited(sp->opts.log, FM_LOG_ERROR, "spool commit", "spool: cannot commit: %s",
+                   sp->error);
+    sp->seen = true;
+}
+
 /* What a failure asks for, before the next try. */
 static void recover(struct fm_spool *sp, enum fm_code code, const struct fm_err *why)
 {
-    struct fm_err err;
-    int64_t wait = (int64_t)50 << (sp->failures < 7 ? sp->failures : 7);
-    bool full = sp->store != NULL && store_was_full(sp->store);
+    struct fm_err err = *why;
+    bool full = sp->store != NULL && code != FM_ENOMEM && store_was_full(sp->store);
     bool io = sp->store != NULL && code == FM_ESYS && store_was_io(sp->store);
-    sp->failures++;
-    sp->commit_failures++;
-    sp->disk_full = full;
-    (void)strncpy(sp->error, fm_err_text(why), sizeof sp->error - 1);
-    fm_log_limited(sp->opts.log, FM_LOG_ERROR, "spool commit", "spool: cannot commit: %s",
-                   fm_err_text(why));
+    bool at_once = full && !sp->tight;
     if (full)
-        reserve_give_up(sp);
+        (void)room_none(sp, &err);
+    note_failure(sp, &err);
+    if (full)
+        room_run_out(sp);
     if (code == FM_EDAMAGE || io) {
         if (spool_reopen_store(sp, code == FM_EDAMAGE, &err) != FM_OK)
             fm_log_limited(sp->opts.log, FM_LOG_ERROR, "spool reopen", "spool: %s",
                            fm_err_text(&err));
     }
-    sp->retry_ms = fm_clock_ms() + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
-    sp->seen = true;
+    sp->retry_ms = at_once ? 0 : fm_clock_ms() + backoff_ms(sp->failures);
+    sp->failures++;
+    if (sp->due_ms == 0) /* a checkpoint after the commit: nothing else would bring the next try */
+        sp->due_ms = fm_clock_ms();
+}
+
+/* Not even one chunk finds room: the chunks wait, and nothing else does. */
+static void wait_for_room(struct fm_spool *sp)
+{
+    struct fm_err why;
+    (void)room_none(sp, &why);
+    note_failure(sp, &why);
+    sp->take_ms = fm_clock_ms() + backoff_ms(sp->tight_waits++);
+}
+
+/* On a full disk: into what is free in the file, and into what the disk still gives; ever more at a
+ * time while that goes well. */
+static enum fm_code commit_tight(struct fm_spool *sp, size_t take, struct fm_err *err)
+{
+    FM_TRY(store_checkpoint(sp->store, CHECKPOINT_NOW, err));
+    while (take > 0 && fm_clock_ms() >= sp->take_ms) {
+        size_t n = take < sp->tight_take ? take : sp->tight_take;
+        enum fm_code code = commit_new(sp, n, err);
+        if (code == FM_OK) {
+            FM_TRY(store_checkpoint(sp->store, CHECKPOINT_NOW, err));
+            take -= n;
+            sp->tight_take = n * 2;
+            sp->tight_waits = 0;
+        } else if (code == FM_ENOMEM || !store_was_full(sp->store)) {
+            return code;
+        } else if (n == 1) {
+            wait_for_room(sp);
+        } else {
+            sp->tight_take = n / 2;
+        }
+    }
+    return FM_OK;
+}
+
+static enum fm_code commit_once(struct fm_spool *sp, struct fm_err *err)
+{
+    size_t take = 0;
+    if (sp->dir != NULL && sp->store == NULL)
+        FM_TRY(spool_reopen_store(sp, false, err));
+    FM_TRY(prepare(sp, &take, err));
+    if ((sp->failures > 0 || sp->tight) && sp->changed) {
+        FM_TRY(commit_new(sp, 0, err)); /* deleting first: it must not depend on free space */
+        sp->take_ms = 0;
+    }
+    return sp->tight ? commit_tight(sp, take, err) : commit_new(sp, take, err);
+}
+
+/* When what the commit left in the queue is to be looked at again; 0: something must happen first.
+ */
+static int64_t next_look(const struct fm_spool *sp)
+{
+    if (sp->appends.head == NULL || sp->blocked)
+        return 0;
+    return sp->tight && sp->take_ms > 0 ? sp->take_ms : fm_clock_ms();
 }
 
 enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
 {
-    size_t take = 0;
-    enum fm_code code = FM_OK;
     struct fm_err why = {0};
-    if (sp->dir != NULL && sp->store == NULL)
-        code = spool_reopen_store(sp, false, &why);
-    if (code == FM_OK)
-        code = prepare(sp, &take, &why);
-    if (code == FM_OK && sp->failures > 0 && sp->changed)
-        code = commit_new(sp, 0, &why); /* deleting first: it must not depend on free space */
-    if (code == FM_OK)
-        code = commit_new(sp, take, &why);
+    enum fm_code code = commit_once(sp, &why);
     if (code != FM_OK) {
         recover(sp, code, &why);
         tell(sp);
@@ -395,16 +454,16 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     }
     sp->failures = 0;
     sp->retry_ms = 0;
-    sp->due_ms = 0;
-    sp->disk_full = false;
-    sp->error[0] = '\0';
+    sp->due_ms = next_look(sp);
+    if (sp->take_ms == 0 || sp->appends.head == NULL)
+        sp->error[0] = '\0';
     sp->commits++;
     tell(sp);
     if (sp->owed)
         owed_clear(sp);
     store_close(sp->old_store, false);
     sp->old_store = NULL;
-    if (sp->store != NULL && store_checkpoint(sp->store, false, &why) != FM_OK)
+    if (sp->store != NULL && store_checkpoint(sp->store, CHECKPOINT_DUE, &why) != FM_OK)
         recover(sp, FM_ESYS, &why);
     if (sp->store != NULL)
         store_sizes(sp->store, &sp->sizes);
@@ -415,18 +474,23 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
 void spool_housekeeping(struct fm_spool *sp)
 {
     int64_t now = fm_clock_ms();
-    if (sp->reserve_given && now >= sp->reserve_try_ms && sp->failures == 0)
-        reserve_rebuild(sp);
+    if (sp->failures == 0 && now >= sp->look_ms && room_look(sp)) {
+        sp->take_ms = 0;
+        sp->due_ms = sp->appends.head != NULL ? now : sp->due_ms;
+        sp->seen = true;
+    }
     if (sp->idle_ms == 0 || now < sp->idle_ms)
         return;
     sp->idle_ms = 0;
     if (sp->store == NULL || sp->failures > 0)
         return;
-    /* Space goes back to the system in small steps, while nobody waits. */
-    if (store_vacuum(sp->store, 512))
+    /* Space goes back to the system in small steps, while nobody waits; not where others would take
+     * it, and new records find none. */
+    if (!sp->tight && store_vacuum(sp->store))
         sp->idle_ms = now + 1;
-    else
-        (void)!store_checkpoint(sp->store, sp->n_pending == 0, NULL);
+    else if (!sp->tight)
+        (void)!store_checkpoint(sp->store, sp->n_pending == 0 ? CHECKPOINT_CUT : CHECKPOINT_DUE,
+                                NULL);
     store_sizes(sp->store, &sp->sizes);
     sp->seen = true;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -252,55 +251,4 @@ enum fm_code identity_read(struct fm_spool *sp, bool *found, struct fm_err *err)
          line = strtok_r(NULL, "\n", &save))
         FM_TRY(identity_line(sp, line, found, err));
     return FM_OK;
-}
-
-/* ---- reserve ---- */
-
-void reserve_give_up(struct fm_spool *sp)
-{
-    if (sp->opts.reserve == 0 || sp->reserve_given)
-        return;
-    sp->reserve_given = true;
-    if (unlinkat(sp->dir_fd, "reserve", 0) == 0)
-        fm_log(sp->opts.log, FM_LOG_WARN,
-               "spool: the disk is full; gave up the reserve file so that sending can go on");
-    sp->reserve_try_ms = fm_clock_ms() + 1000;
-}
-
-void reserve_rebuild(struct fm_spool *sp)
-{
-    if (sp->opts.reserve == 0 || sp->dir_fd < 0)
-        return;
-    struct stat info;
-    if (fstatat(sp->dir_fd, "reserve", &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
-        (uint64_t)info.st_size == sp->opts.reserve) {
-        sp->reserve_given = false;
-        return;
-    }
-    struct statvfs fs;
-    sp->reserve_given = true;
-    sp->reserve_try_ms = fm_clock_ms() + 1000;
-    if (fstatvfs(sp->dir_fd, &fs) != 0 ||
-        (uint64_t)fs.f_bavail * fs.f_frsize < 2 * sp->opts.reserve)
-        return;
-    FM_AUTO(fm_auto_close)
-    int fd =
-        openat(sp->dir_fd, "reserve", O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return;
-    if (fchmod(fd, 0600) == 0 && posix_fallocate(fd, 0, (off_t)sp->opts.reserve) == 0)
-        sp->reserve_given = false;
-    else
-        (void)unlinkat(sp->dir_fd, "reserve", 0);
-}
-
-void reserve_change(struct fm_spool *sp, uint64_t bytes)
-{
-    if (bytes == sp->opts.reserve)
-        return;
-    sp->opts.reserve = bytes;
-    sp->reserve_given = false;
-    if (sp->dir_fd >= 0)
-        (void)unlinkat(sp->dir_fd, "reserve", 0);
-    reserve_rebuild(sp);
 }

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "spool/store_priv.h"
 
-enum { WAL_BYTES = 4 * 1024 * 1024 }; /* checkpoint above this: the WAL's ordinary ceiling */
+enum { KEEP_PAGES = 64 /* free pages that are not given back */ };
 
 /* One table being read; next says what became of a row. */
 struct scan {
@@ -242,31 +242,53 @@ static uint64_t page_size(struct store *st)
     return (uint64_t)st->page_size;
 }
 
+enum fm_code store_set_wal(struct store *st, uint64_t bytes, struct fm_err *err)
+{
+    char text[64];
+    st->wal_most = bytes;
+    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA journal_size_limit=%lld",
+                           (sqlite3_int64)bytes);
+    return store_exec(st, text, err);
+}
+
 /* While records stream through, the log is written over from its beginning: giving its blocks back
  * and asking for them anew, 4 MiB at a time, costs a third of the CPU. */
-enum fm_code store_checkpoint(struct store *st, bool always, struct fm_err *err)
+enum fm_code store_checkpoint(struct store *st, enum checkpoint how, struct fm_err *err)
 {
-    if (!always && (uint64_t)st->wal_pages * page_size(st) < WAL_BYTES)
+    if (how == CHECKPOINT_DUE && (uint64_t)st->wal_pages * page_size(st) < st->wal_most / 2)
         return FM_OK;
     int in_wal = 0, done = 0;
-    int rc = sqlite3_wal_checkpoint_v2(
-        st->db, NULL, always ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART, &in_wal,
-        &done);
+    int rc = sqlite3_wal_checkpoint_v2(st->db, NULL,
+                                       how == CHECKPOINT_CUT ? SQLITE_CHECKPOINT_TRUNCATE
+                                                             : SQLITE_CHECKPOINT_RESTART,
+                                       &in_wal, &done);
     if (rc == SQLITE_OK)
         st->wal_pages = 0;
     /* Somebody reads the database: the WAL grows until that ends. */
     if (rc == SQLITE_OK || rc == SQLITE_BUSY)
         return FM_OK;
-    return store_fail(st, rc, "spool checkpoint", err);
+    return store_fail(st, rc, "its checkpoint failed", err);
 }
 
-bool store_vacuum(struct store *st, unsigned n)
+enum fm_code store_claim(struct store *st, struct fm_err *err)
 {
-    if (store_ask(st, "PRAGMA freelist_count") < 64)
+    sqlite3_int64 bytes = store_ask(st, "PRAGMA page_count") * (int64_t)page_size(st);
+    if (sqlite3_file_control(st->db, NULL, SQLITE_FCNTL_SIZE_HINT, &bytes) == SQLITE_OK)
+        return FM_OK;
+    return store_fail(st, SQLITE_FULL, "it cannot grow", err);
+}
+
+bool store_vacuum(struct store *st)
+{
+    uint64_t most = st->wal_most / 4 / page_size(st);
+    if (store_ask(st, "PRAGMA freelist_count") < KEEP_PAGES)
         return false;
     char text[64];
-    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA incremental_vacuum(%u)", n);
-    return store_exec(st, text, NULL) == FM_OK && store_ask(st, "PRAGMA freelist_count") >= 64;
+    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA incremental_vacuum(%llu)",
+                           (sqlite3_uint64)(most < 512 ? most + 1 : 512));
+    return store_exec(st, text, NULL) == FM_OK &&
+           store_checkpoint(st, CHECKPOINT_DUE, NULL) == FM_OK &&
+           store_ask(st, "PRAGMA freelist_count") >= KEEP_PAGES;
 }
 
 void store_sizes(struct store *st, struct store_sizes *out)

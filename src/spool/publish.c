@@ -74,9 +74,11 @@ void spool_publish(struct fm_spool *sp)
                                  .dead_bytes = sp->dead_bytes,
                                  .last_drop_ms = sp->last_drop_ms,
                                  .last_dead_ms = sp->last_dead_ms,
+                                 .disk_full = sp->tight,
                                  .commits = sp->commits,
                                  .commit_failures = sp->commit_failures};
-    now.disk_bytes = sp->sizes.pages * sp->sizes.page_size + sp->sizes.wal_bytes;
+    if (sp->dir != NULL)
+        now.disk_bytes = room_taken(sp);
     memcpy(now.error, sp->error, sizeof now.error);
     for (size_t i = 0; i < sp->n_streams; i++)
         now.lost_total += sp->streams[i]->lost;
@@ -113,5 +115,6 @@ void fm_spool_stats_get(struct fm_spool *sp, struct fm_spool_stats *out)
     (void)pthread_mutex_lock(&sp->lock);
     *out = sp->stats;
     out->queue_bytes = sp->queue_bytes;
+    out->queue_records = sp->queue_records;
     (void)pthread_mutex_unlock(&sp->lock);
 }

@@ -35,6 +35,7 @@ static enum fm_code append_op(struct op **out, struct fm_chunk *chunk, struct fm
 {
     FM_TRY(op_new(out, OP_APPEND, err));
     (*out)->bytes = fm_chunk_bytes(chunk);
+    (*out)->n_records = fm_chunk_count(chunk);
     return FM_OK;
 }
 
@@ -44,6 +45,7 @@ static void give_chunk(struct fm_spool *sp, struct op *op, struct fm_chunk **chu
     op->chunk = *chunk;
     *chunk = NULL;
     sp->queue_bytes += op->bytes;
+    sp->queue_records += op->n_records;
     op_enqueue(sp, op);
 }
 
@@ -83,6 +85,7 @@ static bool withdraw(struct fm_spool *sp, struct op *op, struct fm_chunk **chunk
             sp->queue.tail = at;
         sp->n_queued--;
         sp->queue_bytes -= op->bytes;
+        sp->queue_records -= op->n_records;
         *chunk = op->chunk;
         op->chunk = NULL;
         op_unref(op); /* the queue's reference; the caller has its own */

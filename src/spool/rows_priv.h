@@ -31,10 +31,21 @@ FM_MUST_USE enum fm_code store_row_body(struct store *st, uint64_t id, struct fm
                                         struct fm_err *err);
 FM_MUST_USE enum fm_code store_dead_body(struct store *st, uint64_t id, struct fm_chunk **out,
                                          char **reason, struct fm_err *err);
+enum checkpoint {
+    CHECKPOINT_DUE, /* if the log is half full */
+    CHECKPOINT_NOW, /* the log's blocks stay */
+    CHECKPOINT_CUT /* ... and go */
+};
 /* Explicit checkpoint; its result is looked at. */
-FM_MUST_USE enum fm_code store_checkpoint(struct store *st, bool always, struct fm_err *err);
-/* Give up to n free pages back. @return whether more are left */
-bool store_vacuum(struct store *st, unsigned n);
+FM_MUST_USE enum fm_code store_checkpoint(struct store *st, enum checkpoint how,
+                                          struct fm_err *err);
+/* The ceiling of the log. */
+FM_MUST_USE enum fm_code store_set_wal(struct store *st, uint64_t bytes, struct fm_err *err);
+/* Have room on the disk for the database as the transaction under way leaves it. */
+FM_MUST_USE enum fm_code store_claim(struct store *st, struct fm_err *err);
+/* Give free pages back, but for some, by a transaction that fits into the log. @return whether more
+ * are left */
+bool store_vacuum(struct store *st);
 void store_sizes(struct store *st, struct store_sizes *out);
 bool store_was_full(const struct store *st); /* the last error was for lack of space */
 bool store_was_io(const struct store *st); /* ... a read, write or sync that failed */

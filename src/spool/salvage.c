@@ -188,8 +188,10 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
         identify(sp, machine);
         (void)fsync(sp->dir_fd);
         /* What a killed transaction left in the log goes, lest frames written over it mingle. */
-        if (!fresh && !sp->opts.keep_damage && store_checkpoint(sp->store, true, &why) != FM_OK)
-            fm_log(sp->opts.log, FM_LOG_WARN, "%s", fm_err_text(&why));
+        if (!fresh && !sp->opts.keep_damage &&
+            store_checkpoint(sp->store, room_is_short(sp) ? CHECKPOINT_NOW : CHECKPOINT_CUT,
+                             &why) != FM_OK)
+            fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s", fm_err_text(&why));
         return FM_OK;
     }
     if (code != FM_EDAMAGE) {

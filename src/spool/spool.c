@@ -107,7 +107,10 @@ static enum fm_code open_disk(struct fm_spool *sp, const char *machine, struct f
         FM_TRY(owed_take(sp, err));
         owed_prepare(sp);
     }
+    FM_TRY(store_set_wal(sp->store, room_wal(sp), err));
     reserve_rebuild(sp);
+    if (!sp->opts.keep_damage && room_is_short(sp))
+        room_run_out(sp);
     if (sp->on_tmpfs)
         fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s lies in memory; a reboot loses it", sp->dir);
     store_sizes(sp->store, &sp->sizes);

@@ -53,7 +53,9 @@ struct fm_spool_opts {
     const char *boot_id; /* NULL: the kernel's; another one than that of an unclean end with
                           * sync = normal begins new streams */
     const char *control_socket; /* written into the lock file; NULL: none */
-    uint64_t max_size; /* bytes of records kept; 0: 1 GiB */
+    uint64_t max_size; /* bytes on the disk: records kept, write-ahead log (an eighth, 8 MiB at
+                        * most) and reserve; dead letters and damage set aside come on top. In
+                        * memory: of records kept. 0: 1 GiB */
     int64_t max_age_ms; /* 0: none */
     enum fm_spool_full on_full;
     bool sync_full; /* PRAGMA synchronous=FULL: nothing acknowledged is lost, save by a disk that
@@ -197,14 +199,15 @@ struct fm_spool_stream {
 struct fm_spool_stats {
     uint64_t records; /* pending */
     uint64_t bytes; /* of chunk rows kept */
-    uint64_t disk_bytes;
+    uint64_t disk_bytes; /* of database, write-ahead log and reserve */
     int64_t oldest_ms;
     bool durable; /* on disk, sync full, not tmpfs */
     uint64_t dead_records, dead_bytes;
     uint64_t lost_total;
     int64_t last_drop_ms; /* fm_clock_ms() of the last refusal or drop; 0: never */
     int64_t last_dead_ms; /* ... of the last dead letter */
-    uint64_t queue_bytes;
+    uint64_t queue_bytes, queue_records; /* accepted, not yet on the disk */
+    bool disk_full; /* only room that delivered records leave is written to */
     uint64_t commits, commit_failures;
     char error[200]; /* why the last commit failed; "" when it did not */
     size_t n_streams; /* in streams */

@@ -173,7 +173,7 @@ struct op {
     struct fm_err err;
     /* APPEND */
     struct fm_chunk *chunk;
-    size_t bytes;
+    size_t bytes, n_records;
     struct row *row; /* while its transaction runs */
     char stream[FM_STREAM_LEN + 1];
     uint64_t first, last;
@@ -250,7 +250,7 @@ struct fm_spool {
     pthread_cond_t wake; /* the thread: something was queued */
     pthread_cond_t done; /* callers: an operation ended, or there is room */
     struct op_list queue;
-    size_t queue_bytes; /* of chunks not yet committed */
+    size_t queue_bytes, queue_records; /* of chunks not yet committed */
     size_t n_queued;
     bool stopped, closing, finished;
     bool blocked; /* on_full = block, and full */
@@ -276,7 +276,6 @@ struct fm_spool {
     struct op_list appends; /* waiting for the commit */
     struct op_list flushes; /* ... and these for its end */
     struct op_list committed; /* callers to be told */
-    size_t append_bytes;
     uint64_t cost, bytes, n_pending; /* of rows in the line */
     uint64_t dead_bytes, n_dead;
     struct store_sizes sizes; /* as of the last commit */
@@ -290,16 +289,19 @@ struct fm_spool {
     int64_t due_ms; /* of the group commit; 0: none */
     int64_t retry_ms; /* not before this, after a failure; 0: at once */
     unsigned failures; /* in a row */
-    bool disk_full; /* the last failure was for lack of space */
     int64_t line_base_ms, line_from_ms; /* own time line: base at a monotonic time */
     int64_t age_ms; /* do not look for old records before this */
     int64_t last_drop_ms, last_dead_ms;
     int64_t idle_ms; /* when to do the housekeeping; 0: nothing to do */
     uint64_t commits, commit_failures;
     char error[200];
-    /* reserve file */
+    /* room.c */
     bool reserve_given;
-    int64_t reserve_try_ms;
+    bool tight; /* the disk is full: only room that is had already is written to */
+    size_t tight_take; /* then: chunks in one transaction */
+    unsigned tight_waits; /* tries in a row in which not even one found room */
+    int64_t take_ms; /* not before this the next one; 0: at once */
+    int64_t look_ms; /* whether there is room again */
 };
 
 /* ---- index.c: streams, topics, rows ---- */
@@ -404,16 +406,32 @@ FM_MUST_USE enum fm_code op_call(struct fm_spool *sp, struct op *op, int64_t tim
 /* On the thread: tell whoever waits; the queue's reference ends. */
 void op_done(struct fm_spool *sp, struct op *op, enum fm_code code, const struct fm_err *err);
 
-/* ---- folder.c: folder, lock, identity, reserve ---- */
+/* ---- folder.c: folder, lock, identity ---- */
 FM_MUST_USE enum fm_code folder_open(struct fm_spool *sp, struct fm_err *err);
 void folder_close(struct fm_spool *sp);
 FM_MUST_USE enum fm_code identity_write(struct fm_spool *sp, struct fm_err *err);
 /* Streams that the identity file names, as ended streams of unknown extent. *found: any */
 FM_MUST_USE enum fm_code identity_read(struct fm_spool *sp, bool *found, struct fm_err *err);
+void machine_id(char out[MACHINE_SIZE], const char *given);
+
+/* ---- room.c ---- */
+/* Of max_size: bytes for the log, for what one transaction adds, and for the rows kept. */
+uint64_t room_wal(const struct fm_spool *sp);
+uint64_t room_batch(const struct fm_spool *sp);
+uint64_t room_rows(const struct fm_spool *sp);
+/* Bytes that database, log and reserve take on the disk. */
+uint64_t room_taken(const struct fm_spool *sp);
+/* The sentence for a disk that is full. */
+enum fm_code room_none(const struct fm_spool *sp, struct fm_err *err);
 void reserve_give_up(struct fm_spool *sp);
 void reserve_rebuild(struct fm_spool *sp);
 void reserve_change(struct fm_spool *sp, uint64_t bytes);
-void machine_id(char out[MACHINE_SIZE], const char *given);
+/* The disk was found full: give up the reserve, for the log and for a database that must grow. */
+void room_run_out(struct fm_spool *sp);
+/* Whether the reserve is gone and next to nothing else is left. */
+bool room_is_short(const struct fm_spool *sp);
+/* Whether there is room again: the reserve is back, and writing is as ever. */
+bool room_look(struct fm_spool *sp);
 
 /* ---- owed.c: records that a stop could not store ---- */
 /* Make the file, while there is room. */

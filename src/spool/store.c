@@ -16,7 +16,8 @@ enum {
     APPLICATION = 0x464d5331, /* "FMS1" */
     HEADER_BYTES = 100, /* of the file; SQLite's file format, "The Database Header" */
     VERSION_AT = 60,
-    APPLICATION_AT = 68
+    APPLICATION_AT = 68,
+    WAL_MOST = 8 * 1024 * 1024 /* until it is set */
 };
 
 static const char *const sql[ST_COUNT] = {
@@ -207,6 +208,11 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
         return fm_err_set(err, FM_ESYS, "SQLite cannot keep a write-ahead log here");
     FM_TRY(store_sync(st, sync_full, err));
     FM_TRY(store_exec(st, "PRAGMA wal_autocheckpoint=0", err));
+    FM_TRY(store_set_wal(st, WAL_MOST, err));
+    /* A file that grows has its new blocks before anything is written there: no page without one.
+     */
+    int chunk = FRESH_PAGE;
+    (void)sqlite3_file_control(st->db, NULL, SQLITE_FCNTL_CHUNK_SIZE, &chunk);
     (void)sqlite3_wal_hook(st->db, on_wal, st);
     FM_TRY(store_exec(st, "SELECT count(*) FROM sqlite_schema", err));
     *fresh = store_ask(st, "SELECT count(*) FROM sqlite_schema") == 0;
@@ -225,7 +231,7 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
         store_rollback(st);
         return code;
     }
-    return store_checkpoint(st, true, err);
+    return store_checkpoint(st, CHECKPOINT_CUT, err);
 }
 
 enum fm_code store_open(struct store **out, const char *dir, bool sync_full, bool *fresh,
@@ -269,7 +275,7 @@ void store_close(struct store *st, bool checkpoint)
     if (st == NULL)
         return;
     if (st->db != NULL && checkpoint)
-        (void)!store_checkpoint(st, true, NULL); /* if not, the next start does it */
+        (void)!store_checkpoint(st, CHECKPOINT_CUT, NULL); /* if not, the next start does it */
     for (size_t i = 0; i < ST_COUNT; i++)
         (void)sqlite3_finalize(st->st[i]);
     if (!checkpoint && st->db != NULL)

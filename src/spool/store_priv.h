@@ -29,6 +29,7 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *st[ST_COUNT];
     int wal_pages;
+    uint64_t wal_most; /* its ceiling in bytes */
     int64_t page_size; /* 0: not asked yet */
     bool was_full, was_io; /* of the last error */
 };

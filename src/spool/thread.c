@@ -35,6 +35,8 @@ static enum fm_code config_apply(struct fm_spool *sp, struct op *op)
     sp->opts.sync_full = op->opts.sync_full;
     spool_set_limits(&sp->opts, &op->opts);
     reserve_change(sp, op->opts.reserve);
+    if (sp->store != NULL)
+        FM_TRY(store_set_wal(sp->store, room_wal(sp), &op->err));
     dead_trim(sp);
     sp->age_ms = 0;
     sp->seen = true;
@@ -48,7 +50,6 @@ static void apply(struct fm_spool *sp, struct op *op)
     switch (op->type) {
     case OP_APPEND:
         want_commit(sp, op->waited ? 0 : (int64_t)sp->opts.commit_ms);
-        sp->append_bytes += op->bytes;
         op_push(&sp->appends, op);
         return;
     case OP_FLUSH:
@@ -107,8 +108,8 @@ static int64_t next_due(const struct fm_spool *sp)
     if (due != 0 && sp->retry_ms > due)
         due = sp->retry_ms;
     due = earlier(due, sp->idle_ms);
-    if (sp->reserve_given && sp->failures == 0)
-        due = earlier(due, sp->reserve_try_ms);
+    if ((sp->tight || sp->reserve_given) && sp->failures == 0)
+        due = earlier(due, sp->look_ms);
     int64_t old = too_old_at(sp);
     if (old != 0)
         due = earlier(due, old > sp->age_ms ? old : sp->age_ms);
@@ -117,7 +118,7 @@ static int64_t next_due(const struct fm_spool *sp)
 
 static void answer_flushes(struct fm_spool *sp, enum fm_code code, const struct fm_err *err)
 {
-    if (code == FM_OK && sp->blocked)
+    if (code == FM_OK && sp->appends.head != NULL)
         return; /* something is still waiting for room */
     struct op *op;
     while ((op = op_pop(&sp->flushes)) != NULL)
@@ -161,10 +162,9 @@ static void leave_owed(struct fm_spool *sp)
 static void close_down(struct fm_spool *sp)
 {
     struct fm_err err;
-    for (int i = 0; i < 3 && (sp->changed || sp->appends.head != NULL); i++) {
-        if (spool_commit(sp, &err) == FM_OK)
-            break;
-        sp->due_ms = sp->retry_ms = 0;
+    for (int tries = 0; tries < 3 && (sp->changed || sp->appends.head != NULL);) {
+        sp->due_ms = sp->retry_ms = sp->take_ms = 0;
+        tries += spool_commit(sp, &err) != FM_OK || sp->blocked || sp->take_ms > 0;
     }
     if (sp->appends.head != NULL || sp->changed)
         leave_owed(sp);
@@ -174,8 +174,9 @@ static void close_down(struct fm_spool *sp)
         op_done(sp, op, FM_ESTOP, &err);
     answer_flushes(sp, FM_ESTOP, &err);
     spool_publish(sp);
-    /* Whoever only looked leaves the files as they were. */
-    store_close(sp->store, !sp->opts.keep_damage);
+    /* Whoever only looked leaves the files as they were, and on a full disk the log keeps its
+     * blocks: the next start could not have them anew. */
+    store_close(sp->store, !sp->opts.keep_damage && !sp->tight);
     sp->store = NULL;
     if (sp->dir != NULL && !sp->opts.keep_damage && !sp->changed)
         unsynced_clear(sp, false);
@@ -208,6 +209,8 @@ void *spool_main(void *arg)
         if (!closing) {
             commit_due(sp);
             spool_housekeeping(sp);
+            if (sp->seen)
+                spool_publish(sp);
         }
     }
     close_down(sp);

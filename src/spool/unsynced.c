@@ -73,7 +73,7 @@ void unsynced_settle(const struct fm_spool *sp)
     struct fm_err err = {0};
     if (faccessat(sp->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return;
-    if (store_checkpoint(sp->store, true, &err) == FM_OK)
+    if (store_checkpoint(sp->store, CHECKPOINT_CUT, &err) == FM_OK)
         unsynced_clear(sp, false);
     else /* the note stays until the spool is closed: rather a stream more than a number again */
         fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s", fm_err_text(&err));

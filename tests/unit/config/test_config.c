@@ -367,6 +367,12 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[batch]\nrecords = -1\n", "\"-1\" is no number"},
         {"[rest]\ntopic_auto_created = yes\n", "\"yes\" is neither on nor off"},
         {"[spool]\non_full = drop_oldst\n", "did you mean drop_oldest?"},
+        {"[spool]\nmax_size = 1023KiB\n", "1023KiB is out of bounds: 1MiB to 1024GiB"},
+        {"[spool]\nmax_size = 10MiB\n",
+         "config.ini:2: [spool] max_size: too little beside the reserve, which lies within it: "
+         "raise it to 16MiB or more, or set reserve = 5MiB or less"},
+        {"[spool]\nmax_size = 1MiB\nreserve = 513KiB\n",
+         "raise it to 1026KiB or more, or set reserve = 512KiB or less"},
         {"[record]\nshape = -\n", "\"-\" is none of: bean metric snapshot"},
         {"[record]\ntags = a=b,,c=d\n", "empty item"},
         {"[record]\ntags = a\n", "\"a\" is not name=value"},
