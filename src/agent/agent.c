@@ -387,8 +387,10 @@ enum fm_code fm_agent_needs(const struct fm_config *config, struct fm_err *err)
     if (!config->rest.sandbox && config->rest.url.n == 0)
         return fm_err_set(err, FM_ECONF,
                           "[rest] url is not set: write the base URL of the REST proxy into "
-                          "config.ini or give -o rest.url=https://HOST:PORT (rest.url=sandbox to "
-                          "try it without one)");
+                          "%.100s, or give -o rest.url=https://HOST:PORT (rest.url=sandbox to "
+                          "try it without one)",
+                          config->files.n > 0 ? config->files.items[0]
+                                              : "config.ini (firstmile init makes one)");
     return FM_OK;
 }
 

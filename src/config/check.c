@@ -44,18 +44,35 @@ bool fm_check_has_credentials(const char *url)
     return false;
 }
 
+static bool in_range(const char *port, size_t digits)
+{
+    return digits <= 5 && strtol(port, NULL, 10) <= 65535;
+}
+
 bool fm_check_host_port(const char *text)
 {
     const char *colon = strrchr(text, ':');
     if (colon == NULL || colon == text || strpbrk(text, "/ ?#@") != NULL)
         return false;
     size_t digits = strspn(colon + 1, "0123456789");
-    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
-        strtol(colon + 1, NULL, 10) > 65535)
+    if (digits == 0 || colon[1 + digits] != '\0' || !in_range(colon + 1, digits))
         return false;
     /* An IPv6 address needs its brackets. */
     return memchr(text, ':', (size_t)(colon - text)) == NULL ||
            (text[0] == '[' && colon[-1] == ']');
+}
+
+/* host:DIGITS or a URL with them, only that no port has this number: for a sentence that says so.
+ */
+bool fm_check_bad_port(const char *text)
+{
+    const char *scheme = strstr(text, "://");
+    const char *host = scheme != NULL ? scheme + 3 : text;
+    size_t len = strcspn(host, "/?#");
+    const char *colon = memrchr(host, ':', len);
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+    return digits > 0 && colon + 1 + digits == host + len && !in_range(colon + 1, digits) &&
+           (host[0] == '[' || memchr(host, ':', len) == colon);
 }
 
 bool fm_check_http_url(const char *text)
@@ -77,6 +94,8 @@ static bool check_http_url(struct fm_build *b, const struct fm_section *section,
     else if (!fm_check_http_url(url))
         fm_build_key_error(b, section, key, "\"%.60s\" is neither https://HOST nor http://HOST",
                            url);
+    else if (fm_check_bad_port(url))
+        fm_build_key_error(b, section, key, "\"%.80s\": a port is a number from 1 to 65535", url);
     else
         return true;
     return false;
@@ -186,16 +205,25 @@ static void check_agent(struct fm_build *b)
     fm_buf_clear(&path);
 }
 
+/* Not even written: what was written and is no good was complained about already. */
+static bool absent(const struct fm_section *section, const char *key, const void *value)
+{
+    return value == NULL && fm_section_place(section, key) == NULL;
+}
+
 static void check_auth(struct fm_build *b)
 {
     struct fm_cfg_rest *rest = &b->cfg->rest;
-    if (rest->auth == FM_CFG_AUTH_BASIC && (rest->username == NULL || rest->password == NULL))
+    const struct fm_section *section = &rest->section;
+    if (rest->auth == FM_CFG_AUTH_BASIC &&
+        (rest->username == NULL || absent(section, "password", rest->password)))
         fm_build_key_error(b, &rest->section, "auth",
                            "basic needs username and password (or password_file)");
-    if (rest->auth == FM_CFG_AUTH_BEARER && rest->token == NULL)
+    if (rest->auth == FM_CFG_AUTH_BEARER && absent(section, "token", rest->token))
         fm_build_key_error(b, &rest->section, "auth", "bearer needs token (or token_file)");
     if (rest->auth == FM_CFG_AUTH_OAUTH2 &&
-        (rest->oauth2_url == NULL || rest->oauth2_client == NULL || rest->oauth2_secret == NULL))
+        (rest->oauth2_url == NULL || rest->oauth2_client == NULL ||
+         absent(section, "oauth2_secret", rest->oauth2_secret)))
         fm_build_key_error(b, &rest->section, "auth",
                            "oauth2 needs oauth2_url, oauth2_client and oauth2_secret (or "
                            "oauth2_secret_file)");
@@ -340,8 +368,11 @@ static void check_http(struct fm_build *b)
     else if (!fm_check_host_port(http->listen) &&
              !(fm_check_starts(http->listen, "unix:") && http->listen[5] != '\0'))
         fm_build_key_error(b, &http->section, "listen",
-                           "\"%.60s\" is none of HOST:PORT, unix:PATH and off", http->listen);
-    if ((http->username == NULL) != (http->password == NULL))
+                           fm_check_bad_port(http->listen)
+                               ? "\"%.60s\": a port is a number from 1 to 65535"
+                               : "\"%.60s\" is none of HOST:PORT, unix:PATH and off",
+                           http->listen);
+    if ((http->username == NULL) != absent(&http->section, "password", http->password))
         fm_build_key_error(b, &http->section, http->username == NULL ? "password" : "username",
                            "username and password (or password_file) belong together");
     if ((http->cert_file == NULL) != (http->key_file == NULL))

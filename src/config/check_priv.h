@@ -13,6 +13,7 @@ bool fm_check_has_credentials(const char *url);
 bool fm_check_host_port(const char *text);
 
 /** http://HOST... or https://HOST... */
+bool fm_check_bad_port(const char *text);
 bool fm_check_http_url(const char *text);
 
 /** "none" becomes NULL. */

@@ -1,17 +1,22 @@
 /* Targets: their own keys, and what is worked out for them: queries, rules, tags. */
 #include "config/check_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/presets.h"
 #include "config/template.h"
+
+enum { PID_MOST = 1 << 22 /* of Linux, PID_MAX_LIMIT */ };
 
 static bool local_form(const char *url)
 {
     if (fm_check_starts(url, "local:"))
         return url[6] != '\0';
     if (fm_check_starts(url, "pid:"))
-        return url[4] != '\0' && url[4 + strspn(url + 4, "0123456789")] == '\0';
+        return url[4] != '\0' && strlen(url + 4) <= 7 &&
+               url[4 + strspn(url + 4, "0123456789")] == '\0' &&
+               strtoul(url + 4, NULL, 10) - 1 < PID_MOST /* and not 0 */;
     return false;
 }
 
@@ -22,6 +27,11 @@ static void check_target_url(struct fm_build *b, const struct fm_section *sectio
     if (fm_check_has_credentials(url))
         fm_build_key_error(b, section, "url",
                            "a URL may not hold a user or a password; there are keys for them");
+    else if (fm_check_starts(url, "pid:"))
+        fm_build_key_error(b, section, "url", "\"%.40s\": a process number is 1 to %d", url,
+                           PID_MOST);
+    else if (!fm_check_starts(url, "service:jmx:") && fm_check_bad_port(url))
+        fm_build_key_error(b, section, "url", "\"%.80s\": a port is a number from 1 to 65535", url);
     else if (!fm_check_starts(url, "service:jmx:") && !fm_check_http_url(url) &&
              !fm_check_host_port(url))
         fm_build_key_error(b, section, "url",

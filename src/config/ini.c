@@ -41,6 +41,14 @@ struct head {
     unsigned line;
 };
 
+/* A key as it stands in the text; for telling what stands twice. */
+struct written {
+    const char *key; /* not terminated */
+    size_t len;
+    size_t head; /* of its section: its place in heads, and one more; 0: before the first */
+    unsigned line;
+};
+
 struct text {
     const char *file;
     const char *data;
@@ -48,6 +56,8 @@ struct text {
     bool exposed;
     struct head *heads; /* malloc'ed */
     size_t n_heads;
+    struct written *keys; /* malloc'ed */
+    size_t n_keys, room;
 };
 
 /* Also the last duty of a line: telling what the library would call "no equal sign". */
@@ -102,6 +112,60 @@ static bool add_head(struct fm_build *b, struct text *t, const char *line, size_
     return true;
 }
 
+static void add_key(struct fm_build *b, struct text *t, const char *line, size_t len,
+                    unsigned number)
+{
+    const char *equal = memchr(line, '=', len);
+    const char *end = equal;
+    if (equal == NULL || *line == '#' || *line == ';')
+        return;
+    if (t->n_keys == t->room) {
+        size_t room = t->room == 0 ? 64 : 2 * t->room;
+        struct written *keys = realloc(t->keys, room * sizeof *keys);
+        if (keys == NULL) {
+            b->nomem = true;
+            return;
+        }
+        t->keys = keys;
+        t->room = room;
+    }
+    while (line < end && (*line == ' ' || *line == '\t'))
+        line++;
+    while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    t->keys[t->n_keys++] = (struct written){line, (size_t)(end - line), t->n_heads, number};
+}
+
+/* By section and key, as the library compares them; then by line. */
+static int compare_written(const void *x, const void *y)
+{
+    const struct written *a = x, *b = y;
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    int order = strncasecmp(a->key, b->key, a->len < b->len ? a->len : b->len);
+    if (order != 0 || a->len != b->len)
+        return order != 0 ? order : a->len < b->len ? -1 : 1;
+    return a->line < b->line ? -1 : a->line > b->line;
+}
+
+/* What stands twice is told here, with its name; the library then keeps the first. */
+static void tell_doubles(struct fm_build *b, struct text *t)
+{
+    if (t->n_keys > 1)
+        qsort(t->keys, t->n_keys, sizeof *t->keys, compare_written);
+    for (size_t i = 1; i < t->n_keys; i++) {
+        const struct written *was = &t->keys[i - 1], *now = &t->keys[i];
+        if (was->head != now->head || was->len != now->len || now->len == 0 ||
+            strncasecmp(was->key, now->key, now->len) != 0)
+            continue;
+        const char *section = now->head > 0 ? t->heads[now->head - 1].name : NULL;
+        fm_build_error(b, t->file, now->line, "%s%s%s%.*s is set already in line %u",
+                       section != NULL ? "[" : "", section != NULL ? section : "",
+                       section != NULL ? "] " : "", (int)(now->len < 60 ? now->len : 60), now->key,
+                       was->line);
+    }
+}
+
 static bool look(struct fm_build *b, struct text *t)
 {
     bool ok = true;
@@ -121,7 +185,10 @@ static bool look(struct fm_build *b, struct text *t)
             return false;
         if (len > 0 && *line == '[' && !add_head(b, t, line, len, number))
             ok = false;
+        else if (len > 0 && *line != '[')
+            add_key(b, t, line, len, number);
     }
+    tell_doubles(b, t);
     return ok && !b->nomem;
 }
 
@@ -147,11 +214,6 @@ static const char *syntax_text(unsigned code)
         return "nothing stands before the equal sign";
     case ERR_LONGKEY:
         return "the key is too long";
-    case ERR_DUPKEY:
-    case ERR_DUPKEYSEC:
-        return "this key stands already in this section";
-    case ERR_DUPSECTION:
-        return "this section stands already in this file";
     default:
         return "the line cannot be read";
     }
@@ -196,10 +258,6 @@ static void take_key(struct fm_build *b, const struct text *t, struct ini_cfgobj
     };
     if (!b->nomem)
         (void)fm_entries_add(b, &entry);
-    /* The library does not always complain about the last line of a file. */
-    if (ini_get_config_valueobj(section, key, ini, INI_GET_NEXT_VALUE, &vo) == 0 && vo != NULL &&
-        value_get_line(vo, &line) == 0)
-        fm_build_error(b, t->file, line - 1, "%s", syntax_text(ERR_DUPKEY));
 }
 
 static void take_section(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini,
@@ -238,21 +296,17 @@ static void parse(struct fm_build *b, struct text *t)
     int code = ini_config_file_from_mem(copy, (uint32_t)len, &file);
     if (code == 0)
         code = ini_config_parse(file, INI_STOP_ON_NONE,
-                                INI_MV1S_DETECT | INI_MV2S_DETECT | INI_MS_DETECT,
+                                INI_MV1S_PRESERVE | INI_MV2S_PRESERVE | INI_MS_MERGE,
                                 INI_PARSE_NOWRAP | INI_PARSE_NO_C_COMMENTS, ini);
-    bool unsaid = code == EEXIST && ini_config_error_count(ini) == 0;
-    if (code != 0 && !unsaid) {
+    if (code != 0) {
         report_syntax(b, t, ini);
     } else {
-        size_t errors = b->n_errors;
         int n = 0, bad = 0;
         char **sections = ini_get_section_list(ini, &n, &bad);
         for (int i = 0; sections != NULL && i < n && !b->nomem; i++)
             take_section(b, t, ini, sections[i]);
         if (sections != NULL)
             ini_free_section_list(sections);
-        if (unsaid && b->n_errors == errors)
-            report_syntax(b, t, ini);
     }
     ini_config_file_destroy(file);
     ini_config_destroy(ini);
@@ -264,7 +318,9 @@ static void read_text(struct fm_build *b, struct text *t)
     if (look(b, t) && t->len > 0)
         parse(b, t);
     free(t->heads);
+    free(t->keys);
     t->heads = NULL;
+    t->keys = NULL;
 }
 
 void fm_ini_read_text(struct fm_build *b, const char *name, const char *text, bool exposed)

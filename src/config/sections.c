@@ -135,6 +135,16 @@ static void unknown_section(struct fm_build *b, const struct fm_entry *e)
                        e->section, kind);
         return;
     }
+    size_t word = strcspn(e->section, " \t./=-");
+    const char *name = e->section + word + strspn(e->section + word, " \t./=-");
+    memset(kind, 0, sizeof kind);
+    memcpy(kind, e->section, word < sizeof kind ? word : sizeof kind - 1);
+    known = fm_kind_find(kind);
+    if (known != NULL && known->named && name_valid(name)) { /* [target acme] */
+        fm_build_error(b, e->file, e->line, "there is no section [%s]; did you mean [%s:%s]?",
+                       e->section, kind, name);
+        return;
+    }
     struct fm_nearest near = {.word = kind};
     for (size_t i = 0; i < fm_n_kinds; i++)
         fm_nearest_offer(&near, fm_kinds[i].name);
@@ -320,7 +330,7 @@ static enum fm_code set_where(struct fm_build *b, struct fm_section *section, co
     return FM_OK;
 }
 
-/* Written twice, in two files or as a secret and its twin? The library tells the rest. */
+/* Written twice, in two files or as a secret and its twin? The rest was told with its file. */
 static bool is_second(struct fm_build *b, const struct fm_entry *e, const struct fm_option *opt,
                       const struct fm_section *section)
 {

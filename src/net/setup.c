@@ -126,7 +126,10 @@ enum fm_code fm_net_parse_url(struct fm_net_target *out, const char *url, struct
     char scheme[8] = "";
     enum fm_code code = FM_OK;
     /* The URL is not repeated here: what cannot be parsed may hold a password. */
-    if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK)
+    CURLUcode rc = curl_url_set(u, CURLUPART_URL, url, 0);
+    if (rc == CURLUE_BAD_PORT_NUMBER)
+        code = fm_err_set(err, FM_ECONF, "the URL's port is not a number from 1 to 65535");
+    else if (rc != CURLUE_OK)
         code = fm_err_set(err, FM_ECONF, "not a URL; write http://host:port or https://host:port");
     else if (!url_part(u, CURLUPART_SCHEME, 0, scheme, sizeof scheme) ||
              (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))

@@ -8,6 +8,8 @@ static bool starts(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+enum { PID_MOST = 1 << 22 /* of Linux, PID_MAX_LIMIT */ };
+
 static bool parse_pid(const char *text, pid_t *out)
 {
     long pid = 0;
@@ -15,7 +17,7 @@ static bool parse_pid(const char *text, pid_t *out)
     for (; text[n] >= '0' && text[n] <= '9' && n < 8; n++)
         pid = pid * 10 + (text[n] - '0');
     *out = (pid_t)pid;
-    return n > 0 && text[n] == '\0' && pid > 0 && pid <= 1 << 22;
+    return n > 0 && text[n] == '\0' && pid > 0 && pid <= PID_MOST;
 }
 
 /* host:port or [v6]:port; names, so nothing that could be a path or credentials. */
@@ -63,7 +65,9 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
     if (starts(url, "pid:")) {
         *kind = FM_TARGET_PID;
         if (!parse_pid(url + 4, pid))
-            return fm_err_set(err, FM_ECONF, "\"%.100s\": pid: wants a process number", url);
+            return fm_err_set(err, FM_ECONF,
+                              "\"%.100s\": behind pid: stands a process number, 1 to %d", url,
+                              PID_MOST);
         return FM_OK;
     }
     if (starts(url, "local:")) {
@@ -84,8 +88,7 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
                           "for them");
     if (bad_port(url))
         return fm_err_set(err, FM_ECONF,
-                          "\"%.100s\" is no target: the port behind the colon is not 1..65535",
-                          url);
+                          "\"%.100s\" is no target: a port is a number from 1 to 65535", url);
     return fm_err_set(err, FM_ECONF,
                       "\"%.100s\" is no target: use pid:N, local:GLOB, host:port, "
                       "service:jmx:rmi:... or http(s)://...",

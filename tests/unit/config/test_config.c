@@ -351,7 +351,7 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[target:]\nurl = x:1\n", "a name has 1 to 64"},
         {"[default]\nx = 1\n", "config.ini:1: there is no section [default]"},
         {"x = 1\n[rest]\n", "config.ini:1: x stands before the first [section]"},
-        {"[rest]\ntopic = a\ntopic = b\n", "config.ini:3: this key stands already in this section"},
+        {"[rest]\ntopic = a\ntopic = b\n", "config.ini:3: [rest] topic is set already in line 2"},
         {"[rest]\n[log]\n[rest]\n", "config.ini:3: section [rest] stands already in line 1"},
         {"[target:a]\nurl=a:1\n[target:A]\nurl=b:1\n", "config.ini:3: section [target:A] stands"},
         {"[rest]\nnonsense\n", "config.ini:2: neither [section] nor key = value"},
@@ -413,12 +413,20 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\nformat = avro\nschema_id = 9999999999\n", "no id of a schema"},
         {"[retry]\nbackoff = 2m\n", "config.ini:2: [retry] backoff: longer than max_backoff"},
         {"[http]\nlisten = 9470\n", "none of HOST:PORT, unix:PATH and off"},
-        {"[http]\nlisten = a:70000\n", "none of HOST:PORT"},
+        {"[http]\nlisten = a:70000\n", "\"a:70000\": a port is a number from 1 to 65535"},
         {"[http]\nusername = u\n", "belong together"},
         {"[http]\ncert_file = u\n", "belong together"},
         {"[target:a]\n", "config.ini:1: [target:a] url: a target needs one"},
         {"[target:a]\nurl = host\n", "\"host\" is none of local:GLOB"},
-        {"[target:a]\nurl = pid:x\n", "is none of local:GLOB"},
+        {"[target:a]\nurl = pid:x\n", "\"pid:x\": a process number is 1 to 4194304"},
+        {"[target:a]\nurl = pid:0\n", "a process number is 1 to"},
+        {"[target:a]\nurl = pid:4194305\n", "a process number is 1 to"},
+        {"[target:a]\nurl = h:65536\n", "\"h:65536\": a port is a number from 1 to 65535"},
+        {"[target:a]\nurl = http://[::1]:70000/j\n", "a port is a number"},
+        {"[rest]\nurl = https://h:70000\n", "[rest] url: \"https://h:70000\": a port is a number"},
+        {"[target acme]\nurl = x:1\n",
+         "config.ini:1: there is no section [target acme]; did you mean [target:acme]?"},
+        {"[query.slow]\nbean = a:*\n", "did you mean [query:slow]?"},
         {"[target:a]\nurl = http://u:canary@h/jolokia\n", "a URL may not hold a user"},
         {"[target:a]\nurl = service:jmx:rmi:///jndi/rmi://u:canary@h:1/x\n", "may not hold a user"},
         {"[target:a]\nurl = ${host}:9\n", "hosts is not set"},
@@ -443,6 +451,42 @@ Test(refusal, names_the_place_and_the_remedy)
         cr_expect_not_null(strstr(said, cases[i].said), "%s\nsaid: %s", cases[i].text, said);
         cr_expect_null(strstr(said, "canary"), "a secret was shown: %s", said);
     }
+}
+
+Test(refusal, tells_one_mistake_once_and_by_its_name)
+{
+    static const struct {
+        const char *text;
+        const char *said;
+    } cases[] = {
+        {"[rest]\nauth = basic\nusername = u\npassword_file = /nonexistent\n",
+         "config.ini:4: [rest] password_file: cannot open the secret in /nonexistent: No such file "
+         "or directory\n"},
+        {"[rest]\nauth = bearer\ntoken_file = /nonexistent\n",
+         "config.ini:3: [rest] token_file: cannot open the secret in /nonexistent: No such file or "
+         "directory\n"},
+        {"[http]\nusername = u\npassword_file = /nonexistent\n",
+         "config.ini:3: [http] password_file: cannot open the secret in /nonexistent: No such file "
+         "or directory\n"},
+        {"[rest]\ntopic = a\n topic=b\n# topic = c\n",
+         "config.ini:3: [rest] topic is set already in line 2\n"},
+        {"[rest]\ntopic = a\ntopic = b", "config.ini:3: [rest] topic is set already in line 2\n"},
+        {"[rest]\ntopic = a\nTOPIC = b\nurl=https://x\ntopic = c\n",
+         "config.ini:3: [rest] TOPIC is set already in line 2\n"
+         "config.ini:5: [rest] topic is set already in line 3\n"},
+        {"include = *.none\ninclude = *.none\n",
+         "config.ini:2: include is set already in line 1\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        cr_expect_str_eq(errors_of(cases[i].text, NULL, NULL), cases[i].said);
+}
+
+Test(refusal, of_a_double_key_hides_no_other)
+{
+    const char *said = errors_of("[rest]\ntopic = a\ntopic = b\nulr = x\n", NULL, NULL);
+    cr_expect_not_null(strstr(said, "config.ini:3: [rest] topic is set already in line 2"), "%s",
+                       said);
+    cr_expect_not_null(strstr(said, "config.ini:4: [rest] has no key ulr"), "%s", said);
 }
 
 Test(refusal, collects_many_errors_but_not_without_end)
