@@ -51,9 +51,18 @@ struct fm_jmx_convert {
     size_t max_value_bytes; /* converted output per value; 0: 256 KiB */
 };
 
+struct fm_moulds; /* opaque: what sessions learn of their answers (jmx/rmi/mould_priv.h) */
+
+/** Moulds for all sessions of one thread. @return NULL without memory: each has its own then */
+struct fm_moulds *fm_jmx_moulds_new(size_t max_bytes);
+
+/** After the sessions. NULL is allowed. */
+void fm_jmx_moulds_free(struct fm_moulds *moulds);
+
 struct fm_jmx_opts {
     struct fm_client *client; /* borrowed; outlives the session */
     struct fm_log *log;
+    struct fm_moulds *moulds; /* borrowed; outlive the session; NULL: it makes its own */
     const char *url; /* service:jmx:rmi:..., host:port, or http(s)://... (Jolokia) */
     const char *username; /* NULL: none */
     const char *password;

@@ -16,7 +16,8 @@ enum {
     DEFAULT_BACKOFF_DENIED_MS = 300000,
     MAX_WAIT_MS = 1000,
     REPLACE_MS = 5000,
-    HELPERS_JOIN_MS = 200
+    HELPERS_JOIN_MS = 200,
+    MOULD_BYTES = 1024 * 1024
 };
 
 static const struct fm_sessions jmx_sessions = {fm_jmx_new, fm_jmx_free, fm_jmx_start,
@@ -59,6 +60,7 @@ static enum fm_code fill(struct fm_poll *poll, const struct fm_poll_opts *opts, 
     struct fm_client_opts client = {.log = opts->log,
                                     .max_connections = (unsigned)opts->n_targets + 8};
     FM_TRY(fm_client_new(&poll->client, &client, err));
+    poll->moulds = fm_jmx_moulds_new(MOULD_BYTES);
     FM_TRY(fm_helpers_new(&poll->helpers, wake, poll->client, err));
     return fm_sections_new(&poll->sections, &poll->n_sections, opts->targets, opts->n_targets, err);
 }
@@ -321,6 +323,7 @@ void fm_poll_free(struct fm_poll *poll)
     while (poll->n_targets > 0)
         fm_poll_drop(poll, poll->n_targets - 1);
     fm_client_free(poll->client);
+    fm_jmx_moulds_free(poll->moulds);
     (void)pthread_mutex_destroy(&poll->lock);
     (void)pthread_cond_destroy(&poll->taken);
     free(poll->targets);

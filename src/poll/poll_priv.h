@@ -331,6 +331,7 @@ struct fm_poll {
     struct fm_poll_hooks hooks;
     const struct fm_sessions *sessions;
     struct fm_client *client;
+    struct fm_moulds *moulds; /* of all sessions */
     struct fm_helpers *helpers;
     char *host_name, *tmp_dir;
     unsigned scan_ms, max_backoff_ms, max_backoff_denied_ms;

@@ -166,6 +166,7 @@ static bool session_opts(struct fm_target *t, struct fm_jmx_opts *o)
     *o = t->opts->jmx;
     o->client = t->poll->client;
     o->log = t->poll->log;
+    o->moulds = t->poll->moulds;
     o->netns_pid = t->netns_pid;
     o->timeout_ms = timeout_of(t);
     o->max_answer_bytes = t->opts->max_bytes != 0 ? t->opts->max_bytes : DEFAULT_MAX_BYTES;

@@ -1,10 +1,7 @@
 /* Collections, maps and open types: what each class writes, and what becomes of it. The numbers in
  * their block data are hints of the peer and never used as sizes. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "jmx/rmi/convert_priv.h"
 
 /* How a collection class keeps its elements. */
@@ -75,6 +72,8 @@ static const struct collection maps[] = {
     {"java.util.Collections$SingletonMap", FIELD_ONE, "k"},
     {"java.util.Collections$EmptyMap", EMPTY, NULL},
 };
+
+#define COMPOSITE "javax.management.openmbean.CompositeDataSupport"
 
 /* Wrappers inside wrappers end somewhere; those that wrap themselves do not. */
 enum { MAX_WRAPPED = 16, COLLSER_MAP = 3, MAX_COPIES = 10000 };
@@ -352,6 +351,17 @@ static enum fm_code convert_composite(struct fm_convert *c, const struct fm_ser_
     return convert_map(c, fm_ser_child(node, "contents"), part, out, known);
 }
 
+bool fm_convert_composite_pairs(struct fm_convert *c, const struct fm_ser_node *node,
+                                struct fm_ser_list *out)
+{
+    const struct fm_ser_class *part = NULL;
+    const struct fm_ser_node *contents = fm_ser_child(node, "contents");
+    const struct collection *row = classify(contents, true, &part);
+    *out = (struct fm_ser_list){0};
+    return strcmp(fm_ser_class_name(node), COMPOSITE) == 0 && row != NULL && row->layout == NOTES &&
+           from_notes(c, part, NOTES, 2, out);
+}
+
 /* The index column of a table that has only one; NULL: several, or it cannot be told. */
 static const struct fm_ser_node *only_index(struct fm_convert *c, const struct fm_ser_node *table)
 {
@@ -410,88 +420,11 @@ static enum fm_code convert_table(struct fm_convert *c, const struct fm_ser_node
 
 fm_convert_fn *fm_convert_collection(const char *class_name)
 {
-    if (strcmp(class_name, "javax.management.openmbean.CompositeDataSupport") == 0)
+    if (strcmp(class_name, COMPOSITE) == 0)
         return convert_composite;
     if (strcmp(class_name, "javax.management.openmbean.TabularDataSupport") == 0)
         return convert_table;
     if (find_collection(class_name) != NULL)
         return convert_collection;
     return find_map(class_name) != NULL ? convert_map : NULL;
-}
-
-/* ---- equal keys ---- */
-
-struct seen {
-    const struct fm_member *members;
-    uint32_t *slots; /* index + 1 */
-    size_t mask;
-};
-
-/* Enter a key. @return false if an equal one is there */
-static bool enter(struct seen *seen, size_t index)
-{
-    const struct fm_text *key = &seen->members[index].key;
-    uint64_t hash = fm_hash(FM_HASH_START, key->ptr, key->len);
-    for (size_t at = (hash ^ hash >> 29) & seen->mask;; at = (at + 1) & seen->mask) {
-        if (seen->slots[at] == 0) {
-            seen->slots[at] = (uint32_t)index + 1;
-            return true;
-        }
-        const struct fm_text *other = &seen->members[seen->slots[at] - 1].key;
-        if (other->len == key->len && memcmp(other->ptr, key->ptr, key->len) == 0)
-            return false;
-    }
-}
-
-static enum fm_code rename_key(struct fm_convert *c, struct seen *seen, struct fm_member *m,
-                               size_t index, unsigned *next)
-{
-    const struct fm_text base = m->key;
-    do {
-        char ending[16];
-        int n = snprintf(ending, sizeof ending, "#%u", (*next)++);
-        FM_TRY(fm_convert_charge(c, base.len + (size_t)n));
-        char *text = fm_arena_alloc(c->arena, base.len + (size_t)n + 1);
-        if (text == NULL)
-            return fm_convert_no_memory(c);
-        memcpy(text, base.ptr, base.len);
-        memcpy(text + base.len, ending, (size_t)n);
-        m->key = (struct fm_text){.ptr = text, .len = base.len + (size_t)n};
-    } while (!enter(seen, index));
-    return FM_OK;
-}
-
-/* One count serves all repeated keys as long as they follow one another; it starts again with a
- * new key, and a name that is taken is stepped over. */
-static enum fm_code make_unique(struct fm_convert *c, struct seen *seen, struct fm_member *members,
-                                size_t n)
-{
-    struct fm_text last = {.ptr = "", .len = SIZE_MAX};
-    unsigned next = 2;
-    for (size_t i = 0; i < n; i++) {
-        if (enter(seen, i))
-            continue;
-        const struct fm_text key = members[i].key;
-        if (key.len != last.len || memcmp(key.ptr, last.ptr, key.len) != 0)
-            next = 2;
-        last = key;
-        FM_TRY(rename_key(c, seen, &members[i], i, &next));
-    }
-    return FM_OK;
-}
-
-enum fm_code fm_convert_unique(struct fm_convert *c, struct fm_member *members, size_t n)
-{
-    if (n < 2)
-        return FM_OK;
-    size_t cap = 8;
-    while (cap < n * 2)
-        cap *= 2;
-    uint32_t *slots = calloc(cap, sizeof *slots);
-    if (slots == NULL)
-        return fm_err_nomem(c->err);
-    struct seen seen = {.members = members, .slots = slots, .mask = cap - 1};
-    enum fm_code code = make_unique(c, &seen, members, n);
-    free(slots);
-    return code;
 }

@@ -82,6 +82,10 @@ fm_convert_fn *fm_convert_collection(const char *class_name);
 bool fm_convert_elements(struct fm_convert *c, const struct fm_ser_node *node,
                          struct fm_ser_list *out);
 
+/** Keys and values in turn of a CompositeData whose items stand in it; false: not one. */
+bool fm_convert_composite_pairs(struct fm_convert *c, const struct fm_ser_node *node,
+                                struct fm_ser_list *out);
+
 /* big.c */
 
 /** Decimal text of a BigInteger or BigDecimal, as Java's toString() writes it.

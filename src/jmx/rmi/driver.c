@@ -191,8 +191,7 @@ static enum fm_code take_answer(struct fm_rmi *d, struct fm_err *err)
     case FM_RMI_LOGIN:
         return take_login(d, err);
     default:
-        FM_TRY(fm_rmi_take(d, err));
-        return d->link.open ? fm_rmi_pump(d, err) : FM_OK;
+        return fm_rmi_take(d, err);
     }
 }
 
@@ -219,7 +218,7 @@ static enum fm_code take_broken(struct fm_rmi *d, const struct fm_err *why, stru
 static enum fm_code lost(struct fm_rmi *d, const struct fm_err *why, struct fm_err *err)
 {
     const struct fm_link *link = &d->link;
-    bool in_answer = link->begun && link->ser.bytes > 0;
+    bool in_answer = (link->begun && link->ser.bytes > 0) || fm_link_has_rest(link);
     if (!d->busy || (d->step == FM_RMI_READY && fm_rmi_done(d))) {
         fm_link_close(&d->link);
         return FM_OK;
@@ -247,18 +246,23 @@ static enum fm_code read_answers(struct fm_rmi *d, struct fm_err *err)
     enum fm_code received = fm_link_receive(&d->link, &why);
     while (d->link.open && expects_answer(d)) {
         struct fm_err broken = {0};
-        enum fm_code code = fm_link_next(&d->link, FM_SER_VALUE, &broken);
+        bool known = false;
+        enum fm_code code = d->step == FM_RMI_READY ? fm_rmi_take_known(d, &known) : FM_OK;
+        if (code == FM_OK && !known)
+            code = fm_link_next(&d->link, FM_SER_VALUE, &broken);
         if (code == FM_EAGAIN)
             break;
-        FM_TRY(code == FM_OK ? take_answer(d, err) : take_broken(d, &broken, err));
+        if (!known)
+            FM_TRY(code == FM_OK ? take_answer(d, err) : take_broken(d, &broken, err));
     }
     if (!d->link.open)
         return FM_OK;
-    fm_conn_expect_many(d->link.conn, d->n_window > 1);
     if (!expects_answer(d) && fm_link_has_rest(&d->link)) {
         fm_link_close(&d->link); /* nobody asked for these bytes: out of step */
-        return FM_OK;
+        return !d->busy || fm_rmi_done(d) ? FM_OK : fm_rmi_reopen(d, err);
     }
+    if (d->busy && d->step == FM_RMI_READY) /* once for all that came */
+        FM_TRY(fm_rmi_pump(d, err));
     if (received != FM_OK && received != FM_EAGAIN)
         return lost(d, &why, err);
     return FM_OK;
@@ -359,6 +363,8 @@ static bool copy_opts(struct fm_rmi *d, const struct fm_jmx_opts *opts)
     d->netns_pid = opts->netns_pid;
     d->timeout_ms = opts->timeout_ms == 0 ? 10000 : opts->timeout_ms;
     d->convert = opts->convert;
+    d->own_moulds = opts->moulds == NULL;
+    d->moulds = opts->moulds != NULL ? opts->moulds : fm_jmx_moulds_new(FM_RMI_OWN_MOULDS);
     return ok;
 }
 
@@ -383,6 +389,8 @@ static void free_driver(void *impl)
     fm_rmi_forget_unreadable(d);
     fm_rmi_slow_clear(d);
     fm_rmi_address_clear(&d->address);
+    if (d->own_moulds)
+        fm_jmx_moulds_free(d->moulds);
     free(d->again);
     fm_arena_wipe(&d->strings);
     free(d);

@@ -7,7 +7,7 @@
 #define FM_JMX_RMI_DRIVER_PRIV_H
 
 #include "jmx/jmx_priv.h"
-#include "jmx/rmi/convert_priv.h"
+#include "jmx/rmi/mould_priv.h"
 #include "jmx/rmi/rmi_priv.h"
 
 enum {
@@ -17,6 +17,7 @@ enum {
     FM_RMI_MAX_REOPENS = 64, /* new TCP connections in one list */
     FM_RMI_MAX_UNREADABLE = 1024, /* attributes remembered */
     FM_RMI_IDLE_MS = 110 * 1000, /* the server forgets a JMX connection idle for 120 s */
+    FM_RMI_OWN_MOULDS = 256 * 1024, /* bytes, where none are shared */
     FM_RMI_MAX_SLOW = 16, /* MBeans that let a deadline pass */
     FM_RMI_MAX_LATE = 64 /* their calls in one list */
 };
@@ -29,6 +30,7 @@ struct fm_rmi_task {
     size_t low; /* attributes from low to high - 1 */
     size_t high;
     size_t bytes;
+    uint32_t key; /* of the attributes asked; 0: none are */
 };
 
 /* An attribute whose value cannot be read, found once and not asked again. */
@@ -57,6 +59,8 @@ struct fm_rmi {
     const char *password; /* in strings, which is wiped when freed */
     struct fm_tls tls_opts;
     struct fm_jmx_convert convert;
+    struct fm_moulds *moulds; /* NULL: none could be had */
+    bool own_moulds;
     bool tls;
     bool tls_registry;
     bool follow_stub_host;
@@ -115,6 +119,10 @@ enum fm_code fm_rmi_relogin(struct fm_rmi *d, struct fm_err *err);
 
 /** Write as many calls as the window allows. */
 enum fm_code fm_rmi_pump(struct fm_rmi *d, struct fm_err *err);
+
+/** Take the next answer by a mould. *taken is false if it must be parsed.
+ * @return FM_OK, or FM_EAGAIN: more bytes are needed to tell */
+enum fm_code fm_rmi_take_known(struct fm_rmi *d, bool *taken);
 
 /** The answer in link.ser belongs to the oldest task. */
 enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err);

@@ -77,6 +77,7 @@ struct fm_link {
     bool begun; /* the parser is inside an answer */
     bool got_any; /* at least one byte came */
     struct fm_ser ser;
+    struct fm_ser_trace *trace; /* for the answer that begins next; NULL */
     size_t max_answer;
     size_t bytes_in;
     size_t bytes_out;
@@ -109,6 +110,12 @@ FM_MUST_USE enum fm_code fm_link_receive(struct fm_link *link, struct fm_err *er
  * @return FM_OK, FM_EAGAIN, or FM_EPROTO, FM_ELIMIT, FM_ETLS, ...: close the link */
 FM_MUST_USE enum fm_code fm_link_next(struct fm_link *link, enum fm_ser_expect expect,
                                       struct fm_err *err);
+
+/** The bytes that came and are not parsed yet; they may begin in the middle of an answer. */
+struct fm_cursor fm_link_rest_bytes(const struct fm_link *link);
+
+/** So many of them were an answer that needs no parsing. */
+void fm_link_skip(struct fm_link *link, size_t bytes);
 
 /** Whether bytes came that nobody asked for. */
 bool fm_link_has_rest(const struct fm_link *link);

@@ -3,7 +3,7 @@
 
 #include "jmx/rmi/ser_parse_priv.h"
 
-enum { HEAD_LEN = 15, FIRST_FRAMES = 32, FIRST_HANDLES = 64 };
+enum { HEAD_LEN = 15, FIRST_FRAMES = 32, FIRST_HANDLES = 64, MAX_EVENTS = 4096 };
 
 size_t fm_ser_position(const struct fm_ser *p)
 {
@@ -61,8 +61,29 @@ enum fm_code fm_ser_add_handle(struct fm_ser *p, struct fm_ser_node *node, struc
         p->handles = handles;
         p->cap_handles = cap;
     }
+    if (p->trace != NULL)
+        fm_ser_note(p, fm_ser_position(p), p->n_handles, false);
     p->handles[p->n_handles++] = node;
     return FM_OK;
+}
+
+void fm_ser_note(struct fm_ser *p, size_t at, size_t handle, bool reference)
+{
+    struct fm_ser_trace *trace = p->trace;
+    if (trace->n == trace->cap && !trace->spoilt) {
+        const size_t cap = trace->cap == 0 ? FIRST_HANDLES : trace->cap * 2;
+        struct fm_ser_event *events =
+            cap > MAX_EVENTS ? NULL : realloc(trace->events, cap * sizeof *events);
+        trace->spoilt = events == NULL;
+        if (events != NULL) {
+            trace->events = events;
+            trace->cap = cap;
+        }
+    }
+    if (trace->spoilt || at > UINT32_MAX)
+        return;
+    trace->events[trace->n++] = (struct fm_ser_event){
+        .at = (uint32_t)at, .handle = (uint32_t)handle, .reference = reference};
 }
 
 enum fm_code fm_ser_push(struct fm_ser *p, enum fm_ser_frame_kind kind, enum fm_ser_want want,
@@ -247,6 +268,7 @@ static void begin(struct fm_ser *ser, enum fm_ser_phase phase)
     if (ser->memo.full)
         fm_ser_memo_clear(ser);
     ser->memo.noting = false;
+    ser->trace = NULL;
     ser->root = NULL;
     ser->boolean = ser->exception = ser->stream_exception = false;
     ser->bytes = 0;

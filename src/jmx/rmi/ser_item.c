@@ -68,6 +68,8 @@ static enum fm_code take_reference(struct fm_ser *p, struct fm_err *err)
     if (handle < FIRST_HANDLE || handle - FIRST_HANDLE >= p->n_handles)
         return fm_ser_bad(p, err, "a reference to an object that did not come yet");
     fm_ser_memo_reference(p, handle - FIRST_HANDLE);
+    if (p->trace != NULL)
+        fm_ser_note(p, fm_ser_position(p) - 4, handle - FIRST_HANDLE, true);
     struct fm_ser_node *node = p->handles[handle - FIRST_HANDLE];
     if (p->want == FM_SER_WANT_DESC && node->kind != FM_SER_DESC)
         return fm_ser_bad(p, err, "a reference to something that is no class descriptor");
@@ -178,6 +180,8 @@ static enum fm_code take_reset(struct fm_ser *p, struct fm_err *err)
 {
     if (p->depth > 0)
         return fm_ser_bad(p, err, "a reset inside a value");
+    if (p->trace != NULL)
+        p->trace->spoilt = true;
     p->n_handles = 0;
     return FM_OK;
 }

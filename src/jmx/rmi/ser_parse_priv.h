@@ -58,6 +58,8 @@ enum fm_code fm_ser_push(struct fm_ser *p, enum fm_ser_frame_kind kind, enum fm_
                          struct fm_err *err);
 enum fm_code fm_ser_copy_text(struct fm_ser *p, const unsigned char *bytes, size_t len,
                               struct fm_text *out, struct fm_err *err);
+/** An event for the trace, if one is wanted. */
+void fm_ser_note(struct fm_ser *p, size_t at, size_t handle, bool reference);
 bool fm_ser_take_utf(struct fm_cursor *cur, const unsigned char **bytes, uint16_t *len);
 /** Whether n further bytes can come at all within the limit of the answer. */
 bool fm_ser_fits(const struct fm_ser *p, uint64_t n);

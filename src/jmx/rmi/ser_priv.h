@@ -112,6 +112,20 @@ struct fm_ser_node {
 /* What a return carries; only the caller knows, by the method called. */
 enum fm_ser_expect { FM_SER_VOID, FM_SER_VALUE, FM_SER_BOOL };
 
+/* Where in an answer objects get their numbers and are referred to: for moulds. */
+struct fm_ser_event {
+    uint32_t at; /* byte behind what tells a new object, or of a reference's number */
+    uint32_t handle;
+    bool reference;
+};
+
+struct fm_ser_trace {
+    struct fm_ser_event *events; /* owned by whoever owns this */
+    size_t n;
+    size_t cap;
+    bool spoilt; /* not all could be written down */
+};
+
 struct fm_ser_frame; /* private */
 struct fm_ser_slot; /* private: ser_memo.c */
 
@@ -158,6 +172,7 @@ struct fm_ser {
     struct fm_cursor cur;
     size_t start; /* bytes before cur.data */
     struct fm_ser_memo memo; /* outlives the answer */
+    struct fm_ser_trace *trace; /* of this answer; NULL: not wanted */
 };
 
 /** @param max_bytes  limit of one answer; 0: 8 MiB */
@@ -166,7 +181,8 @@ void fm_ser_init(struct fm_ser *ser, size_t max_bytes);
 /** Free everything; call fm_ser_init() before using it again. */
 void fm_ser_clear(struct fm_ser *ser);
 
-/** Begin the next return message (from its byte 0x51 on). Nodes of the last one are gone. */
+/** Begin the next return message (from its byte 0x51 on). Nodes of the last one are gone. What
+ * trace points to is filled; set it afterwards, if at all. */
 void fm_ser_begin_return(struct fm_ser *ser, enum fm_ser_expect expect);
 
 /** Begin a bare stream with one value (a /stub/ URL). */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "jmx/rmi/driver_priv.h"
 
 /* ---- the line of tasks ---- */
@@ -129,8 +130,7 @@ static void set_empty_object(struct fm_jmx_call *call)
 }
 
 /* @return false if there is nothing to ask: the outcome is known already */
-static bool write_attributes(struct fm_rmi *d, const struct fm_rmi_task *task,
-                             struct fm_jmx_call *call)
+static bool write_attributes(struct fm_rmi *d, struct fm_rmi_task *task, struct fm_jmx_call *call)
 {
     size_t n = 0;
     const char **asked = calloc(task->high - task->low + 1, sizeof *asked);
@@ -138,9 +138,13 @@ static bool write_attributes(struct fm_rmi *d, const struct fm_rmi_task *task,
         d->link.out.failed = true;
         return true;
     }
+    uint64_t key = task->high - task->low;
     for (size_t i = task->low; i < task->high; i++)
-        if (find_unreadable(d, call->name, call->attributes[i]) == NULL)
+        if (find_unreadable(d, call->name, call->attributes[i]) == NULL) {
             asked[n++] = call->attributes[i];
+            key = fm_hash_wide(key, call->attributes[i], strlen(call->attributes[i]));
+        }
+    task->key = (uint32_t)key | 1;
     if (n > 0)
         fm_call_attributes(&d->link.out, d->id, call->name, asked, n);
     else
@@ -159,7 +163,7 @@ static bool write_reason(struct fm_rmi *d, struct fm_jmx_call *call)
     return u == NULL;
 }
 
-static bool write_task(struct fm_rmi *d, const struct fm_rmi_task *task)
+static bool write_task(struct fm_rmi *d, struct fm_rmi_task *task)
 {
     struct fm_jmx_call *call = call_of(d, task);
     if (call == NULL) {
@@ -289,7 +293,24 @@ static enum fm_code append_members(struct fm_rmi *d, struct fm_jmx_call *call,
     return FM_OK;
 }
 
-static void convert(struct fm_rmi *d, struct fm_jmx_call *call)
+static void set_outcome(struct fm_jmx_call *call, enum fm_code code)
+{
+    if (code != FM_OK)
+        call->value = (struct fm_value){.kind = FM_V_NULL};
+    if (call->code == FM_EAGAIN || code != FM_OK)
+        call->code = code;
+}
+
+/* What was just parsed and converted may come again. */
+static void learn(struct fm_rmi *d, uint32_t key, const struct fm_value *value)
+{
+    const struct fm_link *link = &d->link;
+    if (link->ser.trace != NULL && link->ser.start == 0)
+        fm_moulds_learn(d->moulds, key, &d->convert, &link->ser,
+                        link->in.data + link->at - link->ser.bytes, link->ser.bytes, value);
+}
+
+static void convert(struct fm_rmi *d, const struct fm_rmi_task *task, struct fm_jmx_call *call)
 {
     struct fm_convert c;
     struct fm_value value = {.kind = FM_V_NULL};
@@ -305,6 +326,8 @@ static void convert(struct fm_rmi *d, struct fm_jmx_call *call)
         break;
     case FM_JMX_READ:
         code = fm_convert_attributes(&c, root, &value);
+        if (code == FM_OK)
+            learn(d, task->key, &value);
         break;
     case FM_JMX_REASON:
         code = fm_convert_node(&c, root, &value);
@@ -314,10 +337,7 @@ static void convert(struct fm_rmi *d, struct fm_jmx_call *call)
         code = append_members(d, call, &value);
     else
         call->value = value;
-    if (code != FM_OK)
-        call->value = (struct fm_value){.kind = FM_V_NULL};
-    if (call->code == FM_EAGAIN || code != FM_OK)
-        call->code = code;
+    set_outcome(call, code);
 }
 
 static enum fm_code take_exception(struct fm_rmi *d, const struct fm_rmi_task *task,
@@ -365,20 +385,26 @@ enum fm_code fm_rmi_take_broken(struct fm_rmi *d, const struct fm_err *why, stru
     return ok ? fm_rmi_reopen(d, err) : fm_err_nomem(err);
 }
 
-enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err)
+/* The oldest task was answered. */
+static void note_answer(struct fm_rmi *d, struct fm_jmx_call *call, size_t bytes)
 {
-    const struct fm_ser *ser = &d->link.ser;
-    struct fm_jmx_call *call = call_of(d, &d->window[d->first]);
     int64_t now_ns = fm_clock_ns();
-    d->last_answer_ms = fm_clock_ms();
+    d->last_answer_ms = now_ns / 1000000 + 1; /* fm_clock_ms() */
     d->stalls = 0;
     if (call != NULL) {
-        call->bytes += ser->bytes;
+        call->bytes += bytes;
         call->took_ms += (double)(now_ns - d->mark_ns) / 1e6;
         if (d->n_slow > 0 && call->name != NULL)
             fm_rmi_slow_answered(d, call->name);
     }
     d->mark_ns = now_ns;
+}
+
+enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err)
+{
+    const struct fm_ser *ser = &d->link.ser;
+    struct fm_jmx_call *call = call_of(d, &d->window[d->first]);
+    note_answer(d, call, ser->bytes);
     if (ser->stream_exception) {
         struct fm_err why = {0};
         (void)fm_throwable_judge(ser->root, false, &why);
@@ -388,6 +414,33 @@ enum fm_code fm_rmi_take(struct fm_rmi *d, struct fm_err *err)
     if (ser->exception)
         return take_exception(d, &task, err);
     if (call != NULL)
-        convert(d, call);
+        convert(d, &task, call);
+    return FM_OK;
+}
+
+enum fm_code fm_rmi_take_known(struct fm_rmi *d, bool *taken)
+{
+    struct fm_rmi_task task = d->window[d->first];
+    struct fm_jmx_call *call = call_of(d, &task);
+    struct fm_value value;
+    *taken = false;
+    if (d->link.begun)
+        return FM_OK;
+    if (d->moulds == NULL || task.key == 0 || !fm_link_has_rest(&d->link))
+        return FM_OK;
+    struct fm_cursor cur = fm_link_rest_bytes(&d->link);
+    const enum fm_mould_fit fit = fm_moulds_take(d->moulds, task.key, &d->convert, &cur,
+                                                 d->link.max_answer, d->list.arena, &value);
+    if (fit == FM_MOULD_MORE)
+        return FM_EAGAIN;
+    if (fit == FM_MOULD_NONE) {
+        d->link.trace = fm_moulds_wants(d->moulds, task.key);
+        return FM_OK;
+    }
+    fm_link_skip(&d->link, cur.at);
+    note_answer(d, call, cur.at);
+    (void)take_oldest(d);
+    set_outcome(call, append_members(d, call, &value));
+    *taken = true;
     return FM_OK;
 }

@@ -42,6 +42,7 @@ void fm_link_close(struct fm_link *link)
     link->conn = NULL;
     link->open = link->acked = link->begun = link->got_any = false;
     link->sent = link->at = 0;
+    link->trace = NULL;
     fm_buf_reset(&link->out);
     fm_buf_reset(&link->in);
 }
@@ -157,8 +158,11 @@ enum fm_code fm_link_next(struct fm_link *link, enum fm_ser_expect expect, struc
 {
     enum fm_code code = link->acked ? FM_OK : take_ack(link, err);
     if (code == FM_OK) {
-        if (!link->begun)
+        if (!link->begun) {
             fm_ser_begin_return(&link->ser, expect);
+            link->ser.trace = link->trace;
+            link->trace = NULL;
+        }
         link->begun = true;
         size_t used = 0;
         code =
@@ -170,6 +174,19 @@ enum fm_code fm_link_next(struct fm_link *link, enum fm_ser_expect expect, struc
     else
         link->begun = false;
     return code;
+}
+
+struct fm_cursor fm_link_rest_bytes(const struct fm_link *link)
+{
+    struct fm_cursor cur;
+    fm_cursor_init(&cur, link->in.len == link->at ? NULL : link->in.data + link->at,
+                   link->in.len - link->at);
+    return cur;
+}
+
+void fm_link_skip(struct fm_link *link, size_t bytes)
+{
+    link->at += bytes;
 }
 
 bool fm_link_has_rest(const struct fm_link *link)
