@@ -253,7 +253,7 @@ bool fm_suspect_add(struct fm_topic *t, const struct fm_spool_id *id, bool contr
     s->control |= control;
     s->failures++;
     s->stored = stored;
-    bool doubt = p && (flags & FM_V_SIZE) != 0 && (flags & FM_V_BODY) == 0 && t->size.limit > 0 &&
+    bool doubt = p && (flags & FM_V_SIZE) != 0 && (flags & FM_V_BODY) == 0 && t->size.known &&
                  stored < t->size.limit;
     if (doubt) {
         p = false;

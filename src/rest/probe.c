@@ -116,6 +116,7 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
     t->size.read_at = fm_clock_ms();
     if (o->size_limit != 0) {
         t->size.limit = o->size_limit;
+        t->size.known = true;
         return;
     }
     bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
@@ -130,6 +131,7 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
         t->size.warned = true;
     }
     t->size.limit = n == 0 ? FM_LIMIT_UNREADABLE : n < FM_KAFKA_MAX ? n : FM_KAFKA_MAX;
+    t->size.known = n != 0;
     fm_suspect_limit(t);
 }
 
@@ -182,6 +184,7 @@ static void probe_missing(struct fm_topic *t, int64_t now)
     fm_endpoint_good(t->rest, t->req.endpoint);
     if (o->topic_auto_created && o->dialect != FM_DIALECT_KARAPACE) {
         t->size.limit = o->size_limit != 0 ? o->size_limit : FM_LIMIT_UNREADABLE;
+        t->size.known = o->size_limit != 0;
         t->size.read_at = now;
         t->next_at = t->failed ? now + fm_rest_backoff(t->rest, t->step++) : 0;
         fm_topic_state(t, FM_REST_ONE);

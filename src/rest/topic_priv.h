@@ -167,7 +167,8 @@ struct fm_topic {
     struct fm_isolation iso;
     struct fm_held held;
     struct {
-        uint64_t limit; /* of a stored record; 0: not known */
+        uint64_t limit; /* of a stored record; 0: not yet asked for */
+        bool known; /* configured or read; else it is a guess, and no reason to doubt an answer */
         int64_t read_at; /* 0: to be read */
         bool warned;
         size_t body; /* learnt in this run; 0: none */

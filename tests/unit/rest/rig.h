@@ -51,6 +51,9 @@ struct mock_reply {
     bool *stored; /* [n]: Kafka has it */
     const char **error; /* [n]: entry instead of a success, e.g. "50003,text"; NULL: accepted */
     bool raw; /* body was set: error[] does not make it */
+    bool proves; /* ... and it is a verdict for each record whose error[] is NULL */
+    const char *member; /* of an error's text where entries have no null members: "error" as
+                         * Karapace writes them, "message" as Strimzi; NULL: as Confluent */
 };
 
 typedef void mock_fn(struct mock *mock, const struct mock_request *req, struct mock_reply *reply,

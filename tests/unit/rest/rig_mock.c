@@ -73,6 +73,16 @@ static void make_reports(const struct mock_request *req, struct mock_reply *repl
     reply->body = req->n > 0 ? fm_buf_take(&b) : strdup("");
 }
 
+static void put_bare_entry(struct fm_buf *b, const struct mock_reply *reply, size_t i)
+{
+    const char *error = reply->error[i], *comma = error != NULL ? strchr(error, ',') : NULL;
+    if (error == NULL)
+        fm_buf_printf(b, "{\"partition\":0,\"offset\":%zu}", i);
+    else
+        fm_buf_printf(b, "{\"error_code\":%.*s,\"%s\":\"%s\"}", (int)(comma - error), error,
+                      reply->member, comma + 1);
+}
+
 static void make_body(const struct mock_request *req, struct mock_reply *reply)
 {
     if (strstr(req->head, "/clusters") != NULL) {
@@ -84,6 +94,10 @@ static void make_body(const struct mock_request *req, struct mock_reply *reply)
     fm_buf_puts(&b, "{\"offsets\":[");
     for (size_t i = 0; i < req->n; i++) {
         fm_buf_puts(&b, i > 0 ? "," : "");
+        if (reply->member != NULL) {
+            put_bare_entry(&b, reply, i);
+            continue;
+        }
         if (reply->error[i] == NULL) {
             fm_buf_printf(&b, "{\"partition\":0,\"offset\":%zu,\"error_code\":null,\"error\":null}",
                           i);
@@ -117,8 +131,9 @@ static void write_ledger(struct mock *m, const struct mock_request *req,
             else
                 m->order[m->n_order++] = seq;
         }
-        if (!reply->raw && reply->error[i] == NULL && reply->how == MOCK_ANSWER &&
-            reply->cut == 0 && (reply->status == 200 || reply->status / 100 == 4))
+        if ((!reply->raw || reply->proves) && reply->error[i] == NULL &&
+            reply->how == MOCK_ANSWER && reply->cut == 0 &&
+            (reply->status == 200 || reply->status / 100 == 4))
             m->accepted[seq] = true;
     }
     pthread_mutex_unlock(&m->lock);
