@@ -58,4 +58,14 @@ bool fm_jscan_i64(const struct fm_jscan *s, int64_t *out);
 /** The current NUMBER as a double. */
 double fm_jscan_double(const struct fm_jscan *s);
 
+/** A number that a double may not keep: with an exponent or longer than 17 characters.
+ * @return whether it is fit */
+typedef bool fm_jscan_number(void *arg, const char *text, size_t len);
+
+/** A quick look at a text that is nearly always right, several times as fast as the tokens.
+ * @param number  asked for each such number; NULL: all are fit
+ * @return true: this is one JSON object or array, not empty, in UTF-8, at most 64 levels deep, and
+ *         no string holds half a character. false: it may be that all the same; look properly */
+bool fm_jscan_is_plain(const char *text, size_t len, fm_jscan_number *number, void *arg);
+
 #endif

@@ -45,6 +45,10 @@ struct fm_batch_limits {
     const struct fm_rest_opts *o; /* the same */
 };
 
+/** fm_rest_check_json() without its quick look: token by token. */
+FM_MUST_USE enum fm_code fm_rest_judge_json(enum fm_rest_dialect dialect, const char *text,
+                                            size_t len, struct fm_err *err);
+
 /** Bytes that Kafka will count for a record (7.6); 12 for each character above U+FFFF in json. */
 size_t fm_batch_stored_size(enum fm_rest_format format, const struct fm_spool_item *item);
 

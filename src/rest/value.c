@@ -4,7 +4,7 @@
 
 #include "base/jscan.h"
 #include "base/utf8.h"
-#include "rest/rest.h"
+#include "rest/rest_priv.h"
 
 enum { DOUBLE_DIGITS = 17 };
 
@@ -40,10 +40,11 @@ static bool has_lone_surrogate(const char *text, size_t len)
 static enum fm_code check_number(enum fm_rest_dialect dialect, const struct fm_jscan *s,
                                  struct fm_err *err)
 {
+    enum { SURE_BYTES = 32 }; /* with at most two digits of exponent: far from what a double can hold */
     int shown = s->text_len < 40 ? (int)s->text_len : 40;
     bool whole = true;
-    size_t digits = 0, zeros = 0;
-    for (size_t i = 0; i < s->text_len; i++) {
+    size_t digits = 0, zeros = 0, i = 0;
+    for (; i < s->text_len; i++) {
         char c = s->text[i];
         whole = whole && c != '.' && c != 'e' && c != 'E';
         if (c == 'e' || c == 'E')
@@ -58,7 +59,8 @@ static enum fm_code check_number(enum fm_rest_dialect dialect, const struct fm_j
     int64_t exact;
     if (whole && (dialect != FM_DIALECT_KARAPACE || fm_jscan_i64(s, &exact)))
         return FM_OK;
-    if (whole || !isfinite(fm_jscan_double(s)))
+    bool small = s->text_len <= SURE_BYTES && s->text_len - i <= 3;
+    if (whole || (!small && !isfinite(fm_jscan_double(s))))
         return fm_err_set(err, FM_EUSAGE, "the proxy cannot keep the number %.*s: send a string",
                           shown, s->text);
     if (digits > DOUBLE_DIGITS)
@@ -93,7 +95,21 @@ static enum fm_code check_top(enum fm_rest_dialect dialect, const struct fm_jsca
     return FM_OK;
 }
 
+static bool is_fit(void *dialect, const char *text, size_t len)
+{
+    const struct fm_jscan s = {.text = text, .text_len = len};
+    return check_number(*(const enum fm_rest_dialect *)dialect, &s, NULL) == FM_OK;
+}
+
 enum fm_code fm_rest_check_json(enum fm_rest_dialect dialect, const char *text, size_t len,
+                                struct fm_err *err)
+{
+    if (fm_jscan_is_plain(text, len, is_fit, &dialect))
+        return FM_OK;
+    return fm_rest_judge_json(dialect, text, len, err);
+}
+
+enum fm_code fm_rest_judge_json(enum fm_rest_dialect dialect, const char *text, size_t len,
                                 struct fm_err *err)
 {
     struct fm_jscan s;

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/jscan.h"
@@ -104,4 +105,138 @@ Test(jscan, skips_whole_values)
     cr_assert(fm_jscan_skip(&s, fm_jscan_next(&s)));
     cr_assert_eq(fm_jscan_next(&s), FM_J_KEY);
     cr_assert(fm_jscan_is(&s, "d") && !fm_jscan_is(&s, "dd"));
+}
+
+static bool plain(const char *text)
+{
+    /* At the end of its memory, so that a look beyond it is found. */
+    size_t len = strlen(text);
+    char *copy = malloc(len + 1);
+    if (len > 0)
+        memcpy(copy + 1, text, len);
+    bool is = fm_jscan_is_plain(copy + 1, len, NULL, NULL);
+    free(copy);
+    return is;
+}
+
+Test(plain, knows_ordinary_lines)
+{
+    static const char *const good[] = {
+        "{\"a\":1}",
+        " [ 1 , -2.5 , true , false , null , \"\" ] \r",
+        "{\"a\":{\"b\":[[],{}]},\"c\":\"\"}",
+        "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\"]",
+        "[\"exactly sixteen.\",\"seventeen bytes..\",\"eight by\"]",
+        "[\"gr\xc3\xbc\xc3\x9f Gott, and then a text of more than sixteen bytes\"]",
+        "[1e5,-1E-5,0.5,0,-0,12345678901234567890]",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        cr_expect(plain(good[i]), "%s", good[i]);
+}
+
+Test(plain, leaves_all_that_is_wrong_or_odd_to_the_tokens)
+{
+    static const char *const odd[] = {
+        "",
+        " ",
+        "1",
+        "\"x\"",
+        "{}",
+        "[ ]",
+        "{\"a\":1",
+        "{\"a\":1}}",
+        "{\"a\":1},",
+        "[1] [2]",
+        "[1,]",
+        "{\"a\":1,}",
+        "[,1]",
+        "{\"a\" 1}",
+        "{\"a\"}",
+        "{1:1}",
+        "{a:1}",
+        "[01]",
+        "[1.]",
+        "[.5]",
+        "[+1]",
+        "[1e]",
+        "[-]",
+        "[nul]",
+        "[truex]",
+        "[1}",
+        "{\"a\":1]",
+        "[\"\\x\"]",
+        "[\"\\u12\"",
+        "[\"\\u12x4\"]",
+        "[\"\t\"]",
+        "[\"\x1f 16 bytes and more\"]",
+        "[\"abc",
+        "[\"abc\\",
+        "[\"\\\"]",
+        "[\"\\ud83d\"]",
+        "[\"\\uD83D\\uDE00\"]",
+        "[\"\xc3\"]",
+        "[\"\xed\xa0\x80\"]",
+        "[\"\xff 0123456789abcdef\"]",
+        "[\x01",
+        "\xef\xbb\xbf[1]",
+        "[1\xc2\xa0]",
+        "]",
+        "}",
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        cr_expect_not(plain(odd[i]), "%s", odd[i]);
+}
+
+Test(plain, finds_a_special_byte_wherever_it_stands)
+{
+    for (size_t len = 1; len < 40; len++)
+        for (size_t at = 0; at < len; at++) {
+            char text[64] = "[\"";
+            memset(text + 2, 'x', len);
+            memcpy(text + 2 + len, "\"]", 3);
+            cr_assert(plain(text));
+            static const char special[] = {'\n', '"', '\\', '\x80', '\xff', '\x1f'};
+            for (size_t k = 0; k < sizeof special; k++) {
+                text[2 + at] = special[k];
+                cr_assert_not(plain(text), "%zu of %zu: %d", at, len, special[k]);
+            }
+            text[2 + at] = '\x7f';
+            cr_assert(plain(text));
+        }
+}
+
+Test(plain, bounds_the_depth)
+{
+    char text[200];
+    memset(text, '[', 64);
+    text[64] = '1';
+    memset(text + 65, ']', 65);
+    cr_assert(fm_jscan_is_plain(text, 129, NULL, NULL));
+    memset(text, '[', 65);
+    text[65] = '1';
+    memset(text + 66, ']', 65);
+    cr_assert_not(fm_jscan_is_plain(text, 131, NULL, NULL));
+}
+
+struct asked {
+    char text[80];
+    bool answer;
+};
+
+static bool on_number(void *arg, const char *text, size_t len)
+{
+    struct asked *asked = arg;
+    strncat(asked->text, text, len);
+    strcat(asked->text, ";");
+    return asked->answer;
+}
+
+Test(plain, asks_about_numbers_that_a_double_may_not_keep)
+{
+    static const char text[] = "[1,1e5,12345678901234567,123456789012345678,-1.5,-0.1e-1]";
+    struct asked asked = {.answer = true};
+    cr_assert(fm_jscan_is_plain(text, sizeof text - 1, on_number, &asked));
+    cr_assert_str_eq(asked.text, "1e5;123456789012345678;-0.1e-1;");
+    asked.answer = false;
+    cr_assert_not(fm_jscan_is_plain(text, sizeof text - 1, on_number, &asked));
 }
