@@ -126,7 +126,7 @@ class Bench:
         return child.pid
 
     def sandbox(self):
-        subprocess.run(["sh", "tests/harness/certs.sh", self.work], check=True, cwd=ROOT)
+        subprocess.run(["tests/harness/certs.sh", self.work], check=True, cwd=ROOT)
         self.start("sandbox", [FIRSTMILE, "sandbox", "--listen", "localhost:0",
                                "--tls-cert", f"{self.work}/server.pem",
                                "--tls-key", f"{self.work}/server.key"], f"{self.work}/url")

@@ -462,7 +462,7 @@ int main(int argc, char **argv)
         letters = argv[2];
     if (records == 0 || mkdtemp(dir) == NULL || pipe(ports) != 0)
         fail("cannot start");
-    const char *const certs[] = {"sh", "tests/harness/certs.sh", dir, NULL};
+    const char *const certs[] = {"tests/harness/certs.sh", dir, NULL};
     if (run(certs, &cpu, &wall) != 0)
         fail("no certificates");
     (void)snprintf(cert, sizeof cert, "%s/server.pem", dir);
