@@ -238,6 +238,7 @@ void *fm_rest_loop(void *arg)
             due = stop_at;
         fm_rest_publish(rest, false);
         int64_t wait = due - fm_clock_ms();
+        atomic_store(&rest->asleep, true);
         if (atomic_load(&rest->woken))
             wait = 0;
         struct fm_err err;
@@ -246,6 +247,7 @@ void *fm_rest_loop(void *arg)
                            fm_err_text(&err));
             fm_sleep_ms(10);
         }
+        atomic_store(&rest->asleep, false);
     }
     cancel_flights(rest, true);
     fm_rest_publish(rest, true);

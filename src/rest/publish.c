@@ -164,7 +164,9 @@ void fm_rest_publish(struct fm_rest *rest, bool ended)
     snprintf(s->effective_proxy, sizeof s->effective_proxy, "%s",
              proxy->url != NULL ? proxy->url : "");
     rest->ended = ended;
-    pthread_cond_broadcast(&rest->changed);
+    /* Who waits for the end looks by itself from time to time, and is woken only for it. */
+    if (ended || (s->in_flight_records == 0 && rest->made == n->records + n->dead))
+        pthread_cond_broadcast(&rest->changed);
     pthread_mutex_unlock(&rest->lock);
 }
 

@@ -48,6 +48,8 @@ enum fm_code fm_rest_start(struct fm_rest *rest, struct fm_err *err)
 static void wake(struct fm_rest *rest)
 {
     atomic_store(&rest->woken, true);
+    if (!atomic_exchange(&rest->asleep, false))
+        return; /* it looks at woken before it waits */
     pthread_mutex_lock(&rest->lock);
     if (rest->client != NULL)
         fm_client_wakeup(rest->client);

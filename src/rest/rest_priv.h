@@ -163,9 +163,10 @@ struct fm_rest {
     struct fm_hist hist;
     atomic_bool end_of_input;
     atomic_bool woken;
+    atomic_bool asleep; /* it waits, or is about to: woken alone would not be seen */
 
     pthread_mutex_t lock; /* leaf; protects what follows */
-    pthread_cond_t changed;
+    pthread_cond_t changed; /* nothing is left, or the thread has ended */
     bool started, ended, stopping;
     int64_t stop_at;
     struct fm_rest_conf *next_conf;

@@ -333,6 +333,7 @@ void fm_request_answered(struct fm_request *r, const struct fm_http_answer *http
 {
     int64_t now = fm_clock_ms();
     struct fm_judgement j;
+    atomic_store(&r->topic->rest->asleep, false); /* an answer ends the wait: no need to wake it */
     if (r->lane != NULL) /* it may have grown, and moved, meanwhile */
         r->lane->view.items = r->lane->items;
     r->flight = FM_FLIGHT_NONE;

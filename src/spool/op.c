@@ -74,7 +74,10 @@ void op_enqueue(struct fm_spool *sp, struct op *op)
     atomic_fetch_add(&op->refs, 1);
     op_push(&sp->queue, op);
     sp->n_queued++;
-    (void)pthread_cond_signal(&sp->wake);
+    if (sp->dir == NULL)
+        spool_help(sp);
+    else
+        (void)pthread_cond_signal(&sp->wake);
 }
 
 bool op_await(struct fm_spool *sp, struct op *op, int64_t deadline_ms)

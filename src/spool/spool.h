@@ -4,8 +4,10 @@
  * transaction that stores the record and keeps, in the same transactions,
  *     assigned = delivered + pending + lost + dead        (per stream, exact at any moment).
  * One thread of its own does all disk work; the functions may be called from any thread. Functions
- * marked "waits" wait for that thread; the others only queue. Nothing that the folder contains
- * keeps fm_spool_open() from succeeding, save a newer format or another holder of the lock. */
+ * marked "waits" wait for that thread; the others only queue. In memory, where nothing takes long,
+ * the caller mostly does its work itself, on_commit and control with it. Nothing that the folder
+ * contains keeps fm_spool_open() from succeeding, save a newer format or another holder of the
+ * lock. */
 #ifndef FM_SPOOL_SPOOL_H
 #define FM_SPOOL_SPOOL_H
 
@@ -42,7 +44,7 @@ struct fm_spool_control {
 
 /** Render a control record into a fresh chunk (one record, kind FM_RECORD_CONTROL). *out left NULL
  * with FM_OK: there is no such record, the spool goes on without it.
- * Called on the spool's thread, inside a transaction: pure rendering, no locks, no calls back. */
+ * Called inside a transaction, on one thread at a time: pure rendering, no locks, no calls back. */
 typedef enum fm_code fm_spool_control_fn(void *arg, const struct fm_spool_control *what,
                                          struct fm_chunk **out, struct fm_err *err);
 

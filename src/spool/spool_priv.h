@@ -5,7 +5,9 @@
  * transaction. All writes are absolute (never "one more"), so that a transaction whose outcome is
  * unknown can be repeated. What was not committed yet is not given to readers.
  *
- * Everything here belongs to the spool's thread unless it says otherwise. */
+ * Everything here belongs to the spool's thread unless it says otherwise. In the memory variant,
+ * where nothing can block, whoever queues an operation takes the thread's place for it if nobody
+ * else has it: a batch is read, settled and committed without a change of threads. */
 #ifndef FM_SPOOL_PRIV_H
 #define FM_SPOOL_PRIV_H
 
@@ -253,6 +255,8 @@ struct fm_spool {
     size_t queue_bytes, queue_records; /* of chunks not yet committed */
     size_t n_queued;
     bool stopped, closing, finished;
+    bool working; /* a thread does what is queued: what is "the thread's own" is its */
+    int64_t waits_until; /* the spool's thread; 0: for ever; AWAKE */
     bool blocked; /* on_full = block, and full */
     struct batch_priv *freed;
     struct fm_spool_stats stats;
@@ -390,13 +394,17 @@ void spool_set_limits(struct fm_spool_opts *to, const struct fm_spool_opts *from
 
 /* ---- thread.c ---- */
 void *spool_main(void *spool);
+/* In memory only, under the lock, which it lets go meanwhile: do what is queued, unless somebody
+ * does already, who will come to it. */
+void spool_help(struct fm_spool *sp);
 
 /* ---- op.c ---- */
 FM_MUST_USE enum fm_code op_new(struct op **out, enum op_type type, struct fm_err *err);
 void op_unref(struct op *op);
 void op_push(struct op_list *list, struct op *op);
 struct op *op_pop(struct op_list *list);
-/* Under the lock: hand op to the thread, which gets a reference of its own. */
+/* Under the lock, which it may let go meanwhile: hand op to the thread, which gets a reference of
+ * its own. In memory the caller may be the one that does it. */
 void op_enqueue(struct fm_spool *sp, struct op *op);
 /* Wait under the lock for the end of op. @return false at the deadline */
 bool op_await(struct fm_spool *sp, struct op *op, int64_t deadline_ms);

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "spool/rows_priv.h"
 
+enum { AWAKE = 1 }; /* it looks itself before it waits */
+
 static void want_commit(struct fm_spool *sp, int64_t in_ms)
 {
     int64_t due = fm_clock_ms() + in_ms;
@@ -182,23 +184,16 @@ static void close_down(struct fm_spool *sp)
         unsynced_clear(sp, false);
 }
 
-void *spool_main(void *arg)
+/* Under the lock, which it lets go meanwhile: do what is queued and what is due. */
+static void work(struct fm_spool *sp)
 {
-    struct fm_spool *sp = arg;
-    bool closing = false;
-    while (!closing) {
-        (void)pthread_mutex_lock(&sp->lock);
-        while (sp->queue.head == NULL && !sp->closing) {
-            int64_t due = next_due(sp);
-            if (due != 0 && due <= fm_clock_ms())
-                break;
-            (void)fm_cond_wait(&sp->wake, &sp->lock, due);
-        }
+    sp->working = true;
+    do {
         struct op_list todo = {.head = sp->queue.head, .tail = &todo.head};
         sp->queue.head = NULL;
         sp->queue.tail = &sp->queue.head;
         sp->n_queued = 0;
-        closing = sp->closing;
+        bool closing = sp->closing;
         (void)pthread_mutex_unlock(&sp->lock);
         for (struct op *op = todo.head, *next; op != NULL; op = next) {
             next = op->next;
@@ -212,7 +207,41 @@ void *spool_main(void *arg)
             if (sp->seen)
                 spool_publish(sp);
         }
+        (void)pthread_mutex_lock(&sp->lock);
+    } while (sp->queue.head != NULL);
+    sp->working = false;
+}
+
+void spool_help(struct fm_spool *sp)
+{
+    if (sp->working)
+        return;
+    work(sp);
+    int64_t due = next_due(sp);
+    bool late = due != 0 && (sp->waits_until == 0 || due < sp->waits_until);
+    if (late || sp->closing)
+        (void)pthread_cond_signal(&sp->wake);
+}
+
+void *spool_main(void *arg)
+{
+    struct fm_spool *sp = arg;
+    bool closing = false;
+    (void)pthread_mutex_lock(&sp->lock);
+    while (!closing) {
+        int64_t due = sp->working ? 0 : next_due(sp);
+        bool something =
+            sp->queue.head != NULL || sp->closing || (due != 0 && due <= fm_clock_ms());
+        if (sp->working || !something) {
+            sp->waits_until = due;
+            (void)fm_cond_wait(&sp->wake, &sp->lock, due);
+            sp->waits_until = AWAKE;
+            continue;
+        }
+        closing = sp->closing;
+        work(sp);
     }
+    (void)pthread_mutex_unlock(&sp->lock);
     close_down(sp);
     (void)pthread_mutex_lock(&sp->lock);
     sp->finished = true;

@@ -25,7 +25,7 @@
 #include "net/server.h"
 #include "rest/rest.h"
 
-enum { BATCH = 1000, BODY = 600 * 1024 };
+enum { BATCH = 1000, BODY = 600 * 1024, MEMORY = 12 << 20 /* as produce has it */ };
 
 static char dir[] = "/tmp/fm-reference-XXXXXX";
 static size_t records = 200000;
@@ -307,7 +307,8 @@ static void by_us(const struct way *way, const char *name, const char *path, boo
     const struct fm_spool_opts spool = {.path = path,
                                         .agent = "edge-7",
                                         .machine_id = "m",
-                                        .max_size = 4ULL << 30,
+                                        .max_size = path != NULL ? 4ULL << 30 : MEMORY,
+                                        .on_full = FM_SPOOL_BLOCK,
                                         .sync_full = full,
                                         .commit_ms = 200,
                                         .on_commit = on_commit,

@@ -302,7 +302,7 @@ Test(judge, reads_each_shape_of_answer)
         {C2, 3, 200,
          "{\"offsets\":[{\"partition\":0,\"offset\":1},{\"partition\":0,\"offset\":2}],"
          "\"offsets\":[{\"partition\":null,\"offset\":null,\"error_code\":2}]}",
-         "OK OK RETRY/other", 1},
+         "OK OK RETRY/50003", 1},
         {C2, 1, 200, "{\"offsets\":[{\"offset\":-1}]}", "RETRY/unknown-code", 1},
         {KP, 1, 200, "{\"offsets\":[{\"offset\":-1,\"partition\":0}]}", "OK", 0},
         {C2, 1, 200, "{\"offsets\":[{\"offset\":1,\"error_code\":200}]}", "RETRY/unknown-code", 1},
