@@ -443,6 +443,7 @@ class Agent:
         self.dump = os.path.join(self.dir, "dump")
         self.port = free_port()
         self.config = os.path.join(self.dir, "config.ini")
+        self.topic = (sections or {}).get("rest", {}).get("topic", rig.topic)
         self.state = (sections or {}).get("agent", {}).get("state_dir",
                                                            os.path.join(self.dir, "state"))
         self.write(sections or {})
@@ -589,7 +590,7 @@ class Agent:
 def read_topic(rig, agent):
     """All records of one agent in the topic, in the order of partition and offset. What kcat said
     of them is kept in agent.dump."""
-    argv = ["kcat", "-b", rig.kafka.bootstrap, "-C", "-t", rig.topic, "-o", f"s@{rig.since_ms}",
+    argv = ["kcat", "-b", rig.kafka.bootstrap, "-C", "-t", agent.topic, "-o", f"s@{rig.since_ms}",
             "-e", "-q", "-J"]
     code, out, err = run(argv, 180)
     expect(code == 0, f"kcat: {err.strip()[-300:]}")
@@ -615,7 +616,7 @@ def read_topic(rig, agent):
 def audit(rig, agent):
     """What read_topic() left in agent.dump, less what still waits in the spool: `audit` must find
     every number there or declared lost, and see the same records as kcat."""
-    code, out, err = run([FIRSTMILE, "audit", rig.topic, "--from", agent.dump, "--spool",
+    code, out, err = run([FIRSTMILE, "audit", agent.topic, "--from", agent.dump, "--spool",
                           os.path.join(agent.state, "spool"), "--json", "-c", agent.config])
     expect(code == 0, f"audit: exit {code}: {(out + err).strip()[-600:]}")
     found = json.loads(out)
@@ -653,7 +654,8 @@ class Rig:
             self.kafka = Kafka(self.work)
             self.kafka.start()
             self.rest = {"ca_file": self.authority.ca}
-            self.proxy = Proxy(self.work, "kafka", self.good, self.kafka, [self.topic + ":3"],
+            topics = [f"{self.topic}{more}:3" for more in ("", "-avro", "-jsonschema")]
+            self.proxy = Proxy(self.work, "kafka", self.good, self.kafka, topics,
                                "60s" if self.true_times else "5s")
             self.proxy.start()
         classes = compile_fixture(self.work)

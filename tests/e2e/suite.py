@@ -9,6 +9,7 @@ import threading
 import time
 
 import rig as r
+import typed
 import verify as v
 from rig import Agent, Failed, Skipped, expect, wait_for
 
@@ -40,9 +41,23 @@ def speaks_v3(rig, changes):
     return rig.rest.get("api") == "v3"
 
 
-def proven(rig, agent, assigned, duplicates=True):
+def typed_in(rig, form):
+    """The format avro or jsonschema, on a topic of its own: a subject of the registry holds schemas
+    of one kind."""
+    topic = f"{rig.topic}-{form}"
+    if rig.external and topic not in (r.kafka_topics(rig.kafka.bootstrap) or []):
+        raise Skipped(f"needs a topic {topic}, and a schema registry behind the proxy")
+    return {"rest": {"format": form, "topic": topic}}
+
+
+def proven(rig, agent, assigned, changes=None, duplicates=True):
     """The agent's records in the topic. Every number that was assigned is there, by what kcat read
     and by `audit`."""
+    form = (changes or {}).get("rest", {}).get("format")
+    if form in typed.FORMATS:  # `audit` reads these through the proxy: see prove()
+        records = typed.read_topic(rig, agent, form)
+        v.sequence(records, assigned, duplicates)
+        return records
     records = r.read_topic(rig, agent)
     v.sequence(records, assigned, duplicates)
     r.audit(rig, agent)
@@ -64,7 +79,7 @@ def clean(rig, changes=None):
     expect(stats["totals"]["lost"] == 0 and stats["totals"]["dead"] == 0, f"{stats['totals']}")
     expect({t["state"] for t in stats["targets"]} == {"up"}, f"{stats['targets']}")
     agent.stop()
-    records = proven(rig, agent, assigned, duplicates=False)
+    records = proven(rig, agent, assigned, changes, duplicates=False)
     v.values(records, contiguous=True)
     v.order(records)
     v.envelope(records, agent)
@@ -91,6 +106,21 @@ def clean_v3(rig):
 def clean_v3_binary(rig):
     """The same over v3 with exact bytes."""
     clean(rig, V3_BINARY)
+
+
+def clean_avro(rig):
+    """Through the proxy's schema support: Avro, decoded here by the schema that we print."""
+    clean(rig, typed_in(rig, "avro"))
+
+
+def clean_jsonschema(rig):
+    """The same as JSON behind the registry's prefix."""
+    clean(rig, typed_in(rig, "jsonschema"))
+
+
+def clean_v3_avro(rig):
+    """Avro over v3: the keys are plain text there."""
+    clean(rig, both(V3, typed_in(rig, "avro")))
 
 
 def once(rig):
@@ -147,7 +177,7 @@ def kill9(rig, changes=None, times=12):
     final = agent.await_delivered()
     agent.stop()
     expect(sum(seen.values()) > 50, f"too little was spooled to prove anything: {seen}")
-    records = proven(rig, agent, {s: max(n, final.get(s, 0)) for s, n in seen.items()})
+    records = proven(rig, agent, {s: max(n, final.get(s, 0)) for s, n in seen.items()}, changes)
     v.values(records, contiguous=False)
     v.order(records)
 
@@ -160,6 +190,16 @@ def kill9_binary(rig):
 def kill9_v3(rig):
     """The same over v3."""
     kill9(rig, V3, 5)
+
+
+def kill9_avro(rig):
+    """The same in Avro."""
+    kill9(rig, typed_in(rig, "avro"), 5)
+
+
+def kill9_jsonschema(rig):
+    """The same as JSON behind the registry's prefix."""
+    kill9(rig, typed_in(rig, "jsonschema"), 5)
 
 
 def sigterm_under_way(rig):
@@ -227,7 +267,7 @@ def settled(rig, agent, seconds, changes, late=0):
     totals = agent.stats()["totals"]
     expect(totals["lost"] == 0 and totals["dead"] == 0, f"{totals}")
     agent.stop()
-    records = proven(rig, agent, assigned)
+    records = proven(rig, agent, assigned, changes)
     v.repeats(records, totals["possible_duplicates"])
     v.order(records, late)
     if speaks_v3(rig, changes):
@@ -383,7 +423,7 @@ def full_disk(rig, changes=None):
         assigned = agent.await_delivered()
         lost = agent.total("lost")
         agent.stop()
-        records = proven(rig, agent, assigned)
+        records = proven(rig, agent, assigned, changes)
         gaps = [x for x in records if x.get("type") == "gap"]
         expect(bool(lost) == bool(gaps), f"{lost} records lost, {len(gaps)} gap records")
         v.values(records, contiguous=False)
@@ -564,23 +604,26 @@ def audit(rig, topic, proxy, *more):
 
 
 def prove(rig):
-    """After every case: the topic, read back through the proxy, lacks no number of its agents."""
+    """After every case: its topics, read back through the proxy, lack no number of its agents."""
     if not rig.agents or not rig.consumers:
         return
-    names = {agent.name for agent in rig.agents if not agent.elsewhere}
-    try:
-        code, report, err = audit(rig, rig.topic, rig.proxy, "--settle", "200ms")
-    except Failed as e:
-        if not rig.external:
-            raise
-        rig.consumers = False  # its interface for consumers is off, or it has none
-        print(f"     not read back through the proxy from here on: {e}", flush=True)
-        return
-    missing = {s["stream"]: s["ranges"] for s in report["streams"] if s["missing"]}
-    ours = [s["stream"] for s in report["streams"] if s["agent"] in names and s["missing"]]
-    expect(not ours, f"audit: missing {[missing[s] for s in ours]}")
-    # Another case that failed, or another run, may have left a topic that lacks something.
-    expect(code == 0 or missing, f"audit: exit {code}: {err.strip()[-300:]}")
+    for topic in sorted({agent.topic for agent in rig.agents}):
+        try:
+            code, report, err = audit(rig, topic, rig.proxy, "--settle", "200ms")
+        except Failed as e:
+            if not rig.external:
+                raise
+            rig.consumers = False  # its interface for consumers is off, or it has none
+            print(f"     not read back through the proxy from here on: {e}", flush=True)
+            return
+        names = {a.name for a in rig.agents if a.topic == topic and not a.elsewhere}
+        seen = {s["agent"] for s in report["streams"]}
+        expect(names <= seen, f"audit of {topic} saw nothing of {sorted(names - seen)}")
+        missing = {s["stream"]: s["ranges"] for s in report["streams"] if s["missing"]}
+        ours = [s["stream"] for s in report["streams"] if s["agent"] in names and s["missing"]]
+        expect(not ours, f"audit: missing {[missing[s] for s in ours]}")
+        # Another case that failed, or another run, may have left a topic that lacks something.
+        expect(code == 0 or missing, f"audit: exit {code}: {err.strip()[-300:]}")
 
 
 def audit_names_what_is_missing(rig):
@@ -614,7 +657,8 @@ def audit_names_what_is_missing(rig):
     expect(code == 0 and report["lost"] == 2 and report["seen"] == 999, f"exit {code}: {report}")
 
 
-CASES = [clean, clean_binary, clean_v3, once, kill9, kill9_binary, kill9_v3, sigterm_under_way,
+CASES = [clean, clean_binary, clean_v3, clean_avro, clean_jsonschema, clean_v3_avro, once, kill9,
+         kill9_binary, kill9_v3, kill9_avro, kill9_jsonschema, sigterm_under_way,
          sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped,
          audit_names_what_is_missing, check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
          check_missing_topic, check_unknown_host, check_certificate, check_misspelt_key]
@@ -631,19 +675,21 @@ def full_cases():
     """What --full adds: every fault for every format, five minutes long, with the times as
     shipped."""
     out = [clean_v3_binary, proxy_minute, proxy_silent_minute]
-    for name, changes in (("json", {}), ("binary", BINARY), ("v3", V3), ("v3_binary", V3_BINARY)):
-        true = both(TRUE, changes)
+    formats = {name: lambda rig, c=changes: c for name, changes in (
+        ("json", {}), ("binary", BINARY), ("v3", V3), ("v3_binary", V3_BINARY))}
+    formats.update({form: lambda rig, f=form: typed_in(rig, f) for form in typed.FORMATS})
+    for name, of in formats.items():
         out += [
             named(f"full_kill9_{name}", "kill -9 at 30 random moments",
-                  lambda rig, c=changes: kill9(rig, c, 30)),
+                  lambda rig, of=of: kill9(rig, of(rig), 30)),
             named(f"full_proxy_{name}", "the proxy away for 5 minutes",
-                  lambda rig, c=true: proxy_away(rig, 300, c, TRUE_MAX_BACKOFF, 8)),
+                  lambda rig, of=of: proxy_away(rig, 300, both(TRUE, of(rig)), TRUE_MAX_BACKOFF, 8)),
             named(f"full_broker_{name}", "Kafka restarted",
-                  lambda rig, c=true: kafka_away(rig, "broker", 0, c, 200, 8)),
+                  lambda rig, of=of: kafka_away(rig, "broker", 0, both(TRUE, of(rig)), 200, 8)),
             named(f"full_kafka_{name}", "Kafka down for 5 minutes under load",
-                  lambda rig, c=true: kafka_away(rig, "kafka", 300, both(c, LOAD), 200)),
+                  lambda rig, of=of: kafka_away(rig, "kafka", 300, both(TRUE, of(rig), LOAD), 200)),
             named(f"full_disk_{name}", "a full disk for the spool",
-                  lambda rig, c=changes: full_disk(rig, c))]
+                  lambda rig, of=of: full_disk(rig, of(rig)))]
     return out
 
 
