@@ -262,7 +262,7 @@ void fm_net_call_free(struct fm_call *call)
 {
     fm_net_unwatch(&call->watch);
     if (call->easy != NULL)
-        fm_net_easy_put(call->client, call->easy);
+        fm_net_easy_put(call->client, call->easy, call->rewind);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
     fm_buf_clear(&call->answer);

@@ -153,6 +153,7 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
 void fm_net_call_done(struct fm_call *call, CURLcode result)
 {
     struct fm_http_answer answer = {0};
+    call->rewind = result == CURLE_SEND_FAIL_REWIND;
     fill_answer(call, result, &answer);
     unlink_call(call);
     call->done(&answer, call->arg);

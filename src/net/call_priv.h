@@ -33,6 +33,7 @@ struct fm_call {
     bool too_large;
     bool slow;
     bool cancelled;
+    bool rewind; /* libcurl wanted to send the body once more */
     char detail[CURL_ERROR_SIZE];
 };
 

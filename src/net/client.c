@@ -118,9 +118,11 @@ CURL *fm_net_easy_get(struct fm_client *client)
     return curl_easy_init();
 }
 
-void fm_net_easy_put(struct fm_client *client, CURL *easy)
+void fm_net_easy_put(struct fm_client *client, CURL *easy, bool rewind)
 {
-    if (client->n_pool == FM_NET_POOL) {
+    /* libcurl 8.7 and later remembers beyond a reset that it wants to rewind, and would refuse the
+     * next request for it. Sessions and connections are not the handle's: nothing else is lost. */
+    if (rewind || client->n_pool == FM_NET_POOL) {
         curl_easy_cleanup(easy);
         return;
     }

@@ -133,7 +133,8 @@ struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *tar
 
 /* client.c */
 CURL *fm_net_easy_get(struct fm_client *client);
-void fm_net_easy_put(struct fm_client *client, CURL *easy);
+/* rewind: its last request ended with CURLE_SEND_FAIL_REWIND. */
+void fm_net_easy_put(struct fm_client *client, CURL *easy, bool rewind);
 void fm_net_set_cache(struct fm_client *client);
 
 /* conn.c: called by fm_client_poll(). */

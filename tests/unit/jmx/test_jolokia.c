@@ -121,11 +121,11 @@ static const char mended[] =
 
 Test(jolokia, mends_by_declared_types_in_the_same_round_trip)
 {
-    char first[2000], second[2000];
+    static char first[2000], second[2000]; /* the peer outlives this function */
     (void)snprintf(first, sizeof first, "[%s,%s]", types, values);
     (void)snprintf(second, sizeof second, "[%s]", values);
-    const struct answer answers[] = {{"\"type\":\"list\",\"path\":\"a!/x/type=K\"", 200, first},
-                                     {NULL, 200, second}};
+    static const struct answer answers[] = {
+        {"\"type\":\"list\",\"path\":\"a!/x/type=K\"", 200, first}, {NULL, 200, second}};
     begin(answers, (struct fm_jmx_opts){.username = "joe", .password = "pw"});
     for (int i = 0; i < 2; i++) {
         struct fm_jmx_call call = read_all("a/x:type=K");
