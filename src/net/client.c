@@ -175,6 +175,7 @@ enum fm_code fm_client_poll(struct fm_client *client, int timeout_ms, struct fm_
         FM_TRY(perform(client, &done, err));
     if (done > 0 || timeout_ms < 0 || client->n_more > 0)
         timeout_ms = 0;
+    timeout_ms = fm_net_conns_limit(client, timeout_ms);
     if (curl_works(client)) {
         struct curl_waitfd conns = {.fd = client->epoll, .events = CURL_WAIT_POLLIN};
         CURLMcode rc = curl_multi_poll(client->multi, &conns, client->epoll >= 0,

@@ -94,6 +94,8 @@ struct fm_client {
      * that are idle cost nothing at each wake-up. */
     int epoll; /* -1: none yet */
     atomic_int wake; /* eventfd in there; -1: none yet */
+    size_t n_low_water; /* connections that wait for more than any byte */
+    int64_t low_until_ns; /* when the first of them has waited for long enough */
     struct epoll_event events[FM_NET_EVENTS]; /* being handed out */
     int n_events;
     struct fm_conn *next_conn; /* the one to look at next while all are looked at */
@@ -137,9 +139,11 @@ CURL *fm_net_easy_get(struct fm_client *client);
 void fm_net_easy_put(struct fm_client *client, CURL *easy, bool rewind);
 void fm_net_set_cache(struct fm_client *client);
 
-/* conn.c: called by fm_client_poll(). */
+/* conn.c, conn_bytes.c: called by fm_client_poll(). */
 /* What is ready, waiting at most so long. */
 void fm_net_conns_wait(struct fm_client *client, int timeout_ms);
+/* timeout_ms, or less if a connection does not wait so long for the bytes it expects. */
+int fm_net_conns_limit(const struct fm_client *client, int timeout_ms);
 void fm_net_conns_dispatch(struct fm_client *client);
 void fm_net_conn_done(struct fm_conn *conn, CURLcode result);
 

@@ -15,39 +15,10 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/thread.h"
-#include "net/client_priv.h"
-
-enum { GATHER_NS = 500 * 1000 };
-enum conn_state { CONNECTING, OPEN, FAILED };
-
-struct fm_conn {
-    enum fm_net_kind kind; /* first: see enum fm_net_kind */
-    struct fm_client *client;
-    struct fm_conn *prev, *next;
-    CURL *easy;
-    fm_conn_fn *fn;
-    void *arg;
-    struct fm_net_target target;
-    struct curl_slist *connect_to;
-    struct fm_err open_err; /* why no socket could be had in the other namespace */
-    struct fm_net_watch watch;
-    curl_socket_t fd;
-    enum conn_state state;
-    int netns_pid;
-    bool received; /* at least one byte came */
-    bool want_write;
-    bool many; /* see fm_conn_expect_many() */
-    bool more; /* the last receive gave bytes: TLS may hold further ones */
-    bool has_first; /* first holds the byte read at opening */
-    bool first_end; /* ... or that read ended the connection: first_result */
-    CURLcode first_result;
-    char first;
-    char detail[CURL_ERROR_SIZE];
-};
+#include "net/conn_priv.h"
 
 /* ---- the socket of another network namespace ----------------------------------------------- */
 
@@ -215,12 +186,6 @@ enum fm_code fm_conn_open(struct fm_conn **out, struct fm_client *client,
     return FM_OK;
 }
 
-static void set_more(struct fm_conn *conn, bool more)
-{
-    conn->client->n_more += (size_t)more - (size_t)conn->more;
-    conn->more = more;
-}
-
 void fm_conn_close(struct fm_conn *conn)
 {
     if (conn == NULL)
@@ -236,7 +201,8 @@ void fm_conn_close(struct fm_conn *conn)
         conn->next->prev = conn->prev;
     client->n_conns--;
     client->n_connecting -= conn->state == CONNECTING;
-    set_more(conn, false);
+    client->n_low_water -= conn->low_water > 1;
+    fm_net_set_more(conn, false);
     if (conn->state == OPEN) /* the socket outlives the handle where libcurl keeps it */
         (void)epoll_ctl(client->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
     for (int i = 0; i < client->n_events; i++)
@@ -278,10 +244,10 @@ void fm_net_conn_done(struct fm_conn *conn, CURLcode result)
     CURLcode first = curl_easy_recv(conn->easy, &conn->first, 1, &got);
     if (first == CURLE_OK && got == 1) {
         conn->has_first = true;
-        set_more(conn, true);
+        fm_net_set_more(conn, true);
     } else if (first != CURLE_AGAIN) { /* told by the first receive */
         conn->first_end = true;
-        set_more(conn, true);
+        fm_net_set_more(conn, true);
         conn->first_result = first;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
@@ -296,35 +262,10 @@ void fm_net_conn_done(struct fm_conn *conn, CURLcode result)
     conn->fn(conn, FM_CONN_OPENED, NULL, conn->arg);
 }
 
-/* Whether everything that is ready are bytes of which more are to come. */
-static bool may_gather(const struct fm_client *client)
-{
-    for (int i = 0; i < client->n_events; i++) {
-        const struct fm_conn *conn = client->events[i].data.ptr;
-        if (conn == NULL || !conn->many || client->events[i].events != EPOLLIN)
-            return false;
-    }
-    return client->n_events > 0;
-}
-
-void fm_net_conns_wait(struct fm_client *client, int timeout_ms)
-{
-    client->n_events = epoll_wait(client->epoll, client->events, FM_NET_EVENTS, timeout_ms);
-    if (may_gather(client)) {
-        const struct timespec gather = {.tv_nsec = GATHER_NS};
-        (void)nanosleep(&gather, NULL);
-        client->n_events = epoll_wait(client->epoll, client->events, FM_NET_EVENTS, 0);
-    }
-    for (int i = 0; i < client->n_events; i++)
-        if (client->events[i].data.ptr == NULL) { /* woken */
-            uint64_t times;
-            (void)!read(atomic_load(&client->wake), &times, sizeof times);
-        }
-}
-
 /* One event a round: the callback may have closed it. The other one comes again. */
 static void hand_out(struct fm_conn *conn, uint32_t ready)
 {
+    conn->drained = false;
     if (conn->want_write && (ready & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
         conn->fn(conn, FM_CONN_WRITABLE, NULL, conn->arg);
     else if (conn->more || (ready & ~(uint32_t)EPOLLOUT) != 0)
@@ -347,11 +288,6 @@ void fm_net_conns_dispatch(struct fm_client *client)
     client->next_conn = NULL;
 }
 
-void fm_conn_expect_many(struct fm_conn *conn, bool many)
-{
-    conn->many = many;
-}
-
 void fm_conn_want_write(struct fm_conn *conn, bool want)
 {
     struct epoll_event event = {.events = want ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = conn};
@@ -360,89 +296,4 @@ void fm_conn_want_write(struct fm_conn *conn, bool want)
     conn->want_write = want;
     if (conn->state == OPEN) /* it is watched: to change that needs no memory */
         (void)epoll_ctl(conn->client->epoll, EPOLL_CTL_MOD, conn->fd, &event);
-}
-
-/* ---- bytes --------------------------------------------------------------------------------- */
-
-/* With TLS 1.3 the peer checks our certificate after the handshake has ended for us. */
-static const char *missing_hint(const struct fm_conn *conn)
-{
-    return conn->target.use_tls && !conn->received && !conn->target.has_client_cert
-               ? "; client certificate missing?"
-               : "";
-}
-
-static enum fm_code explain_loss(struct fm_conn *conn, CURLcode result, struct fm_err *err)
-{
-    const struct fm_net_target *t = &conn->target;
-    const char *detail = conn->detail[0] != '\0' ? conn->detail : curl_easy_strerror(result);
-    bool eof = strstr(detail, "unexpected eof") != NULL ||
-               strstr(detail, "reset by peer") != NULL || strstr(detail, "errno") != NULL;
-    bool alert = strstr(detail, "alert") != NULL;
-    if (!t->use_tls || (eof && !alert))
-        return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection (%s)%s", t->host, t->port,
-                          detail, missing_hint(conn));
-    if (!alert)
-        return fm_err_set(err, FM_ETLS, "the TLS connection to %s:%s broke: %s%s", t->host, t->port,
-                          detail, missing_hint(conn));
-    return fm_err_set(err, FM_ETLS, "%s:%s ended the connection with a TLS alert; %s (%s)", t->host,
-                      t->port,
-                      t->has_client_cert ? "it may not accept our client certificate"
-                                         : "client certificate missing? (cert_file, key_file)",
-                      detail);
-}
-
-/* The connection ended with this result of a receive. */
-static enum fm_code explain_end(struct fm_conn *conn, CURLcode result, struct fm_err *err)
-{
-    if (result != CURLE_OK)
-        return explain_loss(conn, result, err);
-    const char *hint = missing_hint(conn);
-    return fm_err_set(err, FM_ECLOSED, "%s:%s closed the connection%s%s", conn->target.host,
-                      conn->target.port, *hint != '\0' ? " before any answer" : "", hint);
-}
-
-enum fm_code fm_conn_send(struct fm_conn *conn, const void *data, size_t len, size_t *sent,
-                          struct fm_err *err)
-{
-    *sent = 0;
-    if (conn->state != OPEN)
-        return fm_err_set(err, FM_EBUG, "send on a connection that is not open");
-    if (len == 0)
-        return FM_OK;
-    if (conn->first_end) /* a send would fail too, but without the peer's reason */
-        return explain_end(conn, conn->first_result, err);
-    conn->detail[0] = '\0';
-    CURLcode result = curl_easy_send(conn->easy, data, len, sent);
-    if (result == CURLE_OK || result == CURLE_AGAIN)
-        return FM_OK;
-    return explain_loss(conn, result, err);
-}
-
-enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t len, size_t *got,
-                          struct fm_err *err)
-{
-    *got = 0;
-    if (conn->state != OPEN || len == 0)
-        return fm_err_set(err, FM_EBUG, "receive on a connection that is not open");
-    if (conn->has_first) {
-        *(char *)data = conn->first;
-        conn->has_first = false;
-        conn->received = true;
-        *got = 1;
-        return FM_OK;
-    }
-    CURLcode result = conn->first_result;
-    if (!conn->first_end) {
-        conn->detail[0] = '\0';
-        result = curl_easy_recv(conn->easy, data, len, got);
-    }
-    set_more(conn, result == CURLE_OK && *got > 0);
-    if (result == CURLE_AGAIN)
-        return FM_EAGAIN;
-    if (result == CURLE_OK && *got > 0) {
-        conn->received = true;
-        return FM_OK;
-    }
-    return explain_end(conn, result, err);
 }

@@ -49,8 +49,11 @@ FM_MUST_USE enum fm_code fm_conn_recv(struct fm_conn *conn, void *data, size_t l
 
 void fm_conn_want_write(struct fm_conn *conn, bool want);
 
-/** Several answers are under way. A JVM sends each by itself, and waking up for one costs more than
- * reading it; so READABLE comes up to half a millisecond later, for all that has come by then. */
-void fm_conn_expect_many(struct fm_conn *conn, bool many);
+/** many: several answers are under way. A JVM sends each by itself, and waking up for one costs
+ * more than reading it; so READABLE comes up to half a millisecond later, for all that has come by
+ * then.
+ * @param bytes  of them, of which so many are still to come: READABLE waits for these, at most 5
+ * ms. 0: not known. To be told anew after each READABLE. */
+void fm_conn_expect(struct fm_conn *conn, size_t bytes, bool many);
 
 #endif

@@ -310,6 +310,8 @@ static void count_bytes(struct fm_rmi *d)
 static void end_list(struct fm_rmi *d, enum fm_code code, const struct fm_err *err)
 {
     d->busy = false;
+    d->last_n = d->list.n;
+    d->last_bytes = code == FM_OK ? d->cost.bytes_in - d->list_bytes : 0;
     if (code != FM_OK) {
         fm_rmi_abandon(d, code, err);
         fm_link_close(&d->link); /* late answers must never be taken for the next ones */
@@ -422,6 +424,7 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
 {
     struct fm_rmi *d = impl;
     d->list = *list;
+    d->list_bytes = d->cost.bytes_in;
     d->mark_ns = fm_clock_ns();
     d->next = d->first = d->n_window = d->window_bytes = d->n_again = 0;
     d->splits = d->reopens = d->stalls = 0;

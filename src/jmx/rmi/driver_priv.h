@@ -81,6 +81,9 @@ struct fm_rmi {
 
     bool busy;
     struct fm_jmx_list list;
+    size_t list_bytes; /* cost.bytes_in when the list began */
+    size_t last_n; /* calls of the last list that came to its end ... */
+    size_t last_bytes; /* ... and the bytes that came */
     size_t next; /* calls from here on have not been sent */
     struct fm_rmi_task window[FM_RMI_WINDOW];
     size_t first; /* of the window, a ring */

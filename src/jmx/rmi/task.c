@@ -5,6 +5,8 @@
 #include "base/hash.h"
 #include "jmx/rmi/driver_priv.h"
 
+enum { EXPECTED_OF = 64 }; /* of so many bytes all but one are waited for */
+
 /* ---- the line of tasks ---- */
 
 static bool push_again(struct fm_rmi *d, const struct fm_rmi_task *task)
@@ -245,6 +247,18 @@ static bool next_task(struct fm_rmi *d, struct fm_rmi_task *out)
     return !d->sent_any;
 }
 
+/* How many bytes are worth waiting for, if the answers are as long as those of the last list: most
+ * of the rest, or half a window, so that the next calls go out in time. */
+static size_t expected_bytes(const struct fm_rmi *d)
+{
+    if (d->n_window < 2 || d->last_n != d->list.n || d->n_again > 0)
+        return 0;
+    if (d->next < d->list.n || d->next_late < d->n_late)
+        return d->last_bytes / d->last_n * d->n_window / 2;
+    const size_t came = d->cost.bytes_in + d->link.bytes_in - d->list_bytes;
+    return came < d->last_bytes ? (d->last_bytes - came) / EXPECTED_OF * (EXPECTED_OF - 1) : 0;
+}
+
 enum fm_code fm_rmi_pump(struct fm_rmi *d, struct fm_err *err)
 {
     const bool was_empty = d->n_window == 0;
@@ -266,8 +280,10 @@ enum fm_code fm_rmi_pump(struct fm_rmi *d, struct fm_err *err)
         d->sent_any = true;
     }
     d->cost.round_trips += was_empty && d->n_window > 0;
-    fm_conn_expect_many(d->link.conn, d->n_window > 1);
-    return fm_link_send(&d->link, err);
+    FM_TRY(fm_link_send(&d->link, err));
+    if (d->link.open)
+        fm_conn_expect(d->link.conn, expected_bytes(d), d->n_window > 1);
+    return FM_OK;
 }
 
 /* ---- answers ---- */

@@ -3,7 +3,7 @@
 
 #include "jmx/rmi/rmi_priv.h"
 
-enum { CHUNK = 16 * 1024, MAX_ROUND = 256 * 1024, MAX_HANDSHAKE_HOST = 512 };
+enum { CHUNK = 64 * 1024, MAX_ROUND = 256 * 1024, MAX_HANDSHAKE_HOST = 512 };
 
 void fm_link_init(struct fm_link *link, size_t max_answer_bytes)
 {

@@ -191,6 +191,62 @@ Test(rmi_session, a_cut_anywhere_never_gives_half_a_record)
     }
 }
 
+/* The fifth answer is taken by a mould, and is cut everywhere: no half record, no wrong one. */
+Test(rmi_session, a_cut_in_an_answer_that_came_before_never_gives_half_a_record)
+{
+    enum { BEFORE = 4 };
+    for (size_t cut = 1; cut < s.answer_len; cut += 37) {
+        s.steps[0] = hello();
+        s.steps[1] = login();
+        for (size_t i = 0; i < BEFORE; i++)
+            s.steps[2 + i] = answer();
+        s.steps[2 + BEFORE] = (struct fake_rmi_step){s.call_len, s.answer, cut};
+        s.scripts[0] = (struct fake_rmi_script){s.steps, 3 + BEFORE, 0};
+        s.scripts[1] = (struct fake_rmi_script){s.steps, 0, 0}; /* closes at once */
+        begin(2, 3000);
+        for (size_t i = 0; i < BEFORE; i++) {
+            cr_assert_eq(run(), FM_OK, "%s", s.err.text);
+            cr_assert_eq(s.call.code, FM_OK, "%s", s.call.err.text);
+            cr_assert_eq(s.call.value.object.n, 2);
+            cr_assert_eq(s.call.bytes, s.answer_len);
+        }
+        cr_assert(run() != FM_OK || s.call.code != FM_OK || s.call.value.object.n == 0,
+                  "cut at %zu", cut);
+        fm_jmx_free(s.jmx);
+        fm_client_free(s.client);
+        fake_rmi_stop(s.fake);
+        s.jmx = NULL;
+        s.client = NULL;
+        s.fake = NULL;
+    }
+}
+
+Test(rmi_session, reads_what_is_new_in_an_answer_that_came_before)
+{
+    enum { BEFORE = 4 };
+    unsigned char *later = malloc(s.answer_len);
+    memcpy(later, s.answer, s.answer_len);
+    later[s.answer_len - 2] ^= 1; /* the last number, before the end of the list */
+    s.steps[0] = hello();
+    s.steps[1] = login();
+    for (size_t i = 0; i < BEFORE; i++)
+        s.steps[2 + i] = answer();
+    s.steps[2 + BEFORE] = (struct fake_rmi_step){s.call_len, later, s.answer_len};
+    s.scripts[0] = (struct fake_rmi_script){s.steps, 3 + BEFORE, 1};
+    begin(1, 3000);
+    int64_t last = 0;
+    for (size_t i = 0; i <= BEFORE; i++) {
+        cr_assert_eq(run(), FM_OK, "%s", s.err.text);
+        cr_assert_eq(s.call.value.object.n, 2);
+        cr_assert_eq(s.call.bytes, s.answer_len);
+        const int64_t now = s.call.value.object.members[1].value.i;
+        if (i > 0)
+            cr_assert_eq(now, i < BEFORE ? last : last ^ 1);
+        last = now;
+    }
+    free(later);
+}
+
 Test(rmi_session, a_stall_ends_at_the_deadline_and_late_bytes_are_not_used)
 {
     s.steps[0] = hello();

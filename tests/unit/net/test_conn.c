@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "certs.h"
-#include "net/conn.h"
+#include "net/conn_priv.h"
 #include "net/server.h"
 #include "peer.h"
 
@@ -163,6 +164,84 @@ Test(conn, moves_more_than_the_buffers_hold)
     UNTIL(l.got == len);
     fm_conn_close(l.conn);
     free(large);
+    peer_stop(peer);
+}
+
+/* ---- expecting ---- */
+
+/* Sends so many bytes; then waits, or ends the connection. */
+struct shower {
+    size_t bytes;
+    bool ends;
+};
+
+static void shower(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    (void)nth;
+    const struct shower *s = arg;
+    char *bytes = calloc(1, s->bytes);
+    (void)peer_send_bytes(conn, bytes, s->bytes);
+    free(bytes);
+    if (!s->ends)
+        peer_stall(conn, 0);
+}
+
+/* Opens, and expects so many bytes from the beginning. */
+static struct peer *expect_of(struct life *l, struct shower *what, size_t bytes)
+{
+    struct peer *peer = peer_start(shower, what);
+    open_to(l, (struct fm_conn_opts){.port = peer_port(peer)});
+    UNTIL(l->opened == 1);
+    fm_conn_expect(l->conn, bytes, true);
+    return peer;
+}
+
+Test(conn, gives_up_waiting_for_bytes_that_do_not_come)
+{
+    struct life l = {0};
+    struct peer *peer = expect_of(&l, &(struct shower){.bytes = 3000}, 50000);
+    UNTIL(l.got == 3000);
+    fm_conn_expect(l.conn, 47000, true);
+    cr_assert_eq(client->n_low_water, 1);
+    fm_conn_close(l.conn);
+    cr_assert_eq(client->n_low_water, 0, "a closed one waits no more");
+    peer_stop(peer);
+}
+
+Test(conn, tells_the_end_though_more_is_expected)
+{
+    struct life l = {0};
+    struct peer *peer = expect_of(&l, &(struct shower){.bytes = 3000, .ends = true}, 50000);
+    UNTIL(l.end != FM_OK);
+    cr_expect_eq(l.end, FM_ECLOSED);
+    cr_expect_eq(l.got, 3000);
+    cr_expect_eq(client->n_low_water, 0);
+    peer_stop(peer);
+}
+
+Test(conn, reads_more_than_was_expected)
+{
+    struct life l = {.one_receive = true, .step = 100};
+    struct peer *peer = expect_of(&l, &(struct shower){.bytes = 500000}, 2000);
+    UNTIL(l.got == 500000);
+    fm_conn_close(l.conn);
+    peer_stop(peer);
+}
+
+Test(conn, expects_no_more_than_the_buffers_hold_and_forgets_it)
+{
+    struct life l = {0};
+    struct peer *peer = expect_of(&l, &(struct shower){.bytes = 0}, SIZE_MAX);
+    int water = 0;
+    socklen_t len = sizeof water;
+    cr_assert_eq(getsockopt(l.conn->fd, SOL_SOCKET, SO_RCVLOWAT, &water, &len), 0);
+    cr_assert_eq(water, 64 * 1024);
+    fm_conn_expect(l.conn, 10, true);
+    cr_assert_eq(getsockopt(l.conn->fd, SOL_SOCKET, SO_RCVLOWAT, &water, &len), 0);
+    cr_assert_eq(water, 1, "not worth waiting");
+    fm_conn_expect(l.conn, 5000, false);
+    cr_assert_eq(client->n_low_water, 0, "a single answer is not waited for");
+    fm_conn_close(l.conn);
     peer_stop(peer);
 }
 
