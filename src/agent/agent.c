@@ -19,8 +19,8 @@
 
 enum {
     STOP_MS = 5000, /* the whole stop */
-    GRACE_MS = 3000, /* of that, for the request in flight */
-    FLUSH_MS = 1000, /* for the last commit when a thread hangs */
+    GRACE_MS = 3000, /* of that, for the sender */
+    LAST_COMMIT_MS = 1000, /* before it, for what was polled last */
     PUBLISH_MS = 1000, /* documents are rendered at most so often */
     SETTLED_MS = 5000, /* after that the start has left nothing behind that is still in use */
     STEADY_MS = 25000, /* and then the first polls and the first TLS handshakes */
@@ -246,8 +246,12 @@ static enum fm_code start_rest(void *self, struct fm_err *err)
 static void stop_rest(void *self)
 {
     struct fm_agent *agent = self;
-    if (agent->rest != NULL)
-        fm_rest_stop(agent->rest, GRACE_MS);
+    if (agent->rest == NULL)
+        return;
+    /* Nothing is polled any more: what came last goes with the rest. On a full disk it cannot. */
+    if (agent->spool != NULL && agent->ran)
+        (void)!fm_spool_flush(agent->spool, LAST_COMMIT_MS, NULL);
+    fm_rest_finish(agent->rest, GRACE_MS);
 }
 
 static void join_rest(void *self, int64_t timeout_ms)
@@ -314,8 +318,9 @@ static bool handle_signal(struct fm_agent *agent)
     for (int sig = fm_signals_next(agent->signal_fd); sig != 0;
          sig = fm_signals_next(agent->signal_fd)) {
         if (sig != SIGHUP) {
-            fm_log(agent->log, FM_LOG_INFO, "%s: stopping; what is not sent stays in the spool",
-                   sig == SIGTERM ? "SIGTERM" : "SIGINT");
+            fm_log(agent->log, FM_LOG_INFO,
+                   "%s: stopping; what waits is sent as long as that goes, %d s at most",
+                   sig == SIGTERM ? "SIGTERM" : "SIGINT", GRACE_MS / 1000);
             return false;
         }
         fm_notify_send(&agent->notify, "RELOADING=1");
@@ -412,41 +417,6 @@ enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err)
     return fm_log_new(&agent->log, STDERR_FILENO, level, log->format, err);
 }
 
-/* A thread hangs in the kernel or a library: what is queued is committed, and the process ends
- * without freeing what that thread may still touch. */
-static void leave_at_once(struct fm_agent *agent)
-{
-    struct fm_err err = {0};
-    if (fm_spool_flush(agent->spool, FLUSH_MS, &err) != FM_OK)
-        fm_log(agent->log, FM_LOG_ERROR, "the last records may be lost: %s", fm_err_text(&err));
-    _exit(0);
-}
-
-void fm_agent_release(struct fm_agent *agent)
-{
-    fm_poll_free(agent->poll);
-    fm_plan_free(agent->plan);
-    if (!fm_rest_free(agent->rest))
-        leave_at_once(agent); /* its thread still uses the spool */
-    fm_sandbox_stop(agent->sandbox);
-    fm_http_stop(agent->http);
-    fm_control_close(agent->control);
-    fm_spool_free(agent->spool, 0);
-    fm_arena_wipe(&agent->rest_arena);
-    fm_buf_clear(&agent->health);
-    fm_buf_clear(&agent->stats);
-    fm_buf_clear(&agent->metrics);
-    free(agent->spool_stats);
-    free(agent->rest_stats);
-    fm_notify_close(&agent->notify);
-    fm_signals_close(agent->signal_fd);
-    fm_config_free(agent->config);
-    free(agent->name);
-    fm_log_free(agent->log);
-    (void)pthread_mutex_destroy(&agent->secret_lock);
-    (void)pthread_mutex_destroy(&agent->sender_lock);
-}
-
 /* From now on a second signal ends the process at once: nobody waits for a stop that hangs. */
 static void arm_second_signal(struct fm_agent *agent)
 {
@@ -490,11 +460,11 @@ enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
     }
     if (code == FM_OK) {
         run_until_signal(&agent);
+        agent.ran = true;
         fm_services_stop(services, N_SERVICES, &agent, STOP_MS, agent.log);
-        fm_log(agent.log, FM_LOG_INFO, "stopped");
         if (agent.hung)
-            leave_at_once(&agent);
+            fm_agent_leave(&agent);
     }
     fm_agent_release(&agent);
-    return code;
+    return code == FM_OK ? fm_agent_judge_end(&agent, err) : code;
 }

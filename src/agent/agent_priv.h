@@ -35,6 +35,8 @@ struct fm_agent {
     int signal_fd;
     int64_t started_ms;
     bool stopping;
+    bool ran; /* until a signal: the end is told */
+    struct fm_spool_end end;
     bool hung; /* a thread did not end in time: nothing that it uses may be freed */
     char reload_error[240];
     /* documents: reused from second to second */
@@ -68,6 +70,13 @@ void fm_agent_refresh_secrets(struct fm_agent *agent);
 
 /** Free everything, in whatever state; the spool last. */
 void fm_agent_release(struct fm_agent *agent);
+
+/** A thread hangs in the kernel or a library: what is queued is committed, and the process ends
+ * (0; 1 if that failed) without freeing what that thread may still touch. */
+void fm_agent_leave(struct fm_agent *agent);
+
+/** After fm_agent_release(). @return FM_OK, or FM_ESYS with what the disk did not take */
+FM_MUST_USE enum fm_code fm_agent_judge_end(const struct fm_agent *agent, struct fm_err *err);
 
 /** Render the documents and hand them to the local server. */
 void fm_agent_publish(struct fm_agent *agent);

@@ -51,11 +51,12 @@ static void put_stream(struct fm_buf *out, const struct fm_spool_stream *s)
     fm_buf_puts(out, "{\"topic\":");
     fm_json_cstr(out, s->topic);
     fm_buf_printf(out,
-                  ",\"current\":%s,\"assigned\":%llu,\"delivered\":%llu,\"pending\":%llu,"
-                  "\"lost\":%llu,\"dead\":%llu}",
-                  s->current ? "true" : "false", (unsigned long long)s->assigned,
-                  (unsigned long long)s->delivered, (unsigned long long)s->pending,
-                  (unsigned long long)s->lost, (unsigned long long)s->dead);
+                  ",\"current\":%s,\"unknown\":%s,\"assigned\":%llu,\"delivered\":%llu,"
+                  "\"pending\":%llu,\"lost\":%llu,\"dead\":%llu}",
+                  s->current ? "true" : "false", s->unknown ? "true" : "false",
+                  (unsigned long long)s->assigned, (unsigned long long)s->delivered,
+                  (unsigned long long)s->pending, (unsigned long long)s->lost,
+                  (unsigned long long)s->dead);
 }
 
 static enum fm_code answer_status(struct request *r, struct fm_err *err)
@@ -64,14 +65,17 @@ static enum fm_code answer_status(struct request *r, struct fm_err *err)
     if (stats == NULL)
         return fm_err_nomem(err);
     fm_spool_stats_get(r->spool, stats);
-    fm_buf_printf(
-        r->out,
-        "{\"records\":%llu,\"bytes\":%llu,\"disk_bytes\":%llu,\"oldest_ms\":%lld,"
-        "\"durable\":%s,\"dead_records\":%llu,\"dead_bytes\":%llu,\"lost\":%llu,\"error\":",
-        (unsigned long long)stats->records, (unsigned long long)stats->bytes,
-        (unsigned long long)stats->disk_bytes, (long long)stats->oldest_ms,
-        stats->durable ? "true" : "false", (unsigned long long)stats->dead_records,
-        (unsigned long long)stats->dead_bytes, (unsigned long long)stats->lost_total);
+    fm_buf_printf(r->out,
+                  "{\"records\":%llu,\"bytes\":%llu,\"disk_bytes\":%llu,\"oldest_ms\":%lld,"
+                  "\"durable\":%s,\"dead_records\":%llu,\"dead_bytes\":%llu,\"lost\":%llu,"
+                  "\"queue_records\":%llu,\"disk_full\":%s,\"damage\":",
+                  (unsigned long long)stats->records, (unsigned long long)stats->bytes,
+                  (unsigned long long)stats->disk_bytes, (long long)stats->oldest_ms,
+                  stats->durable ? "true" : "false", (unsigned long long)stats->dead_records,
+                  (unsigned long long)stats->dead_bytes, (unsigned long long)stats->lost_total,
+                  (unsigned long long)stats->queue_records, stats->disk_full ? "true" : "false");
+    fm_json_cstr(r->out, stats->damage[0] != '\0' ? stats->damage : NULL);
+    fm_buf_puts(r->out, ",\"error\":");
     fm_json_cstr(r->out, stats->error[0] != '\0' ? stats->error : NULL);
     fm_buf_puts(r->out, ",\"streams\":{");
     for (size_t i = 0; i < stats->n_streams; i++) {

@@ -10,6 +10,7 @@ enum {
     PROBING_MS = 10000,
     DROPPED_MS = 60000,
     DEAD_MS = 3600000,
+    DAMAGE_MS = 3600000,
     TARGETS_SHOWN = 20
 };
 
@@ -95,6 +96,36 @@ static void judge_rest(struct verdict *v, const struct fm_facts *facts)
             (long long)waiting / 1000);
 }
 
+/* Damage is a loss for a minute, and for an hour something to look at. */
+static void judge_damage(struct verdict *v, const struct fm_spool_stats *spool, int64_t clock_ms)
+{
+    int64_t age = clock_ms - spool->last_damage_ms;
+    if (spool->last_damage_ms == 0 || age >= DAMAGE_MS)
+        return;
+    add(v, age < DROPPED_MS ? FM_HEALTH_FAILING : FM_HEALTH_DEGRADED,
+        "the spool was damaged: what could not be read is declared lost (reason damage)%s%s%s",
+        spool->damage[0] != '\0' ? "; the damaged files lie in " : "", spool->damage,
+        spool->damage[0] != '\0' ? ", remove them when nobody needs them any more" : "");
+}
+
+static void judge_disk(struct verdict *v, const struct fm_spool_stats *spool)
+{
+    if (spool->error[0] != '\0' && spool->queue_records > 0)
+        add(v, FM_HEALTH_FAILING,
+            "%llu record%s in memory, not yet on disk, and would be lost with this process: %s",
+            (unsigned long long)spool->queue_records,
+            spool->queue_records == 1 ? " waits" : "s wait", spool->error);
+    else if (spool->error[0] != '\0')
+        add(v, FM_HEALTH_FAILING, "the spool could not commit: %s", spool->error);
+    else if (spool->disk_full)
+        add(v, FM_HEALTH_DEGRADED,
+            "the disk of the spool is full: new records take the room that delivered ones leave; "
+            "make more room there");
+    if (!spool->durable)
+        add(v, FM_HEALTH_DEGRADED, "records are not durable: %s",
+            spool->undurable != NULL ? spool->undurable : "no reason known");
+}
+
 static void judge_spool(struct verdict *v, const struct fm_facts *facts)
 {
     const struct fm_spool_stats *spool = facts->spool;
@@ -102,14 +133,11 @@ static void judge_spool(struct verdict *v, const struct fm_facts *facts)
         return;
     if (spool->last_drop_ms != 0 && facts->clock_ms - spool->last_drop_ms < DROPPED_MS)
         add(v, FM_HEALTH_FAILING,
-            "the spool refused or dropped records in the last minute (%llu lost so far): %s",
+            "the spool refused or dropped records in the last minute (%llu lost so far)%s",
             (unsigned long long)spool->lost_total,
-            spool->error[0] != '\0' ? spool->error : "raise [spool] max_size or mend the way out");
-    else if (spool->error[0] != '\0')
-        add(v, FM_HEALTH_FAILING, "the spool could not commit: %s", spool->error);
-    if (!spool->durable)
-        add(v, FM_HEALTH_DEGRADED,
-            "records are not durable: the spool is in memory, on tmpfs, or [spool] sync is normal");
+            spool->error[0] != '\0' ? "" : ": raise [spool] max_size or mend the way out");
+    judge_disk(v, spool);
+    judge_damage(v, spool, facts->clock_ms);
     if (spool->last_dead_ms != 0 && facts->clock_ms - spool->last_dead_ms < DEAD_MS)
         add(v, FM_HEALTH_DEGRADED,
             "records became dead letters in the last hour (%llu kept): see firstmile spool dead "

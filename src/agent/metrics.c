@@ -131,6 +131,10 @@ static void put_spool(struct fm_buf *out, const struct fm_facts *facts)
     one(out, "spool_bytes", "gauge", "Bytes of records waiting.", spool->bytes);
     one(out, "spool_disk_bytes", "gauge", "Bytes on disk.", spool->disk_bytes);
     one(out, "spool_durable", "gauge", "1: records survive a power loss.", spool->durable);
+    one(out, "spool_unstored_records", "gauge", "Records in memory, not yet on disk.",
+        spool->queue_records);
+    one(out, "spool_unstored_bytes", "gauge", "Bytes of them.", spool->queue_bytes);
+    one(out, "spool_disk_full", "gauge", "1: the disk of the spool is full.", spool->disk_full);
     one(out, "spool_commits_total", "counter", "Transactions.", spool->commits);
     one(out, "spool_commit_failures_total", "counter", "Transactions that failed.",
         spool->commit_failures);

@@ -130,6 +130,9 @@ static void put_spool(struct fm_buf *out, const struct fm_facts *facts)
     put_uint(out, "dead_records", spool->dead_records);
     put_uint(out, "dead_bytes", spool->dead_bytes);
     put_uint(out, "queue_bytes", spool->queue_bytes);
+    put_uint(out, "queue_records", spool->queue_records);
+    put_bool(out, "disk_full", spool->disk_full);
+    put_text(out, "damage", or_null(spool->damage));
     put_uint(out, "commits", spool->commits);
     put_uint(out, "commit_failures", spool->commit_failures);
     put_text(out, "error", or_null(spool->error));

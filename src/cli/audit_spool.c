@@ -50,7 +50,8 @@ static enum fm_code read_page(struct fm_audit_job *job, const struct fm_buf *ans
                 fm_jscan_is(&s, "records") && fm_jscan_next(&s) == FM_J_ARRAY;
     while (good && (token = fm_jscan_next(&s)) == FM_J_OBJECT) {
         good = read_held(&s, job, last);
-        if (good)
+        bool asked = job->topic == NULL || strcmp(fm_buf_str(&job->topic_text), job->topic) == 0;
+        if (good && asked)
             FM_TRY(fm_audit_pending(job->audit, fm_buf_str(&job->topic_text), last->stream,
                                     last->seq, last->value, last->value_len, err));
     }

@@ -16,15 +16,16 @@ static const struct fm_column stream_columns[] = {
 };
 
 /* The members of "streams":{ID:{...}} as rows. */
-static bool add_streams(struct fm_jscan *s, struct fm_table *table, struct fm_arena *arena)
+static bool add_streams(struct fm_jscan *s, struct fm_table *table, struct fm_arena *arena,
+                        unsigned *unknown)
 {
-    enum { NUMBERS = 5 };
+    enum { PENDING = 2, NUMBERS = 5 };
     static const char *const names[NUMBERS] = {"assigned", "delivered", "pending", "lost", "dead"};
     enum fm_jtoken token;
     while ((token = fm_jscan_next(s)) == FM_J_KEY) {
         int64_t numbers[NUMBERS] = {0};
         const char *topic = "";
-        bool current = false;
+        bool current = false, is_unknown = false;
         const char *id = fm_spool_text(arena, s);
         if (fm_jscan_next(s) != FM_J_OBJECT)
             return false;
@@ -38,22 +39,31 @@ static bool add_streams(struct fm_jscan *s, struct fm_table *table, struct fm_ar
                 topic = fm_spool_text(arena, s);
             if (value == FM_J_TRUE && fm_jscan_is(&key, "current"))
                 current = true;
+            if (value == FM_J_TRUE && fm_jscan_is(&key, "unknown"))
+                is_unknown = true;
             if (!fm_jscan_skip(s, value))
                 return false;
         }
         fm_table_text(table, id);
         fm_table_text(table, topic);
         fm_table_bool(table, current);
-        for (size_t i = 0; i < NUMBERS; i++)
-            fm_table_int(table, numbers[i]);
+        *unknown += is_unknown;
+        for (size_t i = 0; i < NUMBERS; i++) {
+            /* Of a stream whose database could not be read only this is known: nothing waits. */
+            if (is_unknown && numbers[0] == 0 && i != PENDING)
+                fm_table_text(table, "?");
+            else
+                fm_table_int(table, numbers[i]);
+        }
     }
     return token == FM_J_OBJECT_END;
 }
 
 struct totals {
-    int64_t records, bytes, disk_bytes, oldest_ms, dead_records, lost;
-    bool durable;
-    const char *error;
+    int64_t records, bytes, disk_bytes, oldest_ms, dead_records, lost, queue_records;
+    bool durable, disk_full;
+    unsigned unknown; /* streams */
+    const char *error, *damage;
 };
 
 static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_table *table)
@@ -62,9 +72,13 @@ static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_tab
     struct {
         const char *name;
         int64_t *place;
-    } numbers[] = {
-        {"records", &t->records},     {"bytes", &t->bytes}, {"disk_bytes", &t->disk_bytes},
-        {"oldest_ms", &t->oldest_ms}, {"lost", &t->lost},   {"dead_records", &t->dead_records}};
+    } numbers[] = {{"records", &t->records},
+                   {"bytes", &t->bytes},
+                   {"disk_bytes", &t->disk_bytes},
+                   {"oldest_ms", &t->oldest_ms},
+                   {"lost", &t->lost},
+                   {"dead_records", &t->dead_records},
+                   {"queue_records", &t->queue_records}};
     struct fm_jscan s;
     fm_jscan_init(&s, w->answer.data, w->answer.len);
     if (fm_jscan_next(&s) != FM_J_OBJECT)
@@ -74,7 +88,7 @@ static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_tab
         struct fm_jscan key = s;
         enum fm_jtoken value = fm_jscan_next(&s);
         if (value == FM_J_OBJECT && fm_jscan_is(&key, "streams")) {
-            if (!add_streams(&s, table, arena))
+            if (!add_streams(&s, table, arena, &t->unknown))
                 return false;
             continue;
         }
@@ -83,6 +97,10 @@ static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_tab
                 (void)fm_jscan_i64(&s, numbers[i].place);
         if (value == FM_J_TRUE && fm_jscan_is(&key, "durable"))
             t->durable = true;
+        if (value == FM_J_TRUE && fm_jscan_is(&key, "disk_full"))
+            t->disk_full = true;
+        if (value == FM_J_STRING && fm_jscan_is(&key, "damage"))
+            t->damage = fm_spool_text(arena, &s);
         if (value == FM_J_STRING && fm_jscan_is(&key, "error"))
             t->error = fm_spool_text(arena, &s);
         if (!fm_jscan_skip(&s, value))
@@ -111,7 +129,17 @@ static void print_totals(const struct fm_spool_work *w, const struct totals *t)
     else
         (void)printf("held by the agent\n");
     if (t->error != NULL)
-        (void)printf("the last commit failed: %s\n", t->error);
+        (void)printf("%lld records wait in memory, not yet on disk: %s\n",
+                     (long long)t->queue_records, t->error);
+    else if (t->disk_full)
+        (void)printf("the disk is full: new records take the room that delivered ones leave\n");
+    if (t->unknown > 0)
+        (void)printf("damage: how far %u of the streams had come is not known; what could not be "
+                     "read is declared lost\n",
+                     t->unknown);
+    if (t->damage != NULL)
+        (void)printf("damaged files lie in %s; remove the folder when nobody needs it any more\n",
+                     t->damage);
 }
 
 enum fm_code fm_spool_print_status(struct fm_spool_work *w, struct fm_err *err)

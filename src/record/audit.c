@@ -439,7 +439,7 @@ enum fm_code fm_audit_finish(struct fm_audit *audit, struct fm_err *err)
         struct fm_audit_item *item = &audit->items[i];
         item->shown.highest = highest(item);
         FM_TRY(fm_audit_judge(audit, item, err));
-        if (item->shown.highest == 0 && !item->shown.extent_unknown)
+        if (item->shown.highest == 0 && item->shown.pending == 0 && !item->shown.extent_unknown)
             continue; /* only its name is known */
         audit->order[t->streams] = i;
         add_totals(t, &item->shown);

@@ -44,7 +44,8 @@ struct fm_audit_range {
     uint64_t from, to;
 };
 
-/** What is known of a stream. highest = seen + lost + pending + cut + missing always holds. */
+/** What is known of a stream. highest + beyond = seen + lost + pending + cut + missing always
+ * holds. */
 struct fm_audit_stream {
     const char *agent; /* who wrote it; of an unseen one: who named it */
     const char *stream;
@@ -56,7 +57,8 @@ struct fm_audit_stream {
     uint64_t disordered; /* came behind a higher number of their key in the partition */
     uint64_t declared[FM_AUDIT_REASONS]; /* sums of the counts of its gaps */
     uint64_t lost; /* not seen, and declared */
-    uint64_t pending; /* not seen, and still in the spool */
+    uint64_t pending; /* not seen, and still in the spool; */
+    uint64_t beyond; /* ... of these, above the highest */
     uint64_t cut; /* not seen, below what retention left */
     uint64_t missing; /* not seen, not declared: the failure */
     bool extent_unknown; /* damage of unknown extent was declared: any of its numbers may be lost */
@@ -92,7 +94,8 @@ FM_MUST_USE enum fm_code fm_audit_add(struct fm_audit *audit, const struct fm_au
                                       struct fm_err *err);
 
 /** A record that the spool still holds (to be told before the topic is read: what is sent in
- * between is then known twice, never missed). Numbers above the highest known one do not count.
+ * between is then known twice, never missed). Numbers above the highest known one are pending, but
+ * those between it and them are not asked for: they may have been sent since.
  * @param value  its JSON text, or NULL for raw bytes; a gap in it declares
  * @return as fm_audit_add() */
 FM_MUST_USE enum fm_code fm_audit_pending(struct fm_audit *audit, const char *topic,

@@ -174,6 +174,21 @@ static uint64_t first_kept(const struct fm_audit *audit, const struct fm_audit_i
     return kept;
 }
 
+/* Numbers of the spool above the highest known one. */
+static uint64_t count_beyond(const struct fm_audit_item *item)
+{
+    uint64_t from = item->shown.highest + 1, last = fm_seqset_last(&item->pending), n = 0;
+    while (from <= last) {
+        uint64_t a = last + 1, b = last;
+        bool holes = fm_seqset_absent(&item->pending, from, last, &a, &b);
+        n += a - from;
+        if (!holes)
+            break;
+        from = b + 1;
+    }
+    return n;
+}
+
 enum fm_code fm_audit_judge(struct fm_audit *audit, struct fm_audit_item *item, struct fm_err *err)
 {
     struct fm_audit_stream *shown = &item->shown;
@@ -184,6 +199,7 @@ enum fm_code fm_audit_judge(struct fm_audit *audit, struct fm_audit_item *item, 
     shown->seen = item->seen.count;
     shown->lost = shown->pending = shown->cut = shown->missing = shown->all_ranges = 0;
     shown->n_ranges = 0;
+    shown->beyond = shown->pending = count_beyond(item);
     if (shown->highest == 0)
         return FM_OK;
     struct fm_audit_gap *gaps = malloc((item->n_gaps + 1) * sizeof *gaps);
@@ -205,6 +221,6 @@ enum fm_code fm_audit_judge(struct fm_audit *audit, struct fm_audit_item *item, 
     free(gaps);
     free(j.heap);
     shown->ranges = item->ranges;
-    shown->pending = shown->highest - shown->seen - shown->lost - shown->cut - shown->missing;
+    shown->pending += shown->highest - shown->seen - shown->lost - shown->cut - shown->missing;
     return code;
 }

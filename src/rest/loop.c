@@ -221,21 +221,46 @@ static bool look_at_conf(struct fm_rest *rest)
     return false;
 }
 
+/* Whether a topic has something that the proxy may take before the time is over. */
+static bool can_send(const struct fm_topic *t, int64_t until)
+{
+    if (t->req.flight == FM_FLIGHT_PRODUCE || fm_lanes_flying(t) > 0)
+        return true;
+    bool goes = t->state == FM_REST_RUN || t->state == FM_REST_ONE ||
+                (t->state == FM_REST_PROBING && t->health == FM_REST_PROBING);
+    return goes && t->line.pending > t->iso.n_suspects + t->held.n && t->next_at < until &&
+           t->rest->not_before < until;
+}
+
+/* Stop was asked: whether new requests are over, too. */
+static bool is_leaving(struct fm_rest *rest, int64_t now, int64_t until)
+{
+    if (rest->leaving || now >= until)
+        return true;
+    ask_spool(rest, now);
+    for (size_t i = 0; i < rest->n_topics; i++)
+        if (can_send(rest->topics[i], until))
+            return false;
+    return true;
+}
+
 void *fm_rest_loop(void *arg)
 {
     struct fm_rest *rest = arg;
     for (;;) {
         int64_t now = fm_clock_ms();
         pthread_mutex_lock(&rest->lock);
-        rest->leaving = rest->stopping;
-        int64_t stop_at = rest->stop_at;
+        rest->finishing = rest->stopping;
+        int64_t stop_at = rest->stop_at, send_until = rest->send_until;
         pthread_mutex_unlock(&rest->lock);
+        rest->leaving = rest->finishing && is_leaving(rest, now, send_until);
         if (rest->leaving && (flights(rest, true) == 0 || now >= stop_at))
             break;
         bool waits_conf = look_at_conf(rest);
         int64_t due = work(rest, now, waits_conf);
-        if (rest->leaving && stop_at < due)
-            due = stop_at;
+        int64_t end = rest->leaving ? stop_at : send_until;
+        if (rest->finishing && end < due)
+            due = end;
         fm_rest_publish(rest, false);
         int64_t wait = due - fm_clock_ms();
         atomic_store(&rest->asleep, true);

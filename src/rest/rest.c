@@ -61,15 +61,27 @@ void fm_rest_wakeup(struct fm_rest *rest)
     wake(rest);
 }
 
-void fm_rest_stop(struct fm_rest *rest, unsigned grace_ms)
+static void stop(struct fm_rest *rest, unsigned grace_ms, unsigned send_ms)
 {
-    int64_t at = fm_clock_ms() + grace_ms;
+    int64_t now = fm_clock_ms();
     pthread_mutex_lock(&rest->lock);
-    if (!rest->stopping || at < rest->stop_at)
-        rest->stop_at = at;
+    if (!rest->stopping || now + grace_ms < rest->stop_at)
+        rest->stop_at = now + grace_ms;
+    if (!rest->stopping || now + send_ms < rest->send_until)
+        rest->send_until = now + send_ms;
     rest->stopping = true;
     pthread_mutex_unlock(&rest->lock);
     wake(rest);
+}
+
+void fm_rest_stop(struct fm_rest *rest, unsigned grace_ms)
+{
+    stop(rest, grace_ms, 0);
+}
+
+void fm_rest_finish(struct fm_rest *rest, unsigned grace_ms)
+{
+    stop(rest, grace_ms, grace_ms / 3 * 2);
 }
 
 bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms)

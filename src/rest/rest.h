@@ -101,6 +101,10 @@ FM_MUST_USE enum fm_code fm_rest_start(struct fm_rest *rest, struct fm_err *err)
 /** Send nothing new; a request in flight gets at most grace_ms more. Does not wait; any thread. */
 void fm_rest_stop(struct fm_rest *rest, unsigned grace_ms);
 
+/** The same, but first send what waits in the spool, in the first two thirds of the grace and for
+ * as long as it is accepted; over when nothing is left, or what is left cannot be sent now. */
+void fm_rest_finish(struct fm_rest *rest, unsigned grace_ms);
+
 /** Wait for the thread's end. @return false if it still runs after timeout_ms */
 bool fm_rest_join(struct fm_rest *rest, unsigned timeout_ms);
 

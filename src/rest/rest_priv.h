@@ -154,7 +154,8 @@ struct fm_rest {
     uint64_t made; /* records pending and settled, as last told */
     unsigned pace_ms, slow_step;
     uint64_t rng;
-    bool leaving; /* stop was asked */
+    bool finishing; /* stop was asked; what can be sent now still is */
+    bool leaving; /* nothing new is sent any more */
     bool conf_told; /* that new options wait for a request */
     struct fm_rest_stats now; /* totals and last_send */
 
@@ -168,7 +169,7 @@ struct fm_rest {
     pthread_mutex_t lock; /* leaf; protects what follows */
     pthread_cond_t changed; /* nothing is left, or the thread has ended */
     bool started, ended, stopping;
-    int64_t stop_at;
+    int64_t stop_at, send_until; /* once stopping: the end, and that of new requests */
     struct fm_rest_conf *next_conf;
     struct fm_rest_stats stats;
     pthread_t thread;

@@ -132,7 +132,7 @@ bool fm_line_ready(struct fm_topic *t, uint64_t aside, int64_t now, int64_t *due
     if (n <= o->batch_records)
         t->backlog = false; /* what came meanwhile has been caught up with */
     bool full = n >= o->batch_records || (double)n * t->line.avg_bytes >= (double)o->batch_bytes ||
-                atomic_load(&t->rest->end_of_input);
+                t->rest->finishing || atomic_load(&t->rest->end_of_input);
     if (full || t->state != FM_REST_RUN || now - t->line.waiting_since >= (int64_t)o->linger_ms)
         return true;
     int64_t at = t->line.waiting_since + o->linger_ms;

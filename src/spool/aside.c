@@ -93,6 +93,13 @@ static void prune(struct fm_spool *sp, const char *made)
     }
 }
 
+void aside_look(struct fm_spool *sp)
+{
+    FM_AUTO(fm_auto_free) struct folder *list = calloc(LISTED_MAX, sizeof *list);
+    if (list != NULL && list_folders(sp, list, LISTED_MAX) > 0)
+        (void)snprintf(sp->damage, sizeof sp->damage, "%s/%s", sp->dir, list[0].name);
+}
+
 enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err)
 {
     time_t now = (time_t)(fm_wall_ms() / 1000);
@@ -118,6 +125,8 @@ enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_er
     }
     (void)fsync(sp->dir_fd);
     prune(sp, name);
+    (void)snprintf(sp->damage, sizeof sp->damage, "%s/%s", sp->dir, name);
+    sp->last_damage_ms = fm_clock_ms();
     if (snprintf(out, size, "%s/%s", sp->dir, name) >= (int)size)
         return fm_err_set(err, FM_ELIMIT, "the path of the spool is too long");
     return FM_OK;

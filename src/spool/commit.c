@@ -67,6 +67,10 @@ enum fm_code spool_lose_unborn(struct fm_spool *sp, const char *topic, uint64_t 
                     time_ms, err));
     s->assigned += n;
     s->lost += n;
+    if (s->unborn == 0 || time_ms < s->unborn_first_ms)
+        s->unborn_first_ms = time_ms;
+    if (s->unborn == 0 || time_ms > s->unborn_last_ms)
+        s->unborn_last_ms = time_ms;
     s->unborn += n;
     return FM_OK;
 }

@@ -200,6 +200,8 @@ enum fm_code row_lose(struct fm_spool *sp, struct row *row, uint32_t i, uint32_t
     row->stream->lost += (uint64_t)count;
     if (reason == FM_GAP_FULL || reason == FM_GAP_AGE)
         sp->last_drop_ms = fm_clock_ms();
+    if (reason == FM_GAP_DAMAGE)
+        sp->last_damage_ms = fm_clock_ms();
     row_take(sp, row, i, n);
     return FM_OK;
 }

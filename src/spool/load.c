@@ -28,9 +28,9 @@ static bool text_into(sqlite3_stmt *q, int col, char *out, size_t size)
     return true;
 }
 
-static enum fm_code damaged(const char *what, struct fm_err *err)
+static enum fm_code damaged(const struct store *st, const char *what, struct fm_err *err)
 {
-    return fm_err_set(err, FM_EDAMAGE, "the spool's database is damaged: %s", what);
+    return fm_err_set(err, FM_EDAMAGE, "%s is damaged: %s", st->path, what);
 }
 
 static enum fm_code take_stream(struct scan *scan, sqlite3_stmt *q, struct fm_err *err)
@@ -40,7 +40,7 @@ static enum fm_code take_stream(struct scan *scan, sqlite3_stmt *q, struct fm_er
     struct fm_spool *sp = scan->sp;
     if (!text_into(q, 1, name, sizeof name) || strlen(name) != FM_STREAM_LEN ||
         !text_into(q, 2, topic, sizeof topic) || topic[0] == '\0' || stream_find(sp, name) != NULL)
-        return damaged("a stream", err);
+        return damaged(scan->st, "a stream", err);
     FM_TRY(stream_add(sp, &s, name, topic, err));
     s->id = (uint32_t)sqlite3_column_int64(q, 0);
     bool good = text_into(q, 3, s->agent, sizeof s->agent) &&
@@ -59,7 +59,7 @@ static enum fm_code take_stream(struct scan *scan, sqlite3_stmt *q, struct fm_er
         sp->n_streams--; /* the last one added */
         sp->last_stream = NULL;
         free(s);
-        return damaged("a stream's checksum", err);
+        return damaged(scan->st, "a stream's checksum", err);
     }
     if (line > scan->line_ms)
         scan->line_ms = line;
@@ -115,7 +115,7 @@ static enum fm_code take_row(struct scan *scan, sqlite3_stmt *q, struct fm_err *
     int64_t kind = sqlite3_column_int64(q, 7);
     if (s == NULL || id <= 0 || n <= 0 || n > INT32_MAX || first <= 0 || bytes <= 0 || bytes < n ||
         bytes > INT32_MAX || kind < ROW_DATA || kind > ROW_RETRIED)
-        return damaged("a row", err);
+        return damaged(scan->st, "a row", err);
     struct row *row;
     FM_TRY(row_new(&row, s, (uint64_t)first, (uint32_t)n, err));
     row->id = (uint64_t)id;
@@ -129,7 +129,7 @@ static enum fm_code take_row(struct scan *scan, sqlite3_stmt *q, struct fm_err *
     if (!take_gone(row, q, 8) || !take_row_gap(row, q, 9) ||
         row_sum(row, gap, put_gap(row->gap, gap)) != sqlite3_column_int64(q, 10)) {
         row_free(sp, row);
-        return damaged("a row's checksum", err);
+        return damaged(scan->st, "a row's checksum", err);
     }
     enum fm_code code = row_link(sp, row, err);
     if (code != FM_OK)
@@ -142,7 +142,7 @@ static enum fm_code take_dead(struct scan *scan, sqlite3_stmt *q, struct fm_err 
     struct stream *s = stream_by_id(scan->sp, sqlite3_column_int64(q, 1));
     int64_t id = sqlite3_column_int64(q, 0);
     if (s == NULL || id <= 0)
-        return damaged("a dead letter", err);
+        return damaged(scan->st, "a dead letter", err);
     struct dead *d = calloc(1, sizeof *d);
     if (d == NULL)
         return fm_err_nomem(err);
@@ -154,7 +154,7 @@ static enum fm_code take_dead(struct scan *scan, sqlite3_stmt *q, struct fm_err 
                        .stored = true};
     if (dead_sum(d) != sqlite3_column_int64(q, 5)) {
         free(d);
-        return damaged("a dead letter's checksum", err);
+        return damaged(scan->st, "a dead letter's checksum", err);
     }
     dead_link(scan->sp, d);
     return FM_OK;
@@ -187,7 +187,7 @@ static enum fm_code walk(struct scan *scan, const char *text, take_fn *take, str
             return FM_OK;
         if (!scan->salvage)
             return store_fail(scan->st, (rc & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : rc,
-                              "reading the spool", err);
+                              "when read", err);
         scan->complete = false;
         after = after < 0 ? 0 : after;
         if (after > INT64_MAX - step)
@@ -226,7 +226,7 @@ enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage, boo
     if (!salvage) {
         for (size_t i = 0; i < sp->n_streams; i++) {
             if (!stream_balanced(sp->streams[i]))
-                return damaged("the numbers of a stream do not add up", err);
+                return damaged(st, "the numbers of a stream do not add up", err);
         }
     }
     *complete = scan.complete;
@@ -267,7 +267,7 @@ enum fm_code store_checkpoint(struct store *st, enum checkpoint how, struct fm_e
     /* Somebody reads the database: the WAL grows until that ends. */
     if (rc == SQLITE_OK || rc == SQLITE_BUSY)
         return FM_OK;
-    return store_fail(st, rc, "its checkpoint failed", err);
+    return store_fail(st, rc, "at a checkpoint", err);
 }
 
 enum fm_code store_claim(struct store *st, struct fm_err *err)
@@ -275,7 +275,7 @@ enum fm_code store_claim(struct store *st, struct fm_err *err)
     sqlite3_int64 bytes = store_ask(st, "PRAGMA page_count") * (int64_t)page_size(st);
     if (sqlite3_file_control(st->db, NULL, SQLITE_FCNTL_SIZE_HINT, &bytes) == SQLITE_OK)
         return FM_OK;
-    return store_fail(st, SQLITE_FULL, "it cannot grow", err);
+    return store_fail(st, SQLITE_FULL, "when it grew", err);
 }
 
 bool store_vacuum(struct store *st)
@@ -319,6 +319,6 @@ enum fm_code store_check(struct store *st, struct fm_err *err)
     (void)sqlite3_finalize(q);
     if (good)
         return FM_OK;
-    return rc == SQLITE_ROW ? damaged("its structure", err)
-                            : store_fail(st, rc, "checking the spool", err);
+    return rc == SQLITE_ROW ? damaged(st, "its structure", err)
+                            : store_fail(st, rc, "when checked", err);
 }

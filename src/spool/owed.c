@@ -2,8 +2,9 @@
  * losses that were to be declared. Their numbers stand in the small file "owed", whose block is
  * filled while there is room, and the next start declares them lost.
  *
- * A line names the newest stream of its topic in the database ("-": none) and its last number
- * there: if that has grown, or there is one now, the line was declared before a kill. */
+ * A line names the newest stream of its topic in the database ("-": none), its last number there,
+ * how many records are owed, the times of the first and the last of them, and the topic: if the
+ * number has grown, or there is a stream now, the line was declared before a kill. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -43,27 +44,49 @@ void owed_prepare(const struct fm_spool *sp)
 
 /* ---- at a stop ---- */
 
-static uint64_t owed_of(const struct fm_spool *sp, const struct topic *t)
+struct debt {
+    uint64_t n;
+    int64_t first_ms, last_ms;
+};
+
+static void owe(struct debt *debt, uint64_t n, int64_t first_ms, int64_t last_ms)
 {
-    uint64_t n = 0;
-    for (size_t i = 0; i < sp->n_streams; i++)
-        n += sp->streams[i]->topic == t ? sp->streams[i]->unborn : 0;
-    for (const struct op *op = sp->appends.head; op != NULL; op = op->next)
-        if (!op->waited && strcmp(fm_chunk_topic(op->chunk), t->name) == 0)
-            n += fm_chunk_count(op->chunk); /* who waits is told */
-    return n;
+    if (n == 0)
+        return;
+    debt->first_ms = debt->n == 0 || first_ms < debt->first_ms ? first_ms : debt->first_ms;
+    debt->last_ms = last_ms > debt->last_ms ? last_ms : debt->last_ms;
+    debt->n += n;
 }
 
-static void put_line(const struct fm_spool *sp, const struct topic *t, uint64_t n,
+static struct debt owed_of(const struct fm_spool *sp, const struct topic *t)
+{
+    struct debt debt = {.n = 0};
+    for (size_t i = 0; i < sp->n_streams; i++) {
+        const struct stream *s = sp->streams[i];
+        if (s->topic == t)
+            owe(&debt, s->unborn, s->unborn_first_ms, s->unborn_last_ms);
+    }
+    for (const struct op *op = sp->appends.head; op != NULL; op = op->next) {
+        size_t at = 0;
+        struct fm_record rec = {0};
+        if (op->waited || strcmp(fm_chunk_topic(op->chunk), t->name) != 0)
+            continue; /* who waits is told */
+        (void)!fm_chunk_next(op->chunk, &at, &rec, NULL);
+        owe(&debt, fm_chunk_count(op->chunk), rec.time_ms, rec.time_ms);
+    }
+    return debt;
+}
+
+static void put_line(const struct fm_spool *sp, const struct topic *t, const struct debt *debt,
                      struct fm_buf *out)
 {
     const struct stream *newest = NULL;
     for (size_t i = 0; i < sp->n_streams; i++)
         if (sp->streams[i]->topic == t && sp->streams[i]->stored)
             newest = sp->streams[i];
-    fm_buf_printf(out, "%s %" PRIu64 " %" PRIu64 " %" PRId64 " %s\n",
+    fm_buf_printf(out, "%s %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %s\n",
                   newest != NULL ? newest->name : "-", newest != NULL ? newest->stored_assigned : 0,
-                  n, fm_wall_ms(), t->name);
+                  debt->n, debt->first_ms, debt->last_ms, t->name);
 }
 
 uint64_t owed_write(struct fm_spool *sp, uint64_t *told)
@@ -76,12 +99,12 @@ uint64_t owed_write(struct fm_spool *sp, uint64_t *told)
     for (const struct op *op = sp->appends.head; op != NULL; op = op->next)
         (void)!topic_get(sp, fm_chunk_topic(op->chunk), &ignored, NULL);
     for (size_t i = 0; i < sp->n_topics; i++) {
-        uint64_t n = owed_of(sp, sp->topic_list[i]);
-        all += n;
-        if (n == 0 || text.len + LINE_MAX_BYTES > OWED_SIZE)
+        struct debt debt = owed_of(sp, sp->topic_list[i]);
+        all += debt.n;
+        if (debt.n == 0 || text.len + LINE_MAX_BYTES > OWED_SIZE)
             continue;
-        put_line(sp, sp->topic_list[i], n, &text);
-        *told += n;
+        put_line(sp, sp->topic_list[i], &debt, &text);
+        *told += debt.n;
     }
     fm_buf_printf(&text, "sum %08" PRIx32 "\n", fm_crc32c(0, text.data, text.len));
     FM_AUTO(fm_auto_close) int fd = all > 0 ? open_owed(sp, O_RDWR) : -1;
@@ -93,14 +116,27 @@ uint64_t owed_write(struct fm_spool *sp, uint64_t *told)
 
 /* ---- at a start ---- */
 
+/* A line, also as the first version wrote it: with one time for all. */
+static bool read_line(const char *line, char name[FM_STREAM_LEN + 1], char topic[TOPIC_SIZE],
+                      uint64_t *assigned, struct debt *debt)
+{
+    if (sscanf(line, "%16s %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 " %255[^\n]", name,
+               assigned, &debt->n, &debt->first_ms, &debt->last_ms, topic) == 6)
+        return true;
+    if (sscanf(line, "%16s %" SCNu64 " %" SCNu64 " %" SCNd64 " %255[^\n]", name, assigned, &debt->n,
+               &debt->first_ms, topic) != 5)
+        return false;
+    debt->last_ms = debt->first_ms;
+    return true;
+}
+
 static enum fm_code take_line(struct fm_spool *sp, const char *line, uint64_t *n,
                               struct fm_err *err)
 {
     char name[FM_STREAM_LEN + 1], topic[TOPIC_SIZE];
-    uint64_t assigned, count;
-    int64_t time_ms;
-    if (sscanf(line, "%16s %" SCNu64 " %" SCNu64 " %" SCNd64 " %255[^\n]", name, &assigned, &count,
-               &time_ms, topic) != 5)
+    uint64_t assigned;
+    struct debt debt;
+    if (!read_line(line, name, topic, &assigned, &debt) || debt.n == 0)
         return FM_OK;
     const struct stream *s = stream_find(sp, name);
     const struct topic *t = topic_find(sp, topic);
@@ -108,8 +144,10 @@ static enum fm_code take_line(struct fm_spool *sp, const char *line, uint64_t *n
                                         : s != NULL && s->assigned == assigned;
     if (!still)
         return FM_OK;
-    *n += count;
-    return spool_lose_unborn(sp, topic, count, FM_GAP_FULL, time_ms, err);
+    *n += debt.n;
+    if (debt.n > 1) /* two losses that follow one another become one, of both times */
+        FM_TRY(spool_lose_unborn(sp, topic, debt.n - 1, FM_GAP_FULL, debt.first_ms, err));
+    return spool_lose_unborn(sp, topic, 1, FM_GAP_FULL, debt.last_ms, err);
 }
 
 /* The lines, if the sum behind them is right. */

@@ -24,6 +24,7 @@ static void publish_streams(const struct fm_spool *sp, struct fm_spool_stats *ou
             memcpy(o->stream, s->name, sizeof o->stream);
             memcpy(o->topic, s->topic->name, sizeof o->topic);
             o->current = rank < 2;
+            o->unknown = s->unknown;
             o->assigned = s->assigned;
             o->delivered = s->delivered;
             o->pending = s->pending;
@@ -64,22 +65,33 @@ static struct fm_spool_topic *topics_now(const struct fm_spool *sp, size_t *n)
     return list;
 }
 
+static const char *why_undurable(const struct fm_spool *sp)
+{
+    return sp->dir == NULL       ? "[spool] path = memory keeps them in this process"
+           : sp->on_tmpfs        ? "the spool's folder lies on a file system in memory (tmpfs)"
+           : !sp->opts.sync_full ? "with [spool] sync = normal a power loss may take the last"
+                                 : NULL;
+}
+
 void spool_publish(struct fm_spool *sp)
 {
     struct fm_spool_stats now = {.records = sp->n_pending,
                                  .bytes = sp->bytes,
                                  .oldest_ms = sp->head != NULL ? sp->head->time_ms : 0,
-                                 .durable = sp->dir != NULL && sp->opts.sync_full && !sp->on_tmpfs,
+                                 .durable = why_undurable(sp) == NULL,
+                                 .undurable = why_undurable(sp),
                                  .dead_records = sp->n_dead,
                                  .dead_bytes = sp->dead_bytes,
                                  .last_drop_ms = sp->last_drop_ms,
                                  .last_dead_ms = sp->last_dead_ms,
+                                 .last_damage_ms = sp->last_damage_ms,
                                  .disk_full = sp->tight,
                                  .commits = sp->commits,
                                  .commit_failures = sp->commit_failures};
     if (sp->dir != NULL)
         now.disk_bytes = room_taken(sp);
     memcpy(now.error, sp->error, sizeof now.error);
+    memcpy(now.damage, sp->damage, sizeof now.damage);
     for (size_t i = 0; i < sp->n_streams; i++)
         now.lost_total += sp->streams[i]->lost;
     publish_streams(sp, &now);

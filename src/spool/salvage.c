@@ -102,6 +102,7 @@ enum fm_code spool_end_streams(struct fm_spool *sp, struct fm_err *err)
         if (s->ended)
             continue;
         s->unknown = s->ended = s->dirty = true;
+        sp->last_damage_ms = fm_clock_ms();
         FM_TRY(loss_add(sp, s, -1, -1, -1, FM_GAP_DAMAGE, 0, err));
     }
     return FM_OK;
@@ -127,7 +128,9 @@ static enum fm_code salvage(struct fm_spool *sp, const char *machine, struct fm_
     bool fresh = false, ignored;
     struct fm_err why = *err;
     FM_TRY(set_aside(sp, aside, sizeof aside, err));
-    fm_log(sp->opts.log, FM_LOG_ERROR, "spool: %s; set aside in %s, what can be read is kept",
+    fm_log(sp->opts.log, FM_LOG_ERROR,
+           "spool: %s; set aside in %s: what can be read there is sent, the rest is declared lost; "
+           "remove the folder when nobody needs it any more",
            fm_err_text(&why), aside);
     index_clear(sp);
     sp->next_row = sp->next_dead = sp->next_stream = 1;
@@ -174,7 +177,7 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
     bool fresh = false, complete = true, known = false, torn = there && wal_is_damaged(sp);
     enum fm_code code;
     if (torn)
-        code = fm_err_set(&why, FM_EDAMAGE, "the write-ahead log of the spool is damaged");
+        code = fm_err_set(&why, FM_EDAMAGE, "%s/spool.db-wal is damaged", sp->dir);
     else
         code = store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, &why);
     if (code == FM_OK && !fresh)
@@ -182,7 +185,7 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
     if (code == FM_OK && fresh) {
         FM_TRY(identity_read(sp, &known, err));
         if (known)
-            code = fm_err_set(&why, FM_EDAMAGE, "the spool's database is missing or empty");
+            code = fm_err_set(&why, FM_EDAMAGE, "%s/spool.db is missing or empty", sp->dir);
     }
     if (code == FM_OK) {
         identify(sp, machine);
@@ -203,9 +206,9 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
     sp->store = NULL;
     if (sp->opts.keep_damage)
         return fm_err_set(err, FM_EDAMAGE,
-                          "%s in %s; the agent sets it aside and saves what can be read when it "
+                          "%s; the agent sets it aside and saves what can be read when it "
                           "starts (firstmile run)",
-                          fm_err_text(&why), sp->dir);
+                          fm_err_text(&why));
     FM_TRY(room_to_mend(sp, &why, err));
     code = salvage(sp, machine, &why);
     store_close(sp->old_store, false);
@@ -238,8 +241,10 @@ enum fm_code spool_reopen_store(struct fm_spool *sp, bool is_damaged, struct fm_
     sp->store = NULL;
     FM_TRY(set_aside(sp, aside, sizeof aside, err));
     fm_log(sp->opts.log, FM_LOG_ERROR,
-           "spool: the database was damaged while running; set aside in %s, a new one is written",
-           aside);
+           "spool: %s/spool.db was damaged while running; set aside in %s: a new one is written, "
+           "and what cannot be read is declared lost; remove the folder when nobody needs it any "
+           "more",
+           sp->dir, aside);
     if (store_open(&sp->old_store, aside, false, &fresh, NULL) != FM_OK)
         sp->old_store = NULL;
     FM_TRY(store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, err));

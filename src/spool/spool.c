@@ -98,6 +98,7 @@ static void note_sync(struct fm_spool *sp, bool full)
 static enum fm_code open_disk(struct fm_spool *sp, const char *machine, struct fm_err *err)
 {
     FM_TRY(folder_open(sp, err));
+    aside_look(sp);
     bool lost = unsynced_lost(sp), full = sp->opts.sync_full;
     sp->opts.sync_full = true;
     FM_TRY(spool_open_store(sp, machine, err));
@@ -158,8 +159,28 @@ void fm_spool_stop(struct fm_spool *sp)
     (void)pthread_mutex_unlock(&sp->lock);
 }
 
+static void say_end(struct fm_log *log, const struct fm_spool_end *end)
+{
+    if (end->hung)
+        fm_log(log, FM_LOG_ERROR, "spool: the disk does not answer; left as it is");
+    else if (end->unstored > 0)
+        fm_log(log, FM_LOG_ERROR,
+               "spool: %llu records could not be stored: %s; %llu of them will be declared lost at "
+               "the next start",
+               (unsigned long long)end->unstored, end->error, (unsigned long long)end->owed);
+}
+
 void fm_spool_free(struct fm_spool *sp, unsigned timeout_ms)
 {
+    struct fm_spool_end end;
+    struct fm_log *log = sp != NULL ? sp->opts.log : NULL;
+    fm_spool_close(sp, timeout_ms, &end);
+    say_end(log, &end);
+}
+
+void fm_spool_close(struct fm_spool *sp, unsigned timeout_ms, struct fm_spool_end *end)
+{
+    *end = (struct fm_spool_end){.pending = 0};
     if (sp == NULL)
         return;
     (void)pthread_mutex_lock(&sp->lock);
@@ -172,10 +193,11 @@ void fm_spool_free(struct fm_spool *sp, unsigned timeout_ms)
     bool finished = sp->finished;
     (void)pthread_mutex_unlock(&sp->lock);
     if (!finished) {
-        fm_log(sp->opts.log, FM_LOG_ERROR, "spool: the disk does not answer; left as it is");
+        end->hung = true;
         (void)pthread_detach(sp->thread); /* it still uses the memory, which is given up */
         return;
     }
     (void)pthread_join(sp->thread, NULL);
+    *end = sp->end;
     spool_delete(sp);
 }

@@ -195,6 +195,7 @@ struct fm_spool_stream {
     char stream[FM_STREAM_LEN + 1];
     char topic[256];
     bool current; /* has no successor */
+    bool unknown; /* damage: how many numbers it gave is not known, assigned is the least */
     uint64_t assigned, delivered, pending, lost, dead;
 };
 
@@ -204,10 +205,13 @@ struct fm_spool_stats {
     uint64_t disk_bytes; /* of database, write-ahead log and reserve */
     int64_t oldest_ms;
     bool durable; /* on disk, sync full, not tmpfs */
+    const char *undurable; /* why it is not: a sentence without its end; NULL */
     uint64_t dead_records, dead_bytes;
     uint64_t lost_total;
     int64_t last_drop_ms; /* fm_clock_ms() of the last refusal or drop; 0: never */
     int64_t last_dead_ms; /* ... of the last dead letter */
+    int64_t last_damage_ms; /* ... of the last damage found, which is declared lost */
+    char damage[256]; /* the newest folder of damage set aside; "": there is none */
     uint64_t queue_bytes, queue_records; /* accepted, not yet on the disk */
     bool disk_full; /* only room that delivered records leave is written to */
     uint64_t commits, commit_failures;
@@ -273,6 +277,19 @@ void fm_spool_stop(struct fm_spool *spool);
  * No other thread may be inside. Waits up to timeout_ms (0: 2 s) for a hanging disk, then leaves
  * it. */
 void fm_spool_free(struct fm_spool *spool, unsigned timeout_ms);
+
+/** How a spool ended. */
+struct fm_spool_end {
+    uint64_t pending; /* records that stay in it; in memory they are lost */
+    bool memory;
+    uint64_t unstored; /* records accepted that could not be stored, */
+    uint64_t owed; /* ... of which so many are declared lost at the next start */
+    bool hung; /* the disk did not answer: nothing else is known */
+    char error[200]; /* why not all could be stored; "" */
+};
+
+/** As fm_spool_free(), which logs what it left undone; here the caller is told and says it. */
+void fm_spool_close(struct fm_spool *spool, unsigned timeout_ms, struct fm_spool_end *end);
 
 /** Who holds the lock of a spool folder: the path of its control socket in out ("" if it has none).
  * @return FM_ELOCKED with the holder, FM_OK when nobody holds it, FM_ENOTFOUND: no such spool */

@@ -92,6 +92,7 @@ struct stream {
     bool stored; /* it is in the database, */
     uint64_t stored_assigned; /* ... with this last number */
     uint64_t unborn; /* numbers lost without a row since the last commit */
+    int64_t unborn_first_ms, unborn_last_ms; /* ... and when */
     struct slot *slots; /* by first seq, [first_slot, n_slots) */
     size_t first_slot, n_slots, cap_slots, holes;
 };
@@ -295,7 +296,9 @@ struct fm_spool {
     unsigned failures; /* in a row */
     int64_t line_base_ms, line_from_ms; /* own time line: base at a monotonic time */
     int64_t age_ms; /* do not look for old records before this */
-    int64_t last_drop_ms, last_dead_ms;
+    int64_t last_drop_ms, last_dead_ms, last_damage_ms;
+    char damage[256]; /* the newest folder of damage; "": none */
+    struct fm_spool_end end; /* once the thread has finished */
     int64_t idle_ms; /* when to do the housekeeping; 0: nothing to do */
     uint64_t commits, commit_failures;
     char error[200];
@@ -474,6 +477,8 @@ uint64_t folder_bytes(int fd);
 /* Move the database's files into a new folder, whose path comes back; remove the oldest such
  * folders, so that at most 3 are kept and together at most max_size bytes. */
 FM_MUST_USE enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err);
+/* Remember where the newest of these folders lies. */
+void aside_look(struct fm_spool *sp);
 
 /* ---- salvage.c ---- */
 /* Open the store; damage is set aside, what can be read is taken over, the rest declared. */

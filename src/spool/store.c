@@ -60,26 +60,28 @@ const char *fm_spool_version(void)
     return sqlite3_libversion();
 }
 
-/* Turn SQLite's answer into ours. */
 enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_err *err)
 {
     char reason[96];
+    const char *comma = what != NULL ? ", " : "";
     int sys = sqlite3_system_errno(st->db);
+    what = what != NULL ? what : "";
     st->was_full = rc == SQLITE_FULL || ((rc & 0xff) == SQLITE_IOERR &&
                                          (sys == ENOSPC || sys == EDQUOT || sys == EFBIG));
     st->was_io = (rc & 0xff) == SQLITE_IOERR && !st->was_full;
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return fm_err_set(err, FM_EDAMAGE, "%s: the spool's database is damaged: %s", what,
+        return fm_err_set(err, FM_EDAMAGE, "%s is damaged%s%s: %s", st->path, comma, what,
                           sqlite3_errstr(rc));
     case SQLITE_NOMEM:
         return fm_err_nomem(err);
     case SQLITE_FULL:
-        return fm_err_set(err, FM_ESYS, "%s: no space left for the spool; free some", what);
+        return fm_err_set(err, FM_ESYS, "no space is left for %s%s%s; make room on its disk",
+                          st->path, comma, what);
     default:
-        return fm_err_set(err, FM_ESYS, "%s: the spool's database reports: %s%s%s", what,
-                          sqlite3_errstr(rc), sys != 0 ? ": " : "",
+        return fm_err_set(err, FM_ESYS, "%s%s%s: %s%s%s", st->path, comma, what, sqlite3_errstr(rc),
+                          sys != 0 ? ": " : "",
                           sys != 0 ? strerror_r(sys, reason, sizeof reason) : "");
     }
 }
@@ -87,7 +89,7 @@ enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_er
 enum fm_code store_exec(struct store *st, const char *text, struct fm_err *err)
 {
     int rc = sqlite3_exec(st->db, text, NULL, NULL, NULL);
-    return rc == SQLITE_OK ? FM_OK : store_fail(st, rc, "spool", err);
+    return rc == SQLITE_OK ? FM_OK : store_fail(st, rc, NULL, err);
 }
 
 /* The first column of the first row, 0 if there is none. */
@@ -117,7 +119,7 @@ static enum fm_code prepare(struct store *st, enum statement which, sqlite3_stmt
         int rc = sqlite3_prepare_v3(st->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT,
                                     &st->st[which], NULL);
         if (rc != SQLITE_OK) /* a table that is not there, or not as it was made */
-            return store_fail(st, (rc & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : rc, "spool", err);
+            return store_fail(st, (rc & 0xff) == SQLITE_ERROR ? SQLITE_CORRUPT : rc, NULL, err);
     }
     *out = st->st[which];
     return FM_OK;
@@ -127,7 +129,7 @@ static enum fm_code run(struct store *st, sqlite3_stmt *q, struct fm_err *err)
 {
     int rc = sqlite3_step(q);
     enum fm_code code =
-        rc == SQLITE_DONE || rc == SQLITE_ROW ? FM_OK : store_fail(st, rc, "spool", err);
+        rc == SQLITE_DONE || rc == SQLITE_ROW ? FM_OK : store_fail(st, rc, NULL, err);
     (void)sqlite3_reset(q);
     (void)sqlite3_clear_bindings(q);
     return code;
@@ -239,23 +241,24 @@ enum fm_code store_open(struct store **out, const char *dir, bool sync_full, boo
 {
     if (sqlite3_threadsafe() == 0)
         return fm_err_set(err, FM_ESYS, "the SQLite library was built without thread safety");
-    FM_AUTO(fm_auto_free) char *path = NULL;
     struct fm_buf buf;
     fm_buf_init(&buf, 0);
     fm_buf_printf(&buf, "%s/spool.db", dir);
-    path = fm_buf_take(&buf);
     struct store *st = calloc(1, sizeof *st);
+    char *path = fm_buf_take(&buf);
     if (path == NULL || st == NULL) {
+        free(path);
         free(st);
         return fm_err_nomem(err);
     }
+    st->path = path;
     enum fm_code code = look_at_head(path, err);
     if (code == FM_OK) {
         int rc = sqlite3_open_v2(
             path, &st->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
             NULL);
         if (rc != SQLITE_OK)
-            code = store_fail(st, rc, path, err);
+            code = store_fail(st, rc, "when opened", err);
     }
     if (code == FM_OK) {
         (void)sqlite3_extended_result_codes(st->db, 1);
@@ -281,6 +284,7 @@ void store_close(struct store *st, bool checkpoint)
     if (!checkpoint && st->db != NULL)
         (void)sqlite3_db_config(st->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     (void)sqlite3_close_v2(st->db);
+    free(st->path);
     free(st);
 }
 
@@ -339,7 +343,7 @@ enum fm_code store_put_row(struct store *st, const struct row *row, struct fm_ch
     int rc = sqlite3_bind_blob64(q, 2, fm_chunk_data(chunk), fm_chunk_bytes(chunk), SQLITE_STATIC);
     if (rc != SQLITE_OK) {
         (void)sqlite3_reset(q);
-        return store_fail(st, rc, "spool", err);
+        return store_fail(st, rc, NULL, err);
     }
     return run(st, q, err);
 }
@@ -446,7 +450,7 @@ enum fm_code store_row_body(struct store *st, uint64_t id, struct fm_chunk **out
     else if (rc == SQLITE_DONE)
         code = fm_err_set(err, FM_EDAMAGE, "a stored chunk is missing");
     else
-        code = store_fail(st, rc, "reading the spool", err);
+        code = store_fail(st, rc, "when read", err);
     (void)sqlite3_reset(q);
     return code;
 }
@@ -461,7 +465,7 @@ enum fm_code store_dead_body(struct store *st, uint64_t id, struct fm_chunk **ou
     enum fm_code code;
     if (rc != SQLITE_ROW) {
         code = rc == SQLITE_DONE ? fm_err_set(err, FM_EDAMAGE, "a dead letter is missing")
-                                 : store_fail(st, rc, "reading the dead letters", err);
+                                 : store_fail(st, rc, "when its dead letters were read", err);
     } else {
         code = take_chunk(st, q, out, err);
         const char *text = (const char *)sqlite3_column_text(q, 1);

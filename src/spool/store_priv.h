@@ -27,6 +27,7 @@ enum statement {
 
 struct store {
     sqlite3 *db;
+    char *path; /* of the database */
     sqlite3_stmt *st[ST_COUNT];
     int wal_pages;
     uint64_t wal_most; /* its ceiling in bytes */
@@ -34,7 +35,7 @@ struct store {
     bool was_full, was_io; /* of the last error */
 };
 
-/* Turn SQLite's answer into ours. */
+/* Turn SQLite's answer into ours. what: at which work; NULL: no need to say */
 enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_err *err);
 FM_MUST_USE enum fm_code store_exec(struct store *st, const char *text, struct fm_err *err);
 /* The first column of the first row, 0 if there is none. */

@@ -1,5 +1,8 @@
 /* The spool's thread: it takes operations from the queue and commits when that is due. */
 #include "base/thread.h"
+
+#include <string.h>
+
 #include "base/clock.h"
 #include "spool/rows_priv.h"
 
@@ -153,12 +156,17 @@ static void leave_owed(struct fm_spool *sp)
 {
     if (sp->dir == NULL || sp->opts.keep_damage)
         return;
-    uint64_t told, n = owed_write(sp, &told);
-    if (n > 0)
-        fm_log(sp->opts.log, FM_LOG_ERROR,
-               "spool: %llu records could not be stored: %s; %llu of them will be declared lost at "
-               "the next start",
-               (unsigned long long)n, sp->error, (unsigned long long)told);
+    sp->end.unstored = owed_write(sp, &sp->end.owed);
+    memcpy(sp->end.error, sp->error, sizeof sp->end.error);
+}
+
+/* Without the declarations that a full disk did not take. */
+static uint64_t stored_pending(const struct fm_spool *sp)
+{
+    uint64_t n = sp->n_pending;
+    for (const struct row *row = sp->dirty; row != NULL; row = row->dirty_next)
+        n -= row->stored || row->out ? 0 : row->n - row->n_gone;
+    return n;
 }
 
 static void close_down(struct fm_spool *sp)
@@ -168,6 +176,7 @@ static void close_down(struct fm_spool *sp)
         sp->due_ms = sp->retry_ms = sp->take_ms = 0;
         tries += spool_commit(sp, &err) != FM_OK || sp->blocked || sp->take_ms > 0;
     }
+    sp->end = (struct fm_spool_end){.pending = stored_pending(sp), .memory = sp->dir == NULL};
     if (sp->appends.head != NULL || sp->changed)
         leave_owed(sp);
     (void)fm_err_set(&err, FM_ESTOP, "the spool is closed");

@@ -32,7 +32,6 @@ enum fm_code kit_control(void *arg, const struct fm_spool_control *what, struct 
                          struct fm_err *err)
 {
     char text[300];
-    (void)arg;
     if (what->type == FM_CONTROL_START) {
         (void)snprintf(text, sizeof text, "{S%s%s%s}", what->has_prev ? "<" : "",
                        what->has_prev ? what->prev_stream : "",
@@ -41,6 +40,11 @@ enum fm_code kit_control(void *arg, const struct fm_spool_control *what, struct 
             (void)snprintf(text, sizeof text, "{S<%s:%lld}", what->prev_stream,
                            (long long)what->prev_last_seq);
     } else {
+        struct kit *kit = arg;
+        if (kit != NULL) {
+            kit->gap_first_ms = what->first_ms;
+            kit->gap_last_ms = what->last_ms;
+        }
         (void)snprintf(text, sizeof text, "{G(%lld-%lld,%lld,%s%s%s)}", (long long)what->from_seq,
                        (long long)what->to_seq, (long long)what->count,
                        fm_gap_reason_name(what->reason), what->lost_stream != NULL ? "," : "",

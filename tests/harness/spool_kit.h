@@ -10,6 +10,8 @@ struct kit {
     char base[48]; /* the temporary one */
     struct fm_spool_opts opts;
     struct fm_spool *spool;
+    /* Set opts.control_arg to the kit: times of the last gap that was declared. */
+    int64_t gap_first_ms, gap_last_ms;
 };
 
 /** A temporary folder and options: drop_oldest, commit at once, control records as small JSON. */
@@ -40,7 +42,7 @@ const char *kit_drain(struct kit *kit, const char *topic);
 /** Fill the text of an item as kit_drain() shows it. */
 void kit_text(const struct fm_record *rec, char *out, size_t size);
 
-/** The control function: {"start"...} or {"gap":...}; arg unused. */
+/** The control function: {"start"...} or {"gap":...}; arg: the kit, or NULL. */
 fm_spool_control_fn kit_control;
 
 #endif

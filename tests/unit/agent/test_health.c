@@ -143,7 +143,46 @@ Test(health, fails_for_a_minute_after_a_drop_and_is_degraded_without_durability)
     w.spool.last_drop_ms = w.facts.clock_ms - 60000;
     expect(&w, FM_HEALTH_OK, NULL);
     w.spool.durable = false;
-    expect(&w, FM_HEALTH_DEGRADED, "not durable");
+    w.spool.undurable = "because";
+    expect(&w, FM_HEALTH_DEGRADED, "records are not durable: because\"");
+}
+
+Test(health, fails_for_a_minute_after_damage_and_tells_of_it_for_an_hour)
+{
+    struct world w;
+    well(&w);
+    memcpy(w.spool.damage, "/s/damaged-1", 13);
+    expect(&w, FM_HEALTH_OK, NULL); /* of another run: spool status shows it */
+    w.spool.last_damage_ms = w.facts.clock_ms - 59999;
+    expect(&w, FM_HEALTH_FAILING, "the damaged files lie in /s/damaged-1");
+    w.spool.last_damage_ms = w.facts.clock_ms - 60000;
+    expect(&w, FM_HEALTH_DEGRADED, "declared lost (reason damage)");
+    w.spool.last_damage_ms = w.facts.clock_ms - 3600000;
+    expect(&w, FM_HEALTH_OK, NULL);
+}
+
+Test(health, says_how_many_records_are_not_on_the_disk)
+{
+    struct world w;
+    well(&w);
+    w.spool.queue_records = 1;
+    expect(&w, FM_HEALTH_OK, NULL); /* until the next commit */
+    memcpy(w.spool.error, "the disk is full", 17);
+    expect(&w, FM_HEALTH_FAILING, "1 record waits in memory, not yet on disk");
+    w.spool.queue_records = 70;
+    expect(&w, FM_HEALTH_FAILING,
+           "70 records wait in memory, not yet on disk, and would be lost with this process: the "
+           "disk is full");
+    w.spool.disk_full = true;
+    expect(&w, FM_HEALTH_FAILING, NULL);
+    w.spool.error[0] = '\0';
+    expect(&w, FM_HEALTH_DEGRADED, "the disk of the spool is full");
+    fm_document_stats(&w.facts, &w.out);
+    cr_expect(strstr(fm_buf_str(&w.out), "\"queue_records\":70,\"disk_full\":true") != NULL);
+    fm_buf_reset(&w.out);
+    fm_document_metrics(&w.facts, &w.out);
+    cr_expect(strstr(fm_buf_str(&w.out), "\nfirstmile_spool_unstored_records 70\n") != NULL);
+    fm_buf_clear(&w.out);
 }
 
 Test(health, fails_while_the_spool_cannot_commit)

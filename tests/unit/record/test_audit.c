@@ -74,7 +74,7 @@ static const struct fm_audit_stream *finish(const char *stream)
         if (strcmp(s->stream, stream) == 0)
             break;
     cr_assert_not_null(s, "no stream %s", stream);
-    cr_assert_eq(s->highest, s->seen + s->lost + s->pending + s->cut + s->missing);
+    cr_assert_eq(s->highest + s->beyond, s->seen + s->lost + s->pending + s->cut + s->missing);
     return s;
 }
 
@@ -280,10 +280,32 @@ Test(audit, subtracts_what_the_spool_holds)
     put("a", S1, 10, "");
     const struct fm_audit_stream *s = finish(S1);
     cr_assert_eq(s->declared[FM_AUDIT_AGE], 2);
-    cr_assert_eq(s->pending, 1);
+    cr_assert_eq(s->pending, 2, "3 and 900");
+    cr_assert_eq(s->beyond, 1);
+    cr_assert_eq(s->highest, 10);
     cr_assert_eq(s->lost, 2);
-    cr_assert_eq(s->missing, 4, "2, 6, 7, 8");
-    cr_assert_eq(fm_audit_totals(audit)->streams, 1, "nothing of S2 is known to have been sent");
+    cr_assert_eq(s->missing, 4, "2, 6, 7, 8, and nothing up to 900");
+    s = finish(S2);
+    cr_assert_eq(s->pending, 1, "nothing of it has been sent");
+    cr_assert_eq(s->highest, 0);
+    cr_assert_eq(fm_audit_totals(audit)->pending, 3);
+}
+
+Test(audit, counts_each_number_in_the_spool_above_the_highest)
+{
+    put("a", S1, 1, "");
+    put("a", S1, 2, "");
+    for (uint64_t seq = 2; seq <= 70000; seq++)
+        if (seq % 10 != 7)
+            cr_assert_eq(fm_audit_pending(audit, "jmx", S1, seq, NULL, 0, NULL), FM_OK);
+    const struct fm_audit_stream *s = finish(S1);
+    cr_assert_eq(s->pending, 70000 - 2 - 7000);
+    cr_assert_eq(s->beyond, s->pending);
+    cr_assert_eq(s->missing, 0);
+    put("a", S1, 70000, "");
+    s = finish(S1);
+    cr_assert_eq(s->pending, 70000 - 3 - 7000);
+    cr_assert_eq(s->missing, 7000);
 }
 
 Test(audit, can_be_told_anew_what_the_spool_holds)

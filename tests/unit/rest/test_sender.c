@@ -234,6 +234,62 @@ Test(sender, stop_gives_the_request_in_flight_its_grace_and_no_more)
     teardown(&r);
 }
 
+/* The rest of the line is sent, however long it might linger, and then it is over. */
+Test(sender, finish_sends_what_waits_and_ends_when_nothing_is_left)
+{
+    struct rig r;
+    setup(&r, NULL);
+    r.opts.linger_ms = 60000;
+    spool_add(r.spool, "t", 512, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    fm_rest_finish(r.rest, 60000);
+    cr_assert(fm_rest_join(r.rest, 20000));
+    cr_assert_eq(mock_stored(r.mock), 512);
+    cr_assert_eq(spool_count(r.spool, FATE_PENDING), 0);
+    cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
+    teardown(&r);
+}
+
+Test(sender, finish_does_not_wait_for_a_proxy_that_is_away)
+{
+    struct rig r;
+    setup(&r, NULL);
+    r.urls[0] = "http://127.0.0.1:1";
+    spool_add(r.spool, "t", 10, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    rig_wait_state(r.rest, FM_REST_OUTAGE, 5000);
+    fm_rest_finish(r.rest, 60000);
+    cr_assert(fm_rest_join(r.rest, 20000));
+    cr_assert_eq(spool_count(r.spool, FATE_PENDING), 10);
+    teardown(&r);
+}
+
+static void take_time(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                      void *arg)
+{
+    (void)m;
+    (void)arg;
+    if (req->post)
+        reply->delay_ms = 20;
+}
+
+Test(sender, finish_begins_no_request_that_it_could_not_wait_for)
+{
+    struct rig r;
+    setup(&r, take_time);
+    r.opts.batch_records = 1;
+    spool_add(r.spool, "t", 1000, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    while (mock_posts(r.mock) < 2)
+        nap();
+    fm_rest_finish(r.rest, 1500);
+    cr_assert(fm_rest_join(r.rest, 10000));
+    cr_assert_gt(mock_stored(r.mock), 5);
+    cr_assert_gt(spool_count(r.spool, FATE_PENDING), 0);
+    cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
+    teardown(&r);
+}
+
 /* D20, D21 */
 static void busy_first(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
                        void *arg)

@@ -341,6 +341,13 @@ Test(disk, sets_rubbish_aside_and_declares_the_old_stream_lost)
     poke(kit.dir, "spool.db", 0, text, sizeof text);
     kit_open(&kit);
     cr_assert(has_folder(kit.dir, "damaged-"));
+    struct fm_spool_stats stats = kit_stats(&kit);
+    cr_assert_neq(stats.last_damage_ms, 0);
+    cr_assert_eq(strncmp(stats.damage, kit.dir, strlen(kit.dir)), 0, "%s", stats.damage);
+    cr_assert_eq(access(stats.damage, F_OK), 0);
+    cr_assert_eq(stats.n_streams, 2);
+    cr_assert_eq(stats.streams[0].unknown, strcmp(stats.streams[0].stream, old) == 0);
+    cr_assert_eq(stats.streams[1].unknown, strcmp(stats.streams[1].stream, old) == 0);
     (void)snprintf(want, sizeof want, "1:S<%s? 2:G(-1--1,-1,damage,%s)", old, old);
     kit_store(&kit, "t", 9, 1);
     const char *all = kit_drain(&kit, "t");
@@ -348,6 +355,8 @@ Test(disk, sets_rubbish_aside_and_declares_the_old_stream_lost)
     cr_assert_not_null(strstr(all, "3:r9"));
     kit_reopen(&kit);
     cr_assert_eq(kit_stats(&kit).records, 0);
+    cr_assert_eq(kit_stats(&kit).last_damage_ms, 0, "not of this run,");
+    cr_assert_str_eq(kit_stats(&kit).damage, stats.damage, "but the files are still there");
     kit_done(&kit);
 }
 
@@ -393,6 +402,8 @@ Test(disk, loses_only_the_record_whose_bytes_were_hit)
     kit_open(&kit);
     cr_assert_str_eq(kit_drain(&kit, "t"), "1:S 2:r1 3:r2 5:r4 6:r5 7:S 8:G(4-4,1,damage)");
     cr_assert_eq(kit_stats(&kit).streams[0].lost, 1);
+    cr_assert_neq(kit_stats(&kit).last_damage_ms, 0);
+    cr_assert_str_eq(kit_stats(&kit).damage, "", "nothing was set aside for it");
     kit_done(&kit);
 }
 

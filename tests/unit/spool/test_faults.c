@@ -291,6 +291,40 @@ Test(faults, declares_at_the_next_start_what_a_stop_on_a_full_disk_could_not_sto
     kit_done(&kit);
 }
 
+/* The gap has the times of what was lost, not that of the stop; and the end is told. */
+Test(faults, tells_how_it_ended_and_keeps_the_times_of_what_it_lost)
+{
+    struct kit kit;
+    struct fm_spool_end end;
+    kit_init(&kit, false);
+    kit.opts.control_arg = &kit;
+    fault_install();
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 2);
+    fault_plan(FAULT_FULL, 1, 1000000);
+    append(&kit, "t", 30, 4); /* polled at 1030 */
+    append(&kit, "t", 34, 4);
+    cr_assert_eq(fm_spool_declare(kit.spool, "t", 3, FM_GAP_TOO_LARGE, 1500, NULL), FM_OK);
+    fm_spool_close(kit.spool, 10000, &end);
+    kit.spool = NULL;
+    cr_expect_eq(end.unstored, 11);
+    cr_expect_eq(end.owed, 11);
+    cr_expect_eq(end.pending, 3);
+    cr_expect_not(end.memory || end.hung);
+    cr_expect(strstr(end.error, kit.dir) != NULL, "%s", end.error);
+    fault_plan(FAULT_NONE, 0, 0);
+    kit_open(&kit);
+    kit_flush(&kit);
+    cr_expect_eq(lost_in(&kit, "t"), 11);
+    cr_expect_eq(kit.gap_first_ms, 1030);
+    cr_expect_eq(kit.gap_last_ms, 1500);
+    fm_spool_close(kit.spool, 10000, &end);
+    kit.spool = NULL;
+    cr_expect_eq(end.unstored, 0);
+    cr_expect_eq(end.pending, 5, "two start records and the gap beside the two");
+    kit_done(&kit);
+}
+
 static void write_owed(const struct kit *kit, const char *text)
 {
     char path[96], block[4096] = "";
@@ -300,6 +334,26 @@ static void write_owed(const struct kit *kit, const char *text)
     cr_assert_not_null(out);
     cr_assert_eq(fwrite(block, 1, sizeof block, out), sizeof block);
     (void)fclose(out);
+}
+
+/* As the first version wrote it: one time, and a topic of digits that could be another. */
+Test(faults, reads_what_an_older_version_could_not_store)
+{
+    static const char text[] = "- 0 5 1000 77\n";
+    char whole[100];
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.control_arg = &kit;
+    kit_open(&kit);
+    kit_close(&kit);
+    (void)snprintf(whole, sizeof whole, "%ssum %08x\n", text,
+                   (unsigned)fm_crc32c(0, text, sizeof text - 1));
+    write_owed(&kit, whole);
+    kit_open(&kit);
+    kit_flush(&kit);
+    cr_expect_eq(lost_in(&kit, "77"), 5);
+    cr_expect(kit.gap_first_ms == 1000 && kit.gap_last_ms == 1000);
+    kit_done(&kit);
 }
 
 Test(faults, believes_no_damaged_word_about_what_a_stop_could_not_store)
