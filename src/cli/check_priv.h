@@ -55,6 +55,11 @@ void fm_check_run_add_facts(struct fm_check_run *w, const char *what, const char
 /** On a terminal: what takes so long; "": nothing any more. */
 void fm_check_run_progress(const struct fm_check_run *w, const char *what);
 
+/* ---- check_places.c ---- */
+
+/** Files and folders that the configuration names, and where the spool will lie. */
+void fm_check_run_places(struct fm_check_run *w);
+
 /* ---- check_targets.c ---- */
 
 /** The lists of targets in files; they are part of the configuration. */

@@ -1,14 +1,9 @@
 /* cli/cmd_check.c - `check [--offline] [--dump]`: says what is wrong before it matters. */
-#include <errno.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "cli/check_priv.h"
-#include "spool/spool.h"
 
 static const struct fm_column columns[] = {
     {.name = "what"},
@@ -112,97 +107,6 @@ static enum fm_code check_config(struct fm_check_run *w, struct fm_err *err)
                 "[rest] username is set, but auth = none: it is not sent; set auth = basic");
     }
     return FM_OK;
-}
-
-/* ---- the spool ---- */
-
-/* Whether a folder that is not there could be made: looks at the nearest one that is.
- * @param why  of a refusal */
-static bool can_be_made(const char *path, char *why, size_t size)
-{
-    char at[4096];
-    struct stat st;
-    struct statfs fs;
-    (void)snprintf(at, sizeof at, "%s", path);
-    while (stat(at, &st) != 0 && errno == ENOENT) {
-        char *slash = strrchr(at, '/');
-        if (slash == NULL)
-            (void)snprintf(at, sizeof at, ".");
-        else if (slash == at)
-            at[1] = '\0';
-        else
-            *slash = '\0';
-    }
-    int sys = 0;
-    if (stat(at, &st) != 0)
-        sys = errno;
-    else if (!S_ISDIR(st.st_mode))
-        sys = ENOTDIR;
-    else if (access(at, W_OK | X_OK) != 0)
-        sys = errno;
-    else if (statfs(at, &fs) == 0 &&
-             (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC)) /* whatever its mode */
-        sys = EROFS;
-    if (sys != 0)
-        (void)snprintf(why, size,
-                       "cannot be made in %.200s: %s; run as a user who may write there, or set "
-                       "[agent] state_dir or [spool] path",
-                       at, strerrordesc_np(sys));
-    return sys == 0;
-}
-
-static void check_state_dir(struct fm_check_run *w)
-{
-    const char *path = w->config->agent.state_dir;
-    char why[400];
-    struct stat st;
-    if (stat(path, &st) != 0) {
-        if (!can_be_made(path, why, sizeof why))
-            fm_check_run_add(w, "agent", path, "state_dir", FAIL, why);
-    } else if (!S_ISDIR(st.st_mode)) {
-        fm_check_run_add(w, "agent", path, "state_dir", FAIL,
-                         "is not a folder; set [agent] state_dir to one");
-    } else if (access(path, W_OK | X_OK) != 0) {
-        fm_check_run_add(
-            w, "agent", path, "state_dir", WARN,
-            "this user may not write there; run as the agent's user, or set [agent] state_dir");
-    }
-}
-
-static void check_spool(struct fm_check_run *w)
-{
-    struct fm_err err = {0};
-    char holder[256] = "";
-    char detail[400];
-    int pid = 0;
-    const char *state = w->config->agent.state_dir;
-    if (w->config->spool.memory || strncmp(w->config->spool.path, state, strlen(state)) != 0)
-        check_state_dir(w); /* else the spool's place says it */
-    if (w->config->spool.memory) {
-        fm_check_run_add(
-            w, "spool", "memory", "place", WARN,
-            "records wait in memory only; what is not sent is lost when the agent ends");
-        return;
-    }
-    const char *path = w->config->spool.path;
-    enum fm_code code = fm_spool_holder(path, holder, sizeof holder, &pid, &err);
-    if (code == FM_ELOCKED) {
-        (void)snprintf(detail, sizeof detail, "in use by process %d", pid);
-        fm_check_run_add(w, "spool", path, "place", OK, detail);
-    } else if (code == FM_OK) {
-        bool writable = access(path, R_OK | W_OK | X_OK) == 0;
-        fm_check_run_add(
-            w, "spool", path, "place", writable ? OK : FAIL,
-            writable
-                ? "there, nobody holds it"
-                : "this user may not write there; run as the agent's user, or set [spool] path");
-    } else if (code == FM_ENOTFOUND) {
-        bool possible = can_be_made(path, detail, sizeof detail);
-        fm_check_run_add(w, "spool", path, "place", possible ? OK : FAIL,
-                         possible ? "will be created at the first run" : detail);
-    } else {
-        fm_check_run_add(w, "spool", path, "place", FAIL, fm_err_text(&err));
-    }
 }
 
 /* ---- endpoints ---- */
@@ -311,9 +215,9 @@ static enum fm_code look(struct fm_check_run *w, struct fm_err *err)
         fm_buf_clear(&text);
     }
     FM_TRY(fm_check_run_files(w, err));
+    fm_check_run_places(w);
     if (w->opts->offline)
         return FM_OK;
-    check_spool(w);
     FM_TRY(fm_net_init(err));
     FM_TRY(fm_check_run_targets(w, err));
     FM_TRY(check_endpoints(w, err));
@@ -376,7 +280,7 @@ static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
 
 static const struct fm_flag flags[] = {
     {0, "offline", FM_FLAG_SWITCH, offsetof(struct check_opts, offline), NULL,
-     "Only parse the configuration; ask nobody."},
+     "Only parse the configuration and look at the files and folders it names; ask nobody."},
     {0, "dump", FM_FLAG_SWITCH, offsetof(struct check_opts, dump), NULL,
      "Print the settings in force that differ from the defaults (with -v all), secrets as ***."},
     {0, "schema", FM_FLAG_TEXT, offsetof(struct check_opts, schema), "SHAPE",
@@ -385,7 +289,9 @@ static const struct fm_flag flags[] = {
     {.name = NULL},
 };
 static const char *const text[] = {
-    "Parses the configuration and names every error with its line and the nearest right name; then "
+    "Parses the configuration and names every error with its line and the nearest right name; "
+    "looks "
+    "at the files and folders it names (certificates, keys, spool and the room on its disk); then "
     "connects to each target and runs each query; then asks each endpoint: name, TCP, TLS, auth, "
     "topic, size limit. Sends no record and changes nothing.",
     "Of each query it says how many beans matched and were read (a reached max_beans is a "
