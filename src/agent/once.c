@@ -182,11 +182,13 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
     if (code != FM_OK)
         return tell_undelivered(once, code, err);
     if (spool->dead_records > 0)
-        return fm_err_set(err, FM_EREMOTE, "%llu records were refused for good: %s",
+        return fm_err_set(err, FM_EREMOTE, "%llu record%s refused for good: %s",
                           (unsigned long long)spool->dead_records,
+                          spool->dead_records == 1 ? " was" : "s were",
                           agent->rest_stats->last_send.error);
-    fm_log(agent->log, FM_LOG_INFO, "%llu records acknowledged by %s",
-           (unsigned long long)agent->rest_stats->records, agent->rest_stats->last_send.endpoint);
+    fm_log(agent->log, FM_LOG_INFO, "%llu record%s acknowledged by %s",
+           (unsigned long long)agent->rest_stats->records, fm_plural(agent->rest_stats->records),
+           agent->rest_stats->last_send.endpoint);
     return FM_OK;
 }
 
@@ -243,8 +245,9 @@ static enum fm_code round_trip(struct once *once, struct fm_err *err)
         return polled;
     }
     if (once->too_large > 0)
-        return fm_err_set(err, FM_ELIMIT, "%llu records were larger than [record] max_bytes",
-                          (unsigned long long)once->too_large);
+        return fm_err_set(err, FM_ELIMIT, "%llu record%s larger than [record] max_bytes",
+                          (unsigned long long)once->too_large,
+                          once->too_large == 1 ? " was" : "s were");
     if (once->records == 0)
         return fm_err_set(err, FM_ENOTFOUND,
                           "no record: no target matched, or no query matched a bean (firstmile "

@@ -62,4 +62,10 @@ char *fm_buf_take(struct fm_buf *buf);
 /** @return FM_OK, FM_ENOMEM or FM_ELIMIT */
 FM_MUST_USE enum fm_code fm_buf_code(const struct fm_buf *buf, struct fm_err *err);
 
+/** For "%llu record%s": the s of more than one. */
+static inline const char *fm_plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 #endif

@@ -83,11 +83,13 @@ static enum fm_code print_text(struct fm_audit_job *job, struct fm_err *err)
         print_reasons(s);
         print_missing(s);
     }
-    (void)printf("%llu records in %zu partitions, %llu of them foreign\n",
-                 (unsigned long long)t->records, t->partitions, (unsigned long long)t->foreign);
+    (void)printf("%llu record%s in %zu partition%s, %llu of them foreign\n",
+                 (unsigned long long)t->records, fm_plural(t->records), t->partitions,
+                 fm_plural(t->partitions), (unsigned long long)t->foreign);
     if (t->malformed > 0)
-        (void)printf("%llu control records make no sense and prove nothing\n",
-                     (unsigned long long)t->malformed);
+        (void)printf("%llu control record%s without sense prove%s nothing\n",
+                     (unsigned long long)t->malformed, fm_plural(t->malformed),
+                     t->malformed == 1 ? "s" : "");
     if (t->order_unchecked)
         (void)printf("there are too many keys: order was checked for the first ones only\n");
     if (t->streams > 0 && t->missing == 0)
@@ -182,15 +184,15 @@ enum fm_code fm_audit_verdict(struct fm_audit_job *job, struct fm_err *err)
                     job->name, (unsigned long long)job->first_unreadable,
                     (unsigned long long)job->unreadable);
     if (job->other_topics > 0)
-        fm_cmd_note(job->cli, "%llu records of other topics were passed over",
-                    (unsigned long long)job->other_topics);
+        fm_cmd_note(job->cli, "%llu record%s of other topics passed over",
+                    (unsigned long long)job->other_topics, fm_plural(job->other_topics));
     if (t->streams == 0)
         return fm_err_set(err, FM_EDAMAGE,
-                          "nothing to audit: none of the %llu records in %s carries an identity",
-                          (unsigned long long)t->records, job->name);
+                          "nothing to audit: none of %llu record%s in %s carries an identity",
+                          (unsigned long long)t->records, fm_plural(t->records), job->name);
     if (t->missing > 0)
-        return fm_err_set(err, FM_EDAMAGE, "%llu numbers are missing: neither seen nor declared",
-                          (unsigned long long)t->missing);
+        return fm_err_set(err, FM_EDAMAGE, "%llu number%s missing: neither seen nor declared",
+                          (unsigned long long)t->missing, t->missing == 1 ? " is" : "s are");
     return FM_OK;
 }
 

@@ -196,21 +196,20 @@ static uint64_t bytes_in(const char *path)
 static void check_room(struct fm_check_run *w, const char *path)
 {
     const struct fm_cfg_spool *spool = &w->config->spool;
-    char at[4096], detail[400], room[24], size[24], reserve[24];
+    char at[4096], detail[400], room[24], size[24];
     struct statvfs fs;
     nearest_there(path, at, sizeof at);
     if (statvfs(at, &fs) != 0)
         return;
     uint64_t has = (uint64_t)fs.f_bavail * fs.f_frsize + bytes_in(path);
-    if (has >= spool->max_size_bytes + spool->reserve_bytes)
+    if (has >= spool->max_size_bytes)
         return;
     fm_text_size(room, sizeof room, has);
     fm_text_size(size, sizeof size, spool->max_size_bytes);
-    fm_text_size(reserve, sizeof reserve, spool->reserve_bytes);
     (void)snprintf(detail, sizeof detail,
-                   "the disk has %s for it, but max_size is %s and reserve %s: the disk would be "
-                   "full before the spool is; make room, or set [spool] max_size lower",
-                   room, size, reserve);
+                   "the disk has %s for it, but max_size is %s: the disk would be full before the "
+                   "spool is; make room, or set [spool] max_size lower",
+                   room, size);
     fm_check_run_add(w, "spool", path, "room", WARN, detail);
 }
 

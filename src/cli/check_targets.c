@@ -296,10 +296,21 @@ static void add_up(struct gathered *g, const struct fm_poll_status *t)
             add_volume_row(g->run, t->name, v->records, v->bytes);
 }
 
+/* A section whose list of targets gave none: that was said with its file. */
+static bool is_list(const struct fm_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->n_targets; i++)
+        if (plan->targets[i].targets_file != NULL && strcmp(plan->targets[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static void add_target(struct gathered *g, const struct fm_poll_status *t)
 {
     if (t->state == FM_POLL_UP)
         add_up(g, t);
+    else if (is_list(g->run->plan, t->name))
+        return;
     else if (t->state == FM_POLL_EMPTY)
         fm_check_run_add(g->run, "target", t->name, "connect", WARN,
                          t->error != NULL
@@ -328,11 +339,11 @@ enum fm_code fm_check_run_files(struct fm_check_run *w, struct fm_err *err)
     for (size_t i = 0; i < w->plan->n_targets; i++) {
         const struct fm_poll_target_opts *target = &w->plan->targets[i];
         struct fm_poll_files files;
-        char detail[600];
+        char detail[1024];
         if (target->targets_file == NULL)
             continue;
         FM_TRY(fm_target_files(&files, target, &w->cli->arena, err));
-        (void)snprintf(detail, sizeof detail, "targets: %zu, files: %zu%s%.400s", files.targets,
+        (void)snprintf(detail, sizeof detail, "targets: %zu, files: %zu%s%.900s", files.targets,
                        files.files, files.error != NULL ? "; " : "",
                        files.error != NULL ? files.error : "");
         fm_check_run_add(w, "target", target->name, "targets_file",

@@ -111,10 +111,35 @@ static enum fm_code check_config(struct fm_check_run *w, struct fm_err *err)
 
 /* ---- endpoints ---- */
 
+/* What was said of an endpoint for one topic is not said again for the next. */
+struct said {
+    const struct said *before;
+    const char *endpoint, *step, *sentence;
+};
+
 struct reporter {
     struct fm_check_run *work;
     const char *topic;
+    const struct said *said;
 };
+
+static bool said_already(struct reporter *r, const struct fm_rest_step *step, const char *name)
+{
+    struct fm_arena *arena = &r->work->cli->arena;
+    for (const struct said *s = r->said; s != NULL; s = s->before)
+        if (strcmp(s->endpoint, step->endpoint) == 0 && strcmp(s->step, name) == 0 &&
+            strcmp(s->sentence, step->sentence) == 0)
+            return true;
+    struct said *now = fm_arena_alloc(arena, sizeof *now);
+    if (now == NULL)
+        return false;
+    *now = (struct said){r->said, fm_arena_strndup(arena, step->endpoint, strlen(step->endpoint)),
+                         fm_arena_strndup(arena, name, strlen(name)),
+                         fm_arena_strndup(arena, step->sentence, strlen(step->sentence))};
+    if (now->endpoint != NULL && now->step != NULL && now->sentence != NULL)
+        r->said = now;
+    return false;
+}
 
 static void add_step(void *arg, const struct fm_rest_step *step)
 {
@@ -122,15 +147,16 @@ static void add_step(void *arg, const struct fm_rest_step *step)
                                                [FM_REST_CHECK_WARN] = WARN,
                                                [FM_REST_CHECK_FAIL] = FAIL,
                                                [FM_REST_CHECK_SKIP] = SKIP};
-    const struct reporter *r = arg;
+    struct reporter *r = arg;
     char name[128];
     bool about_topic = strcmp(step->step, "topic") == 0 || strcmp(step->step, "size limit") == 0;
     if (about_topic && r->topic != NULL)
         (void)snprintf(name, sizeof name, "%s %.100s", step->step, r->topic);
     else
         (void)snprintf(name, sizeof name, "%s", step->step);
-    fm_check_run_add(r->work, "endpoint", step->endpoint, name, verdicts[step->verdict],
-                     step->sentence);
+    if (!said_already(r, step, name))
+        fm_check_run_add(r->work, "endpoint", step->endpoint, name, verdicts[step->verdict],
+                         step->sentence);
 }
 
 /* What will be registered, or which id is used; the registry itself cannot be asked from here. */
@@ -182,8 +208,9 @@ static enum fm_code check_endpoints(struct fm_check_run *w, struct fm_err *err)
     }
     FM_TRY(code);
     tell_schema(w, &opts);
+    struct reporter r = {.work = w};
     for (size_t i = 0; i == 0 || topics[i] != NULL; i++) {
-        struct reporter r = {w, topics[i]};
+        r.topic = topics[i];
         char what[200];
         (void)snprintf(what, sizeof what, "asking the endpoints for topic %s ...",
                        topics[i] != NULL ? topics[i] : "");
@@ -214,6 +241,8 @@ static enum fm_code look(struct fm_check_run *w, struct fm_err *err)
         (void)fputs(fm_buf_str(&text), stdout);
         fm_buf_clear(&text);
     }
+    if (w->opts->dump && w->opts->offline)
+        return FM_OK;
     FM_TRY(fm_check_run_files(w, err));
     fm_check_run_places(w);
     if (w->opts->offline)
@@ -229,10 +258,10 @@ static enum fm_code verdict(const struct fm_check_run *w, struct fm_err *err)
 {
     if (w->bad_config)
         return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s", w->failures,
-                          w->failures == 1 ? "" : "s");
+                          fm_plural(w->failures));
     if (w->failures > 0)
         return fm_err_set(err, w->incomplete ? FM_ECONF : FM_EREMOTE, "check: %u step%s failed",
-                          w->failures, w->failures == 1 ? "" : "s");
+                          w->failures, fm_plural(w->failures));
     return FM_OK;
 }
 

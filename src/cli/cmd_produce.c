@@ -98,10 +98,11 @@ static enum fm_code sum_up(struct fm_produce *p, struct fm_err *err)
     fm_produce_clear(p);
     uint64_t refused = p->bad + p->stats->dead;
     if (p->stats->records > 0)
-        fm_cmd_note(p->cli, "%" PRIu64 " lines acknowledged by %s", p->stats->records,
-                    p->stats->last_send.endpoint);
+        fm_cmd_note(p->cli, "%" PRIu64 " line%s acknowledged by %s", p->stats->records,
+                    fm_plural(p->stats->records), p->stats->last_send.endpoint);
     if (refused > 0)
-        return fm_err_set(err, FM_EREMOTE, "%" PRIu64 " lines were refused", refused);
+        return fm_err_set(err, FM_EREMOTE, "%" PRIu64 " line%s refused", refused,
+                          refused == 1 ? " was" : "s were");
     return FM_OK;
 }
 
@@ -113,8 +114,8 @@ static enum fm_code interrupted(struct fm_produce *p, struct fm_err *err)
     fm_produce_tell(p);
     fm_produce_clear(p);
     return fm_err_set(err, FM_ESTOP,
-                      "interrupted: %" PRIu64 " lines acknowledged, %" PRIu64 " read but not%s",
-                      p->stats->records, fm_produce_left(p),
+                      "interrupted: %" PRIu64 " line%s acknowledged, %" PRIu64 " read but not%s",
+                      p->stats->records, fm_plural(p->stats->records), fm_produce_left(p),
                       p->o->spool != NULL ? "; they stay in the spool" : "");
 }
 

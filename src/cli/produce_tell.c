@@ -74,7 +74,8 @@ void fm_produce_tell(struct fm_produce *p)
                         told[i].id.stream, told[i].id.seq, why);
     }
     if (untold > 0)
-        fm_cmd_note(p->cli, "%" PRIu64 " more lines were refused", untold);
+        fm_cmd_note(p->cli, "%" PRIu64 " more line%s refused", untold,
+                    untold == 1 ? " was" : "s were");
 }
 
 /* "12000 of about 100000 lines, 4321/s, 12 %, ETA 0:20" */
@@ -126,8 +127,9 @@ static enum fm_code no_progress(struct fm_produce *p, struct fm_err *err)
 {
     uint64_t left = fm_produce_left(p);
     fm_produce_clear(p);
-    return fm_err_set(err, FM_ETIMEOUT, "%" PRIu64 " lines are not acknowledged%s: %s", left,
-                      p->o->spool != NULL ? " and stay in the spool" : "", trouble(p));
+    return fm_err_set(err, FM_ETIMEOUT, "%" PRIu64 " line%s not acknowledged%s: %s", left,
+                      left == 1 ? " is" : "s are",
+                      p->o->spool != NULL ? " and kept in the spool" : "", trouble(p));
 }
 
 enum fm_code fm_produce_tick(struct fm_produce *p, struct fm_err *err)

@@ -25,6 +25,7 @@ enum {
     MAX_URL = 1024,
     MAX_LABELS = 64,
     MAX_LABEL = 1024,
+    MAX_FAULTS = 3, /* of a file that are told */
     SETTLE_S = 2 /* a file younger than this may change again without its times telling */
 };
 
@@ -86,6 +87,7 @@ struct reading {
     size_t group;
     const struct fm_sample_tag *labels; /* of the group */
     size_t n_labels;
+    size_t n_faults;
 };
 
 enum fm_code fm_file_no_room(const struct fm_arena *arena, struct fm_err *err)
@@ -103,14 +105,21 @@ static enum fm_code copy(const char **out, struct fm_arena *arena, const char *t
     return *out != NULL ? FM_OK : fm_file_no_room(arena, err);
 }
 
-/* The first fault of a file is kept. @return FM_OK but for a failed allocation */
+/* The first faults of a file are kept, so that they can be mended in one go.
+ * @return FM_OK but for a failed allocation */
 static enum fm_code fault(struct reading *r, const struct fm_err *why, struct fm_err *err)
 {
+    char both[MAX_FAULTS * sizeof why->text];
     if (why->code == FM_ENOMEM) {
         *err = *why;
         return FM_ENOMEM;
     }
-    return r->file->fault != NULL ? FM_OK : copy(&r->file->fault, r->arena, why->text, err);
+    if (r->n_faults++ >= MAX_FAULTS)
+        return FM_OK;
+    if (r->file->fault == NULL)
+        return copy(&r->file->fault, r->arena, why->text, err);
+    (void)snprintf(both, sizeof both, "%s; %s", r->file->fault, why->text);
+    return copy(&r->file->fault, r->arena, both, err);
 }
 
 static enum fm_code check_url(const char *url, struct fm_err *err)
@@ -225,20 +234,30 @@ static enum fm_code check_group(const json_t *group, struct fm_err *err)
     return FM_OK;
 }
 
-/* A group with a fault is left out whole, of a group without the targets with a fault. */
+static enum fm_code look_at_target(const json_t *item, struct fm_err *err)
+{
+    const char *url = json_string_value(item);
+    return url != NULL ? check_url(url, err) : fm_err_set(err, FM_ECONF, "not a text");
+}
+
+/* A group with a fault is left out whole, of a group without the targets with a fault; its targets
+ * are looked at all the same, so that all faults are told. */
 static enum fm_code take_group(struct reading *r, const json_t *group, struct fm_err *err)
 {
     struct fm_err why = {0};
     enum fm_code code = check_group(group, &why);
-    if (code == FM_OK)
+    bool shaped = code == FM_OK;
+    if (shaped)
         code = take_labels(r, json_object_get(group, "labels"), &why);
-    if (code != FM_OK) {
+    bool taken = code == FM_OK;
+    if (!taken) {
         (void)fm_err_context(&why, "%.120s: group %zu", r->file->path, r->group);
-        return fault(r, &why, err);
+        FM_TRY(fault(r, &why, err));
     }
-    const json_t *targets = json_object_get(group, "targets");
+    const json_t *targets = shaped ? json_object_get(group, "targets") : NULL;
     for (size_t i = 0; i < json_array_size(targets); i++) {
-        code = take_target(r, json_array_get(targets, i), &why);
+        const json_t *item = json_array_get(targets, i);
+        code = taken ? take_target(r, item, &why) : look_at_target(item, &why);
         if (code == FM_OK)
             continue;
         (void)fm_err_context(&why, "%.120s: group %zu, target %zu", r->file->path, r->group, i + 1);

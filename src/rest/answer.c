@@ -360,3 +360,17 @@ void fm_verdict_text(const struct fm_verdict *v, long status, char *out, size_t 
         snprintf(out + n, size - (size_t)n, ": %s", text);
     fm_utf8_cut(out);
 }
+
+void fm_answer_text(enum fm_rest_dialect dialect, const struct fm_http_answer *http, char *out,
+                    size_t size)
+{
+    struct fm_answer a;
+    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http->body, .text_len = http->body_len};
+    if (fm_answer_read(&a, dialect, http->status, http->body, http->body_len, NULL) == FM_OK) {
+        v.code = a.has_code ? a.code : FM_CODE_NONE;
+        v.text = a.text;
+        v.text_len = a.text_len;
+    }
+    fm_verdict_text(&v, http->status, out, size);
+    fm_answer_clear(&a);
+}

@@ -163,4 +163,8 @@ const char *fm_class_name(enum fm_class cls);
 /** "HTTP 422, code 42205: text", cut, printable; at most size bytes. */
 void fm_verdict_text(const struct fm_verdict *v, long status, char *out, size_t size);
 
+/** The same of a whole answer that is about no record: its code and message, else how it begins. */
+void fm_answer_text(enum fm_rest_dialect dialect, const struct fm_http_answer *http, char *out,
+                    size_t size);
+
 #endif

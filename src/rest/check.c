@@ -82,13 +82,12 @@ static bool say_answer(struct check *c, const struct fm_http_answer *http)
 {
     char text[FM_REST_TEXT], detail[240];
     const struct fm_row *row = fm_probe_row(c->o->dialect, http);
-    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http->body, .text_len = http->body_len};
     enum fm_probe_result result =
         c->topic != NULL ? fm_probe_judge(c->o->dialect, c->topic, http)
         : http->status >= 200 && http->status < 500 && http->status != 401 && http->status != 403
             ? FM_PROBE_GOOD
             : FM_PROBE_OTHER;
-    fm_verdict_text(&v, http->status, detail, sizeof detail);
+    fm_answer_text(c->o->dialect, http, detail, sizeof detail);
     snprintf(text, sizeof text, "%s (%s)%s%s", row->what, detail, row->remedy != NULL ? "; " : "",
              row->remedy != NULL ? row->remedy : "");
     if (http->status == 401) {
@@ -145,8 +144,7 @@ static enum fm_code check_cluster(struct check *c, char id[FM_CLUSTER_ID], bool 
     if (!say_way(c, &http))
         return FM_OK;
     char text[FM_REST_TEXT], detail[240];
-    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http.body, .text_len = http.body_len};
-    fm_verdict_text(&v, http.status, detail, sizeof detail);
+    fm_answer_text(c->o->dialect, &http, detail, sizeof detail);
     const struct fm_row *row = fm_probe_row(c->o->dialect, &http);
     if (http.status == 200 && fm_v3_cluster(http.body, http.body_len, id)) {
         snprintf(text, sizeof text, "found: %s", id);

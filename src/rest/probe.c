@@ -123,7 +123,8 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
     uint64_t n = http == NULL ? 0
                  : v3         ? fm_v3_limit(http->body, http->body_len)
                               : fm_probe_limit(http->body, http->body_len);
-    if (n == 0 && !t->size.warned) {
+    bool refused = http != NULL && http->status == 401; /* the record to come will say why */
+    if (n == 0 && !t->size.warned && !refused) {
         fm_log(t->rest->log, FM_LOG_WARN,
                "topic %s: its max.message.bytes cannot be read; records "
                "above %d bytes are sent alone; set [rest] size_limit to be exact",
@@ -205,11 +206,10 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
     struct fm_rest *rest = t->rest;
     const struct fm_row *row = fm_probe_row(rest->conf->o.dialect, http);
     char detail[240];
-    struct fm_verdict v = {.code = FM_CODE_NONE, .text = http->body, .text_len = http->body_len};
     if (http->failure != FM_HTTP_OK)
         snprintf(detail, sizeof detail, "%s", fm_err_text(&http->err));
     else
-        fm_verdict_text(&v, http->status, detail, sizeof detail);
+        fm_answer_text(rest->conf->o.dialect, http, detail, sizeof detail);
     forget_after(t);
     t->failed = true;
     bool portal = row == fm_table_shape(FM_ROW_PORTAL) && ++t->probe.portal >= 2;
@@ -360,11 +360,13 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
     }
     enum fm_probe_result result = fm_probe_judge(rest->conf->o.dialect, t->name, http);
     if (partitions) { /* write-only rights are legal */
-        fm_log(rest->log, FM_LOG_WARN,
-               "topic %s: the topic cannot be asked for its configuration "
-               "(HTTP %ld); its size limit is taken as %d",
-               t->name, http->status, FM_LIMIT_UNREADABLE);
-        read_limit(t, NULL);
+        bool refused = http->status == 401;
+        if (!refused)
+            fm_log(rest->log, FM_LOG_WARN,
+                   "topic %s: the topic cannot be asked for its configuration "
+                   "(HTTP %ld); its size limit is taken as %d",
+                   t->name, http->status, FM_LIMIT_UNREADABLE);
+        read_limit(t, refused ? http : NULL);
         probe_good(t, now);
     } else if (result == FM_PROBE_GOOD) {
         read_limit(t, http);

@@ -106,6 +106,23 @@ int program_run(const char *const *args)
     return result.code;
 }
 
+const char *program_sandbox(pid_t *pid, const char *const *more)
+{
+    static char line[128];
+    int out[2];
+    const char *args[12] = {"sandbox", "--listen", "127.0.0.1:0", "-q"};
+    for (size_t i = 0; more != NULL && i < 6 && more[i] != NULL; i++)
+        args[4 + i] = more[i];
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    *pid = program_start(args, out[1], STDERR_FILENO);
+    (void)close(out[1]);
+    FILE *lines = fdopen(out[0], "r");
+    cr_assert_not_null(fgets(line, sizeof line, lines));
+    (void)fclose(lines);
+    line[strcspn(line, " \n")] = '\0';
+    return line;
+}
+
 void program_file(const char *name, const char *text)
 {
     char path[128];

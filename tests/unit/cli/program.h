@@ -30,6 +30,10 @@ pid_t program_start(const char *const *args, int out, int err);
 void program_read(int out, int err);
 void program_reap(pid_t pid);
 
+/** Start `sandbox` on a free port with up to 6 more arguments (NULL ends them); it ends with the
+ * test at the latest. @return its URL, good until the next call */
+const char *program_sandbox(pid_t *pid, const char *const *more);
+
 /** Write a file into the folder. */
 void program_file(const char *name, const char *text);
 

@@ -252,7 +252,7 @@ Test(produce, a_spool_keeps_lines_until_a_later_run)
     const char *file = put_file("f", "{\"seq\":0}\n{\"seq\":1}\n", 20);
     cr_assert_eq(PRODUCE(nothing(), "t", file, "--timeout", "300ms", "--spool", spool, "-o", dead),
                  1);
-    cr_assert(says("2 lines are not acknowledged and stay in the spool"), "%s", errors);
+    cr_assert(says("2 lines are not acknowledged and kept in the spool"), "%s", errors);
     const char *more = put_file("g", "{\"seq\":2}\n", 10);
     cr_assert_eq(PRODUCE(nothing(), "t", more, "--spool", spool, "-o", url), 0, "%s", errors);
     cr_assert_eq(in_order(0), 3);

@@ -68,7 +68,7 @@ Test(file, names_the_place_of_every_fault)
         {"[{\"targets\": [\"a:1\"]}, {\"targets\": [\"b:1\", \"b\"]}]",
          "f.json: group 2, target 2: \"b\" is no target", 2},
         {"[{\"targets\": [5, \"a:1\"]}]", "group 1, target 1: not a text", 1},
-        {"[{\"targets\": [\"a:0\"]}]", "not 1..65535", 0},
+        {"[{\"targets\": [\"a:0\"]}]", "a port is a number from 1 to 65535", 0},
         {"[{\"targets\": [\"local:*\"]}]", "stands for JVMs of this host", 0},
         {"[{\"targets\": [\"http:///jolokia\"]}]", "names no host", 0},
         {"[{\"targets\": [\"pid:7\"]}]", "stands for JVMs of this host", 0},
@@ -94,6 +94,21 @@ Test(file, names_the_place_of_every_fault)
         cr_expect_null(strstr(f->fault, "canary"), "%s", f->fault);
         cr_expect_eq(f->n, cases[i].good, "%s", cases[i].text);
     }
+    fm_arena_clear(&arena);
+}
+
+Test(file, tells_several_faults_at_once_but_not_without_end)
+{
+    const struct fm_file *f =
+        parse("[{\"targets\":[\"a:1\",\"b\"],\"labels\":{\"x\":5}},{\"targets\":[\"c\",\"d:1\"]},"
+              "{\"targets\":[\"e\"]}]");
+    cr_expect_eq(f->n, 1, "a group with a bad label is left out");
+    cr_expect_str_eq(f->entries[0].part, "d:1");
+    cr_expect_not_null(strstr(f->fault, "group 1: label \"x\" is not a text; f.json: group 1, "
+                                        "target 2: \"b\" is no target"),
+                       "%s", f->fault);
+    cr_expect_not_null(strstr(f->fault, "group 2, target 1: \"c\""), "%s", f->fault);
+    cr_expect_null(strstr(f->fault, "group 3"), "%s", f->fault);
     fm_arena_clear(&arena);
 }
 

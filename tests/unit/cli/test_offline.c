@@ -1,0 +1,146 @@
+/* What `check` finds without asking anybody, and what it says of one that refuses. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "certs.h"
+#include "program.h"
+
+TestSuite(offline, .init = program_set_up, .fini = program_tear_down, .timeout = 60);
+
+static char out[256];
+
+static const char *cert(const char *name)
+{
+    return certs_path(out, sizeof out, name);
+}
+
+/* The row of the last table that holds both texts. */
+static void expect_row(const char *step, const char *result_and_detail)
+{
+    for (char *line = result.out; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        size_t len = strcspn(line, "\n");
+        if (memmem(line, len, step, strlen(step)) != NULL &&
+            memmem(line, len, result_and_detail, strlen(result_and_detail)) != NULL)
+            return;
+        if (*line == '\0')
+            break;
+    }
+    cr_expect(false, "no row with \"%s\" and \"%s\" in\n%s%s", step, result_and_detail, result.out,
+              result.err);
+}
+
+static size_t times(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (; (text = strstr(text, what)) != NULL; text++)
+        n++;
+    return n;
+}
+
+static void write_config(const char *format, const char *a)
+{
+    char text[2048];
+    /* NOLINTNEXTLINE(clang-diagnostic-format-nonliteral): from this file */
+    (void)snprintf(text, sizeof text, "[rest]\nurl = https://rest.example.com\n%s%s\n", format, a);
+    program_file("config.ini", text);
+}
+
+Test(offline, looks_at_certificates_and_keys)
+{
+    char text[1024];
+    char ca[256];
+    (void)certs_path(ca, sizeof ca, "ca.pem");
+    (void)snprintf(text, sizeof text,
+                   "[rest]\nurl = https://h\nca_file = %s\ncert_file = absent.pem\nkey_file = %s\n"
+                   "[target:a]\nurl = h:1\nca_file = config.ini\n[target:b]\nurl = h:1\n"
+                   "ca_file = config.ini\n[target:c]\nurl = h:1\ncert_file = .\n",
+                   ca, cert("client.key"));
+    program_file("config.ini", text);
+    cr_assert_eq(chmod(out, 0644), 0);
+    cr_expect_eq(RUN("check", "--offline"), 1);
+    expect_row("[rest] ca_file", "ok      certificates: 1");
+    expect_row("[rest] cert_file", "FAIL    cannot be read: No such file or directory");
+    expect_row("[rest] key_file", "warn    everybody can read this private key; chmod 600");
+    expect_row("[target:a] ca_file", "FAIL    holds no certificate in PEM form");
+    expect_row("[target:c] cert_file", "FAIL    is not a regular file");
+    cr_expect_eq(times(result.out, "[target:b]"), 0, "one file, told once:\n%s", result.out);
+    expect_sentence("check: 3 steps failed");
+    cr_assert_eq(chmod(out, 0600), 0);
+    write_config("key_file = ", cert("client.key"));
+    cr_expect_eq(RUN("check", "--offline"), 0, "%s", result.out);
+    write_config("key_file = ", ca);
+    cr_expect_eq(RUN("check", "--offline"), 1);
+    expect_row("[rest] key_file", "FAIL    holds no private key in PEM form");
+    program_file("empty", "");
+    write_config("format = avro\nschema_file = ", "empty");
+    cr_expect_eq(RUN("check", "--offline"), 1);
+    expect_row("[rest] schema_file", "FAIL    is empty");
+}
+
+Test(offline, looks_at_the_place_of_the_spool_and_its_room)
+{
+    write_config("[spool]\npath = ", "config.ini/spool");
+    cr_expect_eq(RUN("check", "--offline"), 1);
+    expect_row("place", "FAIL    cannot open config.ini/spool/lock: Not a directory");
+    cr_expect_null(strstr(result.out, "room"), "%s", result.out);
+    write_config("[spool]\nmax_size = 1024GiB\npath = ", "sp");
+    cr_expect_eq(RUN("check", "--offline"), 0);
+    expect_row("place", "ok      will be created");
+    expect_row("room", "but max_size is 1.0 TiB: the disk would be full before the spool is");
+    write_config("[spool]\nmax_size = 16MiB\npath = ", "sp");
+    cr_expect_eq(RUN("check", "--offline"), 0);
+    cr_expect_null(strstr(result.out, "room"), "%s", result.out);
+    write_config("[spool]\npath = ", "config.ini/spool"); /* the settings alone are asked for */
+    cr_expect_eq(RUN("check", "--offline", "--dump"), 0, "%s", result.err);
+}
+
+Test(offline, tells_the_faults_of_a_list_of_targets_once)
+{
+    program_file("list.json", "[{\"targets\":[\"a:1\",\"bad\"],\"labels\":{\"env\":5}},"
+                              "{\"targets\":[\"worse\"]}]");
+    program_file("config.ini", "[rest]\nurl = sandbox\n[spool]\npath = memory\n"
+                               "[target:f]\ntargets_file = list.json\n");
+    cr_expect_eq(RUN("check"), 1);
+    cr_expect_eq(times(result.out, "list.json: group 1: label \"env\" is not a text"), 1, "%s",
+                 result.out);
+    expect_out("group 1, target 2: \"bad\" is no target");
+    expect_out("group 2, target 1: \"worse\" is no target");
+    expect_sentence("check: 1 step failed");
+}
+
+Test(offline, no_but_a_proxy_that_refuses_says_why_in_its_own_words)
+{
+    pid_t pid;
+    program_file("right", "geheim\n");
+    program_file("wrong", "falsch\n");
+    char path[128], url[160];
+    const char *const names[] = {"right", "wrong"};
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        cr_assert_eq(chmod(path, 0600), 0);
+    }
+    const char *const login[] = {"--user", "u", "--password-file", "right", NULL};
+    (void)snprintf(url, sizeof url, "rest.url=%s", program_sandbox(&pid, login));
+    program_file("config.ini", "[rest]\nauth = basic\nusername = u\npassword_file = wrong\n"
+                               "[spool]\npath = memory\n[target:a]\nurl = localhost:1\n"
+                               "[target:b]\nurl = localhost:1\ntopic = other\n");
+    cr_expect_eq(RUN("check", "-o", url), 1);
+    expect_row("auth", "FAIL    the proxy refuses the credentials (HTTP 401: Unauthorized); check");
+    cr_expect_eq(times(result.out, "Unauthorized"), 1, "two topics, one reason:\n%s", result.out);
+    cr_expect_eq(times(result.out, "  TCP  "), 1, "%s", result.out);
+    program_file("lines", "{}\n");
+    cr_expect_eq(RUN("produce", "t", "lines", "-o", url, "--timeout", "1s"), 1);
+    expect_err("1 line is not acknowledged: REST proxy: the proxy refuses the credentials (HTTP "
+               "401: Unauthorized)");
+    cr_expect_null(strstr(result.err, "max.message.bytes"), "%s", result.err);
+    cr_expect_null(strstr(result.err, "size limit"), "%s", result.err);
+    cr_assert_eq(kill(pid, SIGTERM), 0);
+    program_reap(pid);
+    cr_expect_eq(result.code, 0);
+}
