@@ -181,7 +181,7 @@ e2e-presets: ## the shipped presets against real products (P="kafka tomcat": onl
 e2e-full: ## the same with every fault for every format, outages of minutes, times as shipped
 	@tests/setup.sh build test e2e
 	@$(PMAKE) build/firstmile
-	@tests/e2e/run.sh --full
+	@E2E_JOBS=$${E2E_JOBS:-4} tests/e2e/run.sh --full
 
 .PHONY: bench
 bench: ## benchmarks: one line of numbers each

@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """The end-to-end cases. See run.sh for the settings; ends with "N passed, N failed, N skipped"."""
+import contextlib
+import io
 import json
+import multiprocessing
 import os
+import queue
 import random
 import signal
 import sys
@@ -719,6 +723,92 @@ def run_case(rig, case):
         rig.agents.clear()
 
 
+def new_rig(full):
+    rig = r.Rig(true_times=full)
+    rig.tls, rig.consumers = None, True
+    return rig
+
+
+def run_seeded(rig, case, seed):
+    """Its random moments are its own, whichever cases ran before it."""
+    rig.random = random.Random(f"{seed} {case.__name__}")
+    return run_case(rig, case)
+
+
+def side_by_side(jobs, cases, full, seed):
+    """The cases in so many processes, each with a network, a Kafka, a proxy and JVMs of its own;
+    most of a case is waiting. Returns the counts of outcomes."""
+    r.Kafka.fetch()  # once, and while there is a way out
+    waiting, done = multiprocessing.Queue(), multiprocessing.Queue()
+    # The long ones first, so that the last to end is not one of them.
+    order = sorted(cases, key=lambda case: not case.__name__.startswith("full_"))
+    for name in [case.__name__ for case in order] + [None] * jobs:
+        waiting.put(name)
+    known = {case.__name__: case for case in cases}
+    workers = [multiprocessing.Process(target=worker, args=(i, waiting, done, known, full, seed))
+               for i in range(jobs)]
+    for process in workers:
+        process.start()
+    count, open_cases = {"passed": 0, "failed": 0, "skipped": 0}, set(known)
+    try:
+        while open_cases and (any(p.is_alive() for p in workers) or not done.empty()):
+            try:
+                name, outcome, text = done.get(timeout=1)
+            except queue.Empty:
+                continue
+            print(text, end="", flush=True)
+            open_cases.discard(name)
+            count[outcome] += 1
+    finally:
+        for process in workers:
+            process.join(30 if not open_cases else 0)
+            process.terminate()
+            process.join()
+    for name in sorted(open_cases):
+        print(f"FAIL {name}: its process ended", flush=True)
+        count["failed"] += 1
+    return count
+
+
+def worker(number, waiting, done, known, full, seed):
+    """One of side_by_side(): takes cases until it finds none."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    r.own_network()
+    r.LOCAL += f"w{number}"
+    rig = new_rig(full)
+    try:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            try:
+                rig.open()
+            except Failed as e:
+                print(f"FAIL set-up: {e}")
+                done.put((None, "failed", text.getvalue()))
+                return
+        for name in iter(waiting.get, None):
+            text = io.StringIO()
+            with contextlib.redirect_stdout(text):
+                outcome = run_seeded(rig, known[name], seed)
+            done.put((name, outcome, text.getvalue()))
+    finally:
+        rig.close()
+
+
+def one_by_one(cases, full, seed):
+    count = {"passed": 0, "failed": 0, "skipped": 0}
+    rig = new_rig(full)
+    try:
+        rig.open()
+        for case in cases:
+            count[run_seeded(rig, case, seed)] += 1
+    except Failed as e:
+        print(f"FAIL set-up: {e}", flush=True)
+        count["failed"] += 1
+    finally:
+        rig.close()
+    return count
+
+
 def main():
     cases = CASES + full_cases()
     if "--list" in sys.argv:
@@ -735,19 +825,12 @@ def main():
         os.environ.pop(name, None)
     seed = int(os.environ.get("E2E_SEED", random.randrange(1 << 30)))
     print(f"seed {seed}", flush=True)
-    count = {"passed": 0, "failed": 0, "skipped": 0}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    rig = r.Rig(true_times=full)
-    rig.random, rig.tls, rig.consumers = random.Random(seed), None, True
-    try:
-        rig.open()
-        for case in wanted:
-            count[run_case(rig, case)] += 1
-    except Failed as e:
-        print(f"FAIL set-up: {e}", flush=True)
-        count["failed"] += 1
-    finally:
-        rig.close()
+    jobs = min(int(os.environ.get("E2E_JOBS", "1")), len(wanted))
+    if jobs > 1 and not os.environ.get("E2E_REST_URL"):  # whose faults would meet
+        count = side_by_side(jobs, wanted, full, seed)
+    else:
+        count = one_by_one(wanted, full, seed)
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**count))
     return 1 if count["failed"] else 0
 
