@@ -118,17 +118,24 @@ const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answe
     return row->remedy;
 }
 
+/* What another server says may be long: the remedy behind it stays whole. */
 void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what, const char *detail,
                      const char *remedy)
 {
-    bool more = detail != NULL && detail[0] != '\0';
-    bool cure = remedy != NULL && remedy[0] != '\0';
-    snprintf(t->reason, sizeof t->reason, "%s%s%s%s%s%s%s", fm_rest_hop_name(hop),
-             hop != FM_REST_HOP_NONE ? ": " : "", what != NULL ? what : "", more ? " (" : "",
-             more ? detail : "", more ? ")" : "", "");
-    size_t len = strlen(t->reason);
-    if (cure && len + 3 < sizeof t->reason)
-        snprintf(t->reason + len, sizeof t->reason - len, "; %s", remedy);
+    const char *name = hop != FM_REST_HOP_NONE ? fm_rest_hop_name(hop) : "";
+    const char *cure = remedy != NULL ? remedy : "";
+    int len = snprintf(t->reason, sizeof t->reason, "%s%s%s", name, name[0] != '\0' ? ": " : "",
+                       what != NULL ? what : "");
+    size_t taken = (size_t)len + strlen(" (...); ") + strlen(cure) + 1;
+    if (detail != NULL && detail[0] != '\0' && taken < sizeof t->reason) {
+        char part[FM_REST_TEXT];
+        snprintf(part, sizeof part, "%.*s", (int)(sizeof t->reason - taken), detail);
+        fm_utf8_cut(part);
+        len += snprintf(t->reason + len, sizeof t->reason - (size_t)len, " (%s%s)", part,
+                        strlen(part) < strlen(detail) ? "..." : "");
+    }
+    if (cure[0] != '\0' && (size_t)len < sizeof t->reason)
+        snprintf(t->reason + len, sizeof t->reason - (size_t)len, "; %s", cure);
     fm_utf8_cut(t->reason);
     t->hop = hop;
 }

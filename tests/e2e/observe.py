@@ -129,7 +129,7 @@ class Observer(threading.Thread):
         super().__init__(daemon=True)
         self.port, self.every = port, every
         self.findings, self.reads, self.over = [], 0, threading.Event()
-        self.last = {}
+        self.last, self.ready = {}, set()
 
     def run(self):
         while not self.over.is_set():
@@ -155,6 +155,9 @@ class Observer(threading.Thread):
         finally:
             connection.close()
         kind = answer.getheader("Content-Type", "")
+        if answer.status == 503 and path != "/health" and path not in self.ready:
+            return took  # it has only just started and rendered none yet
+        self.ready.add(path)
         self.reads += 1
         if path == "/metrics":
             need(answer.status == 200 and kind.startswith("text/plain; version=0.0.4"),

@@ -233,7 +233,7 @@ class Kafka:
     def start(self):
         self.process = Process("kafka", self.java("kafka.Kafka", self.properties),
                                os.path.join(self.work, "log"))
-        wait_for("Kafka answers", self.answers, 60, 0.2)
+        wait_for("Kafka answers", self.answers, 180, 0.2)
 
     def answers(self):
         expect(self.process.alive(), "Kafka ended:\n" + tail(self.process.log))

@@ -244,3 +244,40 @@ Test(check, names_a_closed_port)
     cr_assert_eq(fm_rest_check(&o, "t", tell, &told, &err), FM_EREMOTE);
     cr_assert_str_eq(told.text, "name=0;TCP=2;");
 }
+
+/* A registry repeats the whole schema when it refuses it, as Confluent's proxy 8.3.1 did live. */
+static void refuse_at_length(struct mock *m, const struct mock_request *req,
+                             struct mock_reply *reply, void *arg)
+{
+    (void)m;
+    struct hold *h = arg;
+    if (!req->post || h->phase != 0)
+        return;
+    char body[2000];
+    int len = snprintf(body, sizeof body,
+                       "{\"error_code\":42207,\"message\":\"Error when registering schema. ");
+    while (len < 1500)
+        len += snprintf(body + len, sizeof body - (size_t)len, "\u00e9\u20ac");
+    snprintf(body + len, sizeof body - (size_t)len, "; error code: 409\"}");
+    mock_refuse(req, reply, "0,");
+    mock_body(reply, 422, body);
+}
+
+Test(hold, a_long_complaint_leaves_room_for_the_remedy)
+{
+    struct hold h;
+    setup(&h, refuse_at_length);
+    spool_add(h.spool, "t", 5, 100, FM_RECORD_DATA);
+    h.rest = rig_start(&h.opts);
+    rig_wait_state(h.rest, FM_REST_HOLD, 3000);
+    const char remedy[] = "...); give this topic to nobody else, relax the compatibility of its "
+                          "subject, or set [rest] schema_id or schema_file";
+    struct fm_rest_stats s = rig_stats(h.rest);
+    const char *reason = s.topics[0].reason, *found = strstr(reason, "...); give");
+    cr_assert(found != NULL, "%s", reason);
+    cr_expect_str_eq(found, remedy);
+    cr_expect(strstr(reason, "HTTP 422") != NULL, "%s", reason);
+    h.phase = 1;
+    rig_drain(h.rest, 3000);
+    teardown(&h);
+}
