@@ -579,14 +579,14 @@ class Agent:
         self.process.kill()
         self.process.close()
 
-    def stop(self):
-        """SIGTERM; it must end by itself within 5 s with code 0."""
+    def stop(self, code=0):
+        """SIGTERM; it must end by itself within 5 s with this code."""
         self.unobserved()
         start = time.monotonic()
-        code = self.process.stop(5.5)
+        got = self.process.stop(5.5)
         took = time.monotonic() - start
-        expect(code is not None and took <= 5.2, f"SIGTERM took {took:.1f} s")
-        expect(code == 0, f"exit code {code} after SIGTERM:\n{tail(self.log)}")
+        expect(got is not None and took <= 5.2, f"SIGTERM took {took:.1f} s")
+        expect(got == code, f"exit code {got} after SIGTERM:\n{tail(self.log)}")
         return took
 
     def log_text(self):

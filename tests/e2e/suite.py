@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import queue
 import random
+import re
 import signal
 import sys
 import threading
@@ -398,8 +399,10 @@ def fill(path):
 
 
 def full_disk(rig, changes=None):
-    """The spool's disk fills, the agent is killed on it, and room comes back: what could not be
-    stored is declared lost, everything else arrives."""
+    """The spool's disk fills and stays full. Records flow into the room that delivered ones leave;
+    while the proxy is away they wait in memory, which is told; when it is back they flow again by
+    themselves. After a kill there, and after a stop that cannot store them, which exits 1 and says
+    how many, everything else arrives and what is missing is declared with the times of the loss."""
     speaks_v3(rig, changes or {})
     disk = os.path.join(rig.work, "disk")
     os.makedirs(disk, exist_ok=True)
@@ -407,35 +410,64 @@ def full_disk(rig, changes=None):
     if code != 0:
         raise Skipped(f"needs the right to mount a small file system ({(err or out).strip()[:80]})")
     ballast = os.path.join(disk, "ballast")
-    agent = Agent(rig, "disk", both(LOAD, {"spool": {"reserve": "1MiB"}, "agent": {
-        "state_dir": os.path.join(disk, "state")}}, changes or {}))
+    agent = Agent(rig, "disk", both(LOAD, {
+        "spool": {"reserve": "1MiB", "max_size": "8MiB"},
+        "agent": {"state_dir": os.path.join(disk, "state")}}, changes or {}))
+
+    def spool():
+        fill(ballast)  # somebody else takes whatever gets free
+        return (agent.stats() or {"spool": {"disk_full": False, "queue_records": 0}})["spool"]
+
+    def flows(what):
+        before = agent.total("records")
+
+        def more():
+            return spool()["disk_full"] and agent.total("records") > before + 100
+        wait_for(f"records flow on the full disk {what}", more, 30)
+
+    def waits():
+        wait_for("records wait in memory", lambda: spool()["queue_records"] > 100, 60)
+        _, health = await_reason(agent, 10, ("in memory, not yet on disk",))
+        expect(health["status"] == "failing", f"health is {health}")
     try:
         agent.start()
         agent.await_records(20)
-
-        def commits_fail():
-            fill(ballast)  # the agent gives up its reserve first
-            return (agent.stats() or {"spool": {}})["spool"].get("commit_failures", 0) >= 5
-        wait_for("commits fail", commits_fail, 30)
-        _, health = await_reason(agent, 10, ("commit",))
+        wait_for("the disk is full", lambda: spool()["disk_full"], 30)
+        flows("at first")
+        rig.proxy.stop()
+        waits()
+        rig.proxy.start()
+        flows("after the proxy came back")
+        wait_for("nothing waits in memory", lambda: spool()["queue_records"] < 100, 30)
         agent.kill()
         agent.start()
-        wait_for("commits fail after a start on the full disk", commits_fail, 30)
+        flows("after a kill")
+        rig.proxy.stop()
+        waits()
+        fill(ballast)
+        stop_ms = time.time() * 1000
+        agent.stop(code=1)
+        words = re.findall(r"(\d+) records waited in memory and could not be stored", agent.log_text())
+        expect(len(words) == 1 and int(words[0]) > 100, f"the last words name {words} records")
         os.unlink(ballast)
-        before = agent.total("records")
-        wait_for("records flow again", lambda: agent.total("records") > before + 20, 30)
+        rig.proxy.start()
+        agent.start()
         assigned = agent.await_delivered()
         lost = agent.total("lost")
         agent.stop()
-        records = proven(rig, agent, assigned, changes)
+        records = proven(rig, agent, assigned)
         gaps = [x for x in records if x.get("type") == "gap"]
-        expect(bool(lost) == bool(gaps), f"{lost} records lost, {len(gaps)} gap records")
+        expect(sum(x["count"] for x in gaps) == lost and lost >= int(words[0]),
+               f"{lost} records lost, {words} said at the stop, gaps: {gaps}")
+        expect(any(x["first_timestamp"] < stop_ms - 100 for x in gaps if x["count"] >= int(words[0])),
+               f"the gap has the time of the stop, {stop_ms}: {gaps}")
         v.values(records, contiguous=False)
         v.order(records)
-        print(f"     {lost} records declared lost, by {len(gaps)} gap records; {health['reasons'][0]}")
+        print(f"     {lost} records declared lost, by {len(gaps)} gap records")
     finally:
         agent.kill()
         r.run(["umount", "-l", disk])
+        rig.proxy.start()
 
 
 # --- faults of a JVM ---
