@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
+enum { UNTRIED_MS = 30000 };
+
 static uint64_t rss_bytes(void)
 {
     FM_AUTO(fm_auto_close) int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -22,10 +24,12 @@ static uint64_t rss_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* A change of health is an event: it is logged once, with its reasons. */
+/* A change of health is an event: it is logged once, with its reasons. All is not well from the
+ * beginning, but once a record was accepted; or there was none to send for a while. */
 static void log_health(struct fm_agent *agent, enum fm_health health)
 {
-    if (agent->health_known && health == agent->last_health)
+    bool tried = agent->rest_stats->records > 0 || fm_wall_ms() - agent->started_ms > UNTRIED_MS;
+    if (agent->health_known ? health == agent->last_health : health == FM_HEALTH_OK && !tried)
         return;
     const char *text = fm_buf_str(&agent->health);
     const char *reasons = strstr(text, "\"reasons\":[");

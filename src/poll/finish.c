@@ -40,8 +40,8 @@ void fm_target_set_state(struct fm_target *t, enum fm_poll_state state, const ch
     t->state_wall_ms = fm_wall_ms();
     (void)pthread_mutex_unlock(&poll->lock);
     if (state == FM_POLL_DOWN)
-        fm_log_limited(poll->log, FM_LOG_WARN, t->name, "target %s is down: %s", t->name,
-                       error != NULL ? error : "no reason known");
+        fm_log(poll->log, FM_LOG_WARN, "target %s is down: %s", t->name,
+               error != NULL ? error : "no reason known");
     else
         fm_log(poll->log, FM_LOG_INFO, "target %s is up (%s)", t->name, t->shown);
     announce(t, state == FM_POLL_UP ? "up" : "down", error);

@@ -129,8 +129,10 @@ bool fm_line_ready(struct fm_topic *t, uint64_t aside, int64_t now, int64_t *due
     if (t->line.waiting_since == 0)
         t->line.waiting_since = now;
     uint64_t n = t->line.pending - aside;
-    if (n <= o->batch_records)
-        t->backlog = false; /* what came meanwhile has been caught up with */
+    if (n <= o->batch_records) { /* what came meanwhile has been caught up with */
+        t->backlog = false;
+        fm_topic_caught_up(t);
+    }
     bool full = n >= o->batch_records || (double)n * t->line.avg_bytes >= (double)o->batch_bytes ||
                 t->rest->finishing || atomic_load(&t->rest->end_of_input);
     if (full || t->state != FM_REST_RUN || now - t->line.waiting_since >= (int64_t)o->linger_ms)

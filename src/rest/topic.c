@@ -62,13 +62,7 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
                                                 : fm_clock_ms();
     if (t->state == state)
         return;
-    bool loud = fm_topic_bad(state) || (state == FM_REST_RUN && fm_topic_bad(t->state));
-    fm_log(t->rest->log,
-           fm_topic_bad(state) ? FM_LOG_WARN
-           : loud              ? FM_LOG_INFO
-                               : FM_LOG_DEBUG,
-           "topic %s: %s%s%s", t->name, fm_rest_state_name(state), fm_topic_bad(state) ? ": " : "",
-           fm_topic_bad(state) ? t->reason : "");
+    fm_topic_tell(t, state);
     if (state == FM_REST_RUN) { /* what has gathered is sent at its own pace */
         t->backlog = t->line.pending > t->rest->conf->o.batch_records;
         t->rest->drain.on = false;
@@ -102,6 +96,7 @@ bool fm_topic_idle(struct fm_topic *t, int64_t now)
     t->hop = FM_REST_HOP_NONE;
     t->reason[0] = '\0';
     t->health = FM_REST_RUN; /* nothing of the failure stays */
+    t->trouble = (struct fm_trouble){.since = 0};
     fm_topic_state(t, FM_REST_PROBING);
     t->probing_since = 0;
     t->line.idle_since = now;

@@ -130,9 +130,19 @@ struct fm_after {
     char text[240];
 };
 
+/* What the log was told of the way. */
+struct fm_trouble {
+    int64_t since; /* the topic's state is bad, or was and no RUN came since; 0: all is well */
+    int64_t told_at;
+    uint64_t hash; /* of what was told */
+    uint64_t gathered; /* records that waited at its end; 0: they were sent */
+    int64_t sent_from;
+};
+
 struct fm_topic {
     struct fm_rest *rest;
     char name[256];
+    struct fm_trouble trouble;
 
     /* state and what is said about it */
     enum fm_rest_state state;
@@ -182,6 +192,12 @@ struct fm_topic {
         double avg_bytes; /* of a record's key and value */
     } line;
 };
+
+/* tell.c */
+/** The log hears of a change of state; before it is made. */
+void fm_topic_tell(struct fm_topic *t, enum fm_rest_state state);
+/** What had gathered in a trouble has been sent. */
+void fm_topic_caught_up(struct fm_topic *t);
 
 /* topic.c */
 struct fm_topic *fm_topic_get(struct fm_rest *rest, const char *name);

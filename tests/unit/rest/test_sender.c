@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -288,6 +289,51 @@ Test(sender, finish_begins_no_request_that_it_could_not_wait_for)
     cr_assert_gt(spool_count(r.spool, FATE_PENDING), 0);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
     teardown(&r);
+}
+
+/* ---- what the log hears ---- */
+
+static void away(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                 void *arg)
+{
+    (void)m, (void)req;
+    struct rig *r = arg;
+    if (r->phase == 0)
+        mock_body(reply, 503, "{\"error_code\":503,\"message\":\"away\"}");
+}
+
+static unsigned lines_with(const char *text, const char *part)
+{
+    unsigned n = 0;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
+        n++;
+    return n;
+}
+
+Test(sender, tells_an_outage_once_and_its_end_and_when_what_waited_was_sent)
+{
+    struct rig r;
+    int fds[2];
+    char text[8192] = "";
+    setup(&r, away);
+    cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
+    cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
+    spool_add(r.spool, "t", 500, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    while (mock_gets(r.mock) < 8)
+        nap();
+    r.phase = 1;
+    rig_drain(r.rest, 5000);
+    struct fm_log *log = r.opts.log;
+    teardown(&r);
+    fm_log_free(log);
+    cr_assert_gt(read(fds[0], text, sizeof text - 1), 0);
+    cr_expect_eq(lines_with(text, "topic t: outage: "), 1, "%s", text);
+    cr_expect_eq(lines_with(text, "topic t: records are accepted again after "), 1, "%s", text);
+    cr_expect_eq(lines_with(text, "records that waited were sent in "), 1, "%s", text);
+    cr_expect_eq(lines_with(text, "\n"), 3, "%s", text);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
 }
 
 /* D20, D21 */
