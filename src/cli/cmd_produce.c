@@ -15,8 +15,10 @@ enum {
     DEFAULT_TIMEOUT_MS = 300000
 };
 
-#define MEMORY_BYTES (UINT64_C(12) << 20)
-enum { FULL_US = 5000 }; /* the spool is full: look again so soon */
+/* What lies between reader and sender: enough for two batches of any size that is in use, and for
+ * the reader to sleep some milliseconds when the sender is the slower one. */
+#define MEMORY_BYTES (UINT64_C(8) << 20)
+enum { QUEUE_BYTES = 4 * 1024 * 1024, MEMORY_COMMIT_MS = 2, DISK_COMMIT_MS = 20 };
 
 /* ---- the way out ---- */
 
@@ -57,11 +59,15 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
         .max_size = p->o->spool != NULL ? config->spool.max_size_bytes : MEMORY_BYTES,
         .on_full = FM_SPOOL_BLOCK,
         .sync_full = config->spool.sync == FM_CFG_SYNC_FULL,
+        .commit_ms = p->o->spool != NULL ? DISK_COMMIT_MS : MEMORY_COMMIT_MS,
+        .queue_max = QUEUE_BYTES,
         .dead_max_size = config->spool.dead_max_size_bytes,
         .reserve = p->o->spool != NULL ? config->spool.reserve_bytes : 0,
         .log = p->cli->log,
         .on_commit = on_commit,
         .on_commit_arg = p,
+        .on_stored = fm_produce_on_stored,
+        .on_stored_arg = p,
     };
     FM_TRY(fm_spool_open(&p->spool, &spool, err));
     p->before = left_before(p->spool);
@@ -148,6 +154,7 @@ static enum fm_code check_opts(struct fm_produce *p, struct fm_err *err)
         return fm_err_set(err, FM_EUSAGE, "produce: -K wants a separator");
     if (!p->text && o->key != NULL && !fm_utf8_valid(o->key, strlen(o->key)))
         return fm_err_set(err, FM_EUSAGE, "produce: the key is not UTF-8");
+    p->key_len = o->key != NULL ? strlen(o->key) : 0;
     p->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
     return FM_OK;
 }

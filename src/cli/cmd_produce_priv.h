@@ -1,7 +1,7 @@
 /* cli/cmd_produce_priv.h - what the files of `produce` share.
  *
- * Everything belongs to the main thread, save fm_produce_on_dead(). Lines wait in a chunk, then in
- * the spool (in memory, or --spool); which line a record was is kept as runs. */
+ * Everything belongs to the main thread, save what stands under lock. Lines wait in a chunk, then
+ * in the spool (in memory, or --spool); which line a record was is kept as runs. */
 #ifndef FM_CLI_CMD_PRODUCE_PRIV_H
 #define FM_CLI_CMD_PRODUCE_PRIV_H
 
@@ -53,16 +53,22 @@ struct fm_produce {
     struct fm_chunk *chunk; /* not stored yet; its lines follow one another */
     size_t chunk_file;
     uint64_t chunk_line;
-    struct fm_produce_run *runs; /* few: a new one only where lines were left out */
-    size_t n_runs, cap_runs;
-    uint64_t stored, bad; /* lines */
+    size_t key_len;
+    uint64_t given, bad; /* lines: to the spool; unfit */
+    int64_t ticked_ms;
+    uint64_t seen_stored; /* stored as it was at stored_ms */
+    int64_t stored_ms;
     uint64_t before; /* records that an earlier run left in the spool */
 
     uint64_t settled;
     int64_t timeout_ms, moved_ms, started_ms, shown_ms;
     bool show, shown;
 
-    pthread_mutex_t lock; /* protects what the sender's thread writes */
+    pthread_mutex_t lock; /* protects what other threads write: to the end */
+    struct fm_produce_run *runs; /* few: a new one only where lines were left out */
+    size_t n_runs, cap_runs;
+    uint64_t stored; /* lines whose chunk is in the spool */
+    enum fm_code store_code; /* why a chunk was not stored */
     struct fm_produce_refusal refusals[FM_PRODUCE_REFUSALS];
     size_t n_refusals;
     uint64_t untold;
@@ -72,6 +78,9 @@ struct fm_produce {
 };
 
 /* ---- produce_lines.c ---- */
+
+/** What became of a chunk. On any thread. */
+void fm_produce_on_stored(void *produce, const struct fm_spool_stored *what);
 
 /** Read all input into the spool, with a tick now and then.
  * @return FM_OK at its end; FM_EUSAGE (too many unfit lines), or why storing or the tick ended it

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum { READ_BYTES = 64 * 1024 };
 
 static bool is_stdin(const char *file)
@@ -119,6 +121,7 @@ static enum fm_code fill(struct fm_lines *lines, int timeout_ms, bool *waited, s
     if (n < 0)
         return fm_err_sys(err, errno, "cannot read %.200s", fm_lines_name(lines, lines->file));
     lines->ended = n == 0;
+    lines->read_ms = fm_wall_ms();
     lines->len += (size_t)n;
     lines->bytes_read += (uint64_t)n;
     return FM_OK;

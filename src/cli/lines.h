@@ -33,6 +33,7 @@ struct fm_lines {
     char *data; /* owned */
     size_t start, len, cap;
     bool ended, skipping;
+    int64_t read_ms; /* wall clock of the last read */
     uint64_t bytes_read;
     uint64_t bytes_total; /* of all files; 0: not known */
 };

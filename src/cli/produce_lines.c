@@ -7,32 +7,95 @@
 #include "base/utf8.h"
 #include "cli/cmd_produce_priv.h"
 
-enum { CHUNK_BYTES = 48 * 1024, STORE_MS = 10000, BAD_LINES = 1000 };
+enum {
+    CHUNK_BYTES = 48 * 1024,
+    BAD_LINES = 1000,
+    STORE_MS = 10000, /* a disk that takes nothing for so long is told */
+    FULL_MS = 5, /* the queue is full: look again so soon */
+    TICK_MS = 25,
+    LINE_BITS = 40 /* of the number of a line in a tag; the rest is the file */
+};
 
-static enum fm_code note_run(struct fm_produce *p, const char *stream, uint64_t first, uint64_t n,
-                             struct fm_err *err)
+/* ---- which record was which line ---- */
+
+/* Under the lock. */
+static bool note_run(struct fm_produce *p, const struct fm_spool_stored *what)
 {
+    size_t file = (size_t)(what->tag >> LINE_BITS);
+    uint64_t line = what->tag & ((UINT64_C(1) << LINE_BITS) - 1);
     if (p->n_runs > 0) {
         struct fm_produce_run *last = &p->runs[p->n_runs - 1];
-        if (last->file == p->chunk_file && last->line + last->n == p->chunk_line &&
-            last->seq + last->n == first && strcmp(last->stream, stream) == 0) {
-            last->n += n;
-            return FM_OK;
+        if (last->file == file && last->line + last->n == line &&
+            last->seq + last->n == what->first_seq && strcmp(last->stream, what->stream) == 0) {
+            last->n += what->n;
+            return true;
         }
     }
     if (p->n_runs == p->cap_runs) {
         size_t cap = p->cap_runs > 0 ? p->cap_runs * 2 : 16;
         struct fm_produce_run *more = realloc(p->runs, cap * sizeof *more);
         if (more == NULL)
-            return fm_err_nomem(err);
+            return false;
         p->runs = more;
         p->cap_runs = cap;
     }
     struct fm_produce_run *run = &p->runs[p->n_runs++];
     *run =
-        (struct fm_produce_run){.seq = first, .line = p->chunk_line, .n = n, .file = p->chunk_file};
-    memcpy(run->stream, stream, sizeof run->stream);
-    return FM_OK;
+        (struct fm_produce_run){.seq = what->first_seq, .line = line, .n = what->n, .file = file};
+    memcpy(run->stream, what->stream, sizeof run->stream);
+    return true;
+}
+
+void fm_produce_on_stored(void *arg, const struct fm_spool_stored *what)
+{
+    struct fm_produce *p = arg;
+    (void)pthread_mutex_lock(&p->lock);
+    enum fm_code code = what->code;
+    if (code == FM_OK && !note_run(p, what))
+        code = FM_ENOMEM;
+    if (code == FM_OK)
+        p->stored += what->n;
+    else if (p->store_code == FM_OK)
+        p->store_code = code;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- into the spool ---- */
+
+/* Now and then; often enough for signals, refusals and the progress line. */
+static enum fm_code tick_if_due(struct fm_produce *p, struct fm_err *err)
+{
+    int64_t now = fm_clock_ms();
+    if (now - p->ticked_ms < TICK_MS)
+        return FM_OK;
+    p->ticked_ms = now;
+    return fm_produce_tick(p, err);
+}
+
+/* Whether the spool took what it was given; it may wait for the proxy, but not for its disk. */
+static enum fm_code check_stored(struct fm_produce *p, uint64_t *stored, struct fm_err *err)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    enum fm_code code = p->store_code;
+    *stored = p->stored;
+    (void)pthread_mutex_unlock(&p->lock);
+    if (code != FM_OK)
+        return fm_err_set(err, code, "the spool did not take a line");
+    int64_t now = fm_clock_ms();
+    if (*stored != p->seen_stored || p->stored_ms == 0)
+        p->stored_ms = now;
+    p->seen_stored = *stored;
+    if (now - p->stored_ms < STORE_MS)
+        return FM_OK;
+    p->stored_ms = now;
+    struct fm_spool_stats *stats = malloc(sizeof *stats);
+    if (stats == NULL)
+        return fm_err_nomem(err);
+    fm_spool_stats_get(p->spool, stats);
+    if (stats->error[0] != '\0')
+        code = fm_err_set(err, FM_ESYS, "the spool did not commit in time: %s", stats->error);
+    free(stats);
+    return code;
 }
 
 /* Into the spool, when it has room: memory stays bounded however slow the proxy is. */
@@ -40,21 +103,30 @@ static enum fm_code store_chunk(struct fm_produce *p, struct fm_err *err)
 {
     if (p->chunk == NULL)
         return FM_OK;
-    uint64_t n = fm_chunk_count(p->chunk), first = 0;
-    char stream[FM_STREAM_LEN + 1] = "";
-    enum fm_code code;
-    do {
-        FM_TRY(fm_produce_tick(p, err));
-        if (!fm_spool_ready(p->spool)) {
-            fm_sleep_ms(FM_PRODUCE_SLICE_MS / 2);
-            code = FM_EFULL;
-            continue;
-        }
-        code = fm_spool_store(p->spool, &p->chunk, STORE_MS, stream, &first, NULL, err);
-    } while (code == FM_EFULL && p->chunk != NULL);
-    FM_TRY(code);
-    p->stored += n;
-    return note_run(p, stream, first, n, err);
+    uint64_t n = fm_chunk_count(p->chunk), stored;
+    uint64_t tag = (uint64_t)p->chunk_file << LINE_BITS | p->chunk_line;
+    FM_TRY(tick_if_due(p, err));
+    while (!fm_spool_ready(p->spool)) {
+        fm_sleep_ms(FULL_MS);
+        FM_TRY(tick_if_due(p, err));
+        FM_TRY(check_stored(p, &stored, err));
+    }
+    FM_TRY(fm_spool_submit(p->spool, &p->chunk, tag, err));
+    p->given += n;
+    return FM_OK;
+}
+
+/* Until the spool has all that it was given. */
+static enum fm_code await_stored(struct fm_produce *p, struct fm_err *err)
+{
+    for (;;) {
+        uint64_t stored;
+        FM_TRY(check_stored(p, &stored, err));
+        if (stored == p->given)
+            return FM_OK;
+        fm_sleep_ms(1);
+        FM_TRY(tick_if_due(p, err));
+    }
 }
 
 /* A line that is not sent: told, counted, and beyond so many only counted. Where no line was fit
@@ -68,7 +140,7 @@ static enum fm_code leave_out(struct fm_produce *p, const struct fm_line *line, 
     fm_produce_say(p, line->file, line->number, why);
     if (p->bad < BAD_LINES)
         return FM_OK;
-    if (p->stored == 0)
+    if (p->given == 0)
         return fm_err_set(err, FM_EUSAGE, "all of %d lines are unfit: is --format right?",
                           BAD_LINES);
     fm_produce_say(p, line->file, line->number, "further unfit lines are only counted");
@@ -82,7 +154,7 @@ static bool split(const struct fm_produce *p, const struct fm_line *line, struct
     rec->value = line->text;
     rec->value_len = line->len;
     rec->key = p->o->key;
-    rec->key_len = p->o->key != NULL ? strlen(p->o->key) : 0;
+    rec->key_len = p->key_len;
     if (p->o->separator != NULL) {
         size_t len = strlen(p->o->separator);
         const char *at = memmem(line->text, line->len, p->o->separator, len);
@@ -95,7 +167,7 @@ static bool split(const struct fm_produce *p, const struct fm_line *line, struct
     }
     if (p->text)
         return true;
-    if (rec->key != NULL && !fm_utf8_valid(rec->key, rec->key_len))
+    if (p->o->separator != NULL && !fm_utf8_valid(rec->key, rec->key_len))
         return fm_err_set(why, FM_EUSAGE, "the key is not UTF-8") == FM_OK;
     return fm_rest_check_json(p->way.dialect, rec->value, rec->value_len, why) == FM_OK;
 }
@@ -104,7 +176,7 @@ static enum fm_code add_line(struct fm_produce *p, const struct fm_line *line, s
 {
     struct fm_err why = {0};
     struct fm_record rec = {.kind = p->text ? FM_RECORD_RAW : FM_RECORD_DATA,
-                            .time_ms = fm_wall_ms(),
+                            .time_ms = p->lines.read_ms,
                             .partition = FM_NO_PARTITION,
                             .id_at = FM_NO_ID};
     if (line->what == FM_LINE_LONG) {
@@ -133,7 +205,7 @@ enum fm_code fm_produce_read(struct fm_produce *p, struct fm_err *err)
         struct fm_line line;
         FM_TRY(fm_lines_next(&p->lines, FM_PRODUCE_SLICE_MS, &line, err));
         if (line.what == FM_LINE_END)
-            return store_chunk(p, err);
+            break;
         if (line.what != FM_LINE_NONE) {
             FM_TRY(add_line(p, &line, err));
             continue;
@@ -142,4 +214,6 @@ enum fm_code fm_produce_read(struct fm_produce *p, struct fm_err *err)
             FM_TRY(store_chunk(p, err));
         FM_TRY(fm_produce_tick(p, err));
     }
+    FM_TRY(store_chunk(p, err));
+    return await_stored(p, err);
 }

@@ -40,16 +40,21 @@ void fm_produce_on_dead(void *arg, const struct fm_spool_id *id, const char *rea
     (void)pthread_mutex_unlock(&p->lock);
 }
 
-static const struct fm_produce_run *find_run(const struct fm_produce *p,
-                                             const struct fm_spool_id *id)
+/* @return false: no line of this run */
+static bool find_line(struct fm_produce *p, const struct fm_spool_id *id, size_t *file,
+                      uint64_t *line)
 {
-    for (size_t i = 0; i < p->n_runs; i++) {
+    bool found = false;
+    (void)pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->n_runs && !found; i++) {
         const struct fm_produce_run *run = &p->runs[i];
-        if (id->seq >= run->seq && id->seq - run->seq < run->n &&
-            strcmp(run->stream, id->stream) == 0)
-            return run;
+        found = id->seq >= run->seq && id->seq - run->seq < run->n &&
+                strcmp(run->stream, id->stream) == 0;
+        *file = run->file;
+        *line = run->line + (id->seq - run->seq);
     }
-    return NULL;
+    (void)pthread_mutex_unlock(&p->lock);
+    return found;
 }
 
 void fm_produce_tell(struct fm_produce *p)
@@ -63,12 +68,13 @@ void fm_produce_tell(struct fm_produce *p)
     p->untold = 0;
     (void)pthread_mutex_unlock(&p->lock);
     for (size_t i = 0; i < n; i++) {
-        const struct fm_produce_run *run = find_run(p, &told[i].id);
+        size_t file;
+        uint64_t line;
         char why[300];
         (void)snprintf(why, sizeof why, "refused: %s", told[i].reason);
         fm_produce_clear(p);
-        if (run != NULL)
-            fm_produce_say(p, run->file, run->line + (told[i].id.seq - run->seq), why);
+        if (find_line(p, &told[i].id, &file, &line))
+            fm_produce_say(p, file, line, why);
         else
             fm_cmd_note(p->cli, "a record of an earlier run (stream %s, seq %" PRIu64 ") was %s",
                         told[i].id.stream, told[i].id.seq, why);
@@ -89,9 +95,9 @@ static void show_progress(struct fm_produce *p, int64_t now)
     (void)fprintf(stderr, "\r\033[K%" PRIu64 " lines, %.0f/s", p->settled, rate);
     p->shown = true;
     const struct fm_lines *l = &p->lines;
-    if (l->bytes_total == 0 || l->bytes_read == 0 || p->stored == 0)
+    if (l->bytes_total == 0 || l->bytes_read == 0 || p->given == 0)
         return;
-    double all = (double)p->stored * (double)l->bytes_total / (double)l->bytes_read;
+    double all = (double)p->given * (double)l->bytes_total / (double)l->bytes_read;
     double part = (double)p->settled < all ? (double)p->settled / all : 1;
     (void)fprintf(stderr, ", %.0f %%", part * 100);
     if (rate > 0) {
@@ -119,7 +125,7 @@ static const char *trouble(const struct fm_produce *p)
 
 uint64_t fm_produce_left(const struct fm_produce *p)
 {
-    uint64_t all = p->before + p->stored;
+    uint64_t all = p->before + p->given;
     return all > p->settled ? all - p->settled : 0;
 }
 

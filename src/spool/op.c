@@ -60,11 +60,18 @@ void op_done(struct fm_spool *sp, struct op *op, enum fm_code code, const struct
     if (code != FM_OK && err != NULL && err != &op->err)
         op->err = *err;
     op->done = true;
+    const struct fm_spool_stored stored = {.tag = op->tag,
+                                           .code = code,
+                                           .stream = code == FM_OK ? op->stream : "",
+                                           .first_seq = op->first,
+                                           .n = op->n_records};
     struct fm_spool_batch *orphan = op->left ? op->batch : NULL;
     if (op->left)
         op->batch = NULL;
     (void)pthread_cond_broadcast(&sp->done);
     (void)pthread_mutex_unlock(&sp->lock);
+    if (op->tagged && sp->opts.on_stored != NULL)
+        sp->opts.on_stored(sp->opts.on_stored_arg, &stored);
     fm_spool_batch_free(sp, orphan);
     op_unref(op);
 }
@@ -74,9 +81,10 @@ void op_enqueue(struct fm_spool *sp, struct op *op)
     atomic_fetch_add(&op->refs, 1);
     op_push(&sp->queue, op);
     sp->n_queued++;
+    bool can_wait = op->type == OP_APPEND && !op->waited && sp->planned;
     if (sp->dir == NULL)
         spool_help(sp);
-    else
+    else if (!can_wait || sp->queue_bytes >= sp->opts.group_bytes)
         (void)pthread_cond_signal(&sp->wake);
 }
 

@@ -49,7 +49,8 @@ static void give_chunk(struct fm_spool *sp, struct op *op, struct fm_chunk **chu
     op_enqueue(sp, op);
 }
 
-enum fm_code fm_spool_append(struct fm_spool *sp, struct fm_chunk **chunk, struct fm_err *err)
+static enum fm_code append(struct fm_spool *sp, struct fm_chunk **chunk, const uint64_t *tag,
+                           struct fm_err *err)
 {
     if (fm_chunk_count(*chunk) == 0) {
         fm_chunk_free(*chunk);
@@ -58,6 +59,8 @@ enum fm_code fm_spool_append(struct fm_spool *sp, struct fm_chunk **chunk, struc
     }
     struct op *op;
     FM_TRY(append_op(&op, *chunk, err));
+    op->tagged = tag != NULL;
+    op->tag = tag != NULL ? *tag : 0;
     enum fm_code code = FM_OK;
     (void)pthread_mutex_lock(&sp->lock);
     if (sp->stopped) {
@@ -72,6 +75,19 @@ enum fm_code fm_spool_append(struct fm_spool *sp, struct fm_chunk **chunk, struc
     (void)pthread_mutex_unlock(&sp->lock);
     op_unref(op);
     return code;
+}
+
+enum fm_code fm_spool_append(struct fm_spool *sp, struct fm_chunk **chunk, struct fm_err *err)
+{
+    return append(sp, chunk, NULL, err);
+}
+
+enum fm_code fm_spool_submit(struct fm_spool *sp, struct fm_chunk **chunk, uint64_t tag,
+                             struct fm_err *err)
+{
+    if (fm_chunk_count(*chunk) == 0)
+        return fm_err_set(err, FM_EUSAGE, "an empty chunk cannot be stored");
+    return append(sp, chunk, &tag, err);
 }
 
 /* Under the lock: take a chunk back that nobody has begun to commit. */

@@ -12,7 +12,8 @@ enum {
     QUEUE_MAX = 16 * 1024 * 1024,
     FREE_MS = 2000,
     GIB = 1024 * 1024 * 1024,
-    DEAD_MAX = 64 * 1024 * 1024
+    DEAD_MAX = 64 * 1024 * 1024,
+    GROUP_BYTES = 1024 * 1024
 };
 
 void spool_set_limits(struct fm_spool_opts *to, const struct fm_spool_opts *from)
@@ -34,6 +35,8 @@ static enum fm_code copy_opts(struct fm_spool *sp, const struct fm_spool_opts *o
     spool_set_limits(&sp->opts, opts);
     if (sp->opts.queue_max == 0)
         sp->opts.queue_max = QUEUE_MAX;
+    if (sp->opts.group_bytes == 0)
+        sp->opts.group_bytes = GROUP_BYTES;
     if (opts->agent != NULL) {
         if (strlen(opts->agent) >= sizeof sp->agent)
             return fm_err_set(err, FM_ELIMIT, "the agent's name is longer than %zu bytes",

@@ -48,6 +48,14 @@ struct fm_spool_control {
 typedef enum fm_code fm_spool_control_fn(void *arg, const struct fm_spool_control *what,
                                          struct fm_chunk **out, struct fm_err *err);
 
+/** What became of a chunk that was given to fm_spool_submit(). */
+struct fm_spool_stored {
+    uint64_t tag;
+    enum fm_code code; /* FM_OK: committed; FM_EFULL: dropped and declared; FM_ESTOP: not stored */
+    const char *stream; /* of the records; "" unless FM_OK; borrowed */
+    uint64_t first_seq, n;
+};
+
 struct fm_spool_opts {
     const char *path; /* folder, created with mode 0700; NULL: in memory */
     const char *agent; /* another agent name begins new streams */
@@ -64,6 +72,7 @@ struct fm_spool_opts {
                      * lies about syncs; else NORMAL: a power cut may take the last commits back,
                      * which is noticed and declared */
     unsigned commit_ms; /* longest wait for the group commit; 0: each request at once */
+    size_t group_bytes; /* chunks of so many are committed without waiting longer; 0: 1 MiB */
     uint64_t dead_max_size; /* 0: 64 MiB */
     uint64_t reserve; /* reserve file in bytes; 0: none */
     size_t queue_max; /* bytes queued for commit; 0: 16 MiB */
@@ -72,6 +81,11 @@ struct fm_spool_opts {
     /** Something was committed for sending. Any thread; must only set a flag and wake. */
     void (*on_commit)(void *arg);
     void *on_commit_arg;
+    /** Once for each submitted chunk, in their order, on any thread, also within fm_spool_submit():
+     * must not wait nor call the spool. Not called for what a hanging disk kept at fm_spool_free().
+     */
+    void (*on_stored)(void *arg, const struct fm_spool_stored *what);
+    void *on_stored_arg;
     /** Only to look, or to do what an operator asked for: damage is not set aside but reported as
      * FM_EDAMAGE and left as it is. */
     bool keep_damage;
@@ -102,6 +116,10 @@ bool fm_spool_ready(const struct fm_spool *spool);
  * @return FM_OK, FM_EFULL (queue full) or FM_ESTOP */
 FM_MUST_USE enum fm_code fm_spool_append(struct fm_spool *spool, struct fm_chunk **chunk,
                                          struct fm_err *err);
+
+/** As fm_spool_append(); opts.on_stored is told what became of it, with this tag. */
+FM_MUST_USE enum fm_code fm_spool_submit(struct fm_spool *spool, struct fm_chunk **chunk,
+                                         uint64_t tag, struct fm_err *err);
 
 /** Queue a declaration: n records of this topic were dropped before they were stored. They take
  * seqs without rows; their gap follows in the same transaction. */

@@ -180,6 +180,8 @@ struct op {
     struct row *row; /* while its transaction runs */
     char stream[FM_STREAM_LEN + 1];
     uint64_t first, last;
+    bool tagged; /* on_stored is to be told */
+    uint64_t tag;
     /* CONFIG */
     struct fm_spool_opts opts;
     /* DECLARE */
@@ -257,6 +259,7 @@ struct fm_spool {
     size_t n_queued;
     bool stopped, closing, finished;
     bool working; /* a thread does what is queued: what is "the thread's own" is its */
+    bool planned; /* the spool's thread sleeps, and not beyond the next group commit */
     int64_t waits_until; /* the spool's thread; 0: for ever; AWAKE */
     bool blocked; /* on_full = block, and full */
     struct batch_priv *freed;
@@ -291,7 +294,9 @@ struct fm_spool {
     bool seen; /* something must be published */
     bool identity_dirty;
     bool owed; /* the file "owed" is to be emptied after the next commit */
+    size_t group; /* bytes of chunks since the last commit */
     int64_t due_ms; /* of the group commit; 0: none */
+    int64_t paced_ms; /* not before this, if only for what was delivered */
     int64_t retry_ms; /* not before this, after a failure; 0: at once */
     unsigned failures; /* in a row */
     int64_t line_base_ms, line_from_ms; /* own time line: base at a monotonic time */
@@ -407,7 +412,8 @@ void op_unref(struct op *op);
 void op_push(struct op_list *list, struct op *op);
 struct op *op_pop(struct op_list *list);
 /* Under the lock, which it may let go meanwhile: hand op to the thread, which gets a reference of
- * its own. In memory the caller may be the one that does it. */
+ * its own; it wakes for all but a chunk that is to wait for the group commit anyway. In memory the
+ * caller may be the one that does it. */
 void op_enqueue(struct fm_spool *sp, struct op *op);
 /* Wait under the lock for the end of op. @return false at the deadline */
 bool op_await(struct fm_spool *sp, struct op *op, int64_t deadline_ms);

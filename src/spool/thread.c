@@ -6,11 +6,14 @@
 #include "base/clock.h"
 #include "spool/rows_priv.h"
 
-enum { AWAKE = 1 }; /* it looks itself before it waits */
+enum {
+    AWAKE = 1, /* it looks itself before it waits */
+    PACE_MS = 20 /* between commits for nothing but what was delivered */
+};
 
 static void want_commit(struct fm_spool *sp, int64_t in_ms)
 {
-    int64_t due = fm_clock_ms() + in_ms;
+    int64_t due = fm_clock_ms() + (in_ms > 0 ? in_ms : 0);
     if (sp->due_ms == 0 || due < sp->due_ms)
         sp->due_ms = due;
 }
@@ -54,7 +57,9 @@ static void apply(struct fm_spool *sp, struct op *op)
     enum fm_code code = FM_OK;
     switch (op->type) {
     case OP_APPEND:
-        want_commit(sp, op->waited ? 0 : (int64_t)sp->opts.commit_ms);
+        sp->group += op->bytes;
+        want_commit(
+            sp, op->waited || sp->group >= sp->opts.group_bytes ? 0 : (int64_t)sp->opts.commit_ms);
         op_push(&sp->appends, op);
         return;
     case OP_FLUSH:
@@ -67,7 +72,8 @@ static void apply(struct fm_spool *sp, struct op *op)
         break;
     case OP_SETTLE:
         settle_apply(sp, op);
-        want_commit(sp, 0); /* until it is on disk a kill means sending again */
+        /* Until it is on disk a kill means sending again: at once, but not many times a second. */
+        want_commit(sp, sp->paced_ms - fm_clock_ms());
         break;
     case OP_READ:
         code = read_apply(sp, op);
@@ -142,7 +148,9 @@ static void commit_due(struct fm_spool *sp)
     if (sp->due_ms == 0 || now < sp->due_ms || now < sp->retry_ms)
         return;
     struct fm_err err;
+    sp->group = 0;
     enum fm_code code = spool_commit(sp, &err);
+    sp->paced_ms = fm_clock_ms() + (sp->dir != NULL ? PACE_MS : 0);
     spool_publish(sp);
     if (code != FM_OK)
         return; /* tried again at retry_ms; flushes wait for that */
@@ -243,7 +251,9 @@ void *spool_main(void *arg)
             sp->queue.head != NULL || sp->closing || (due != 0 && due <= fm_clock_ms());
         if (sp->working || !something) {
             sp->waits_until = due;
+            sp->planned = !sp->working && sp->due_ms != 0;
             (void)fm_cond_wait(&sp->wake, &sp->lock, due);
+            sp->planned = false;
             sp->waits_until = AWAKE;
             continue;
         }

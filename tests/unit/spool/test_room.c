@@ -89,6 +89,7 @@ Test(room, commits_a_long_queue_in_pieces_that_fit_into_the_log)
     kit_init(&kit, false);
     kit.opts.max_size = 16 * MIB;
     kit.opts.commit_ms = 60000;
+    kit.opts.group_bytes = SIZE_MAX;
     kit_open(&kit);
     for (unsigned i = 0; i < 150; i++) {
         struct fm_chunk *chunk = kit_chunk("t", i * 50, 50, 1000);
