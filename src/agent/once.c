@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/agent_priv.h"
+#include "agent/signals.h"
 #include "base/clock.h"
 
 struct once {
@@ -14,6 +15,8 @@ struct once {
     struct fm_buf line;
     uint64_t records;
     uint64_t too_large;
+    int signal_fd; /* -1: signals end the process, as they end any filter */
+    int signal; /* which came; 0: none */
     int stdout_sys; /* why stdout takes no more; 0: it does */
     int64_t end_ms;
 };
@@ -22,6 +25,15 @@ static unsigned left_ms(const struct once *once)
 {
     int64_t left = once->end_ms - fm_clock_ms();
     return left > 0 ? (unsigned)left : 1;
+}
+
+/* Ctrl-C or a supervisor's SIGTERM: what is under way is given up, and told. */
+static bool is_stopped(void *arg)
+{
+    struct once *once = arg;
+    if (once->signal == 0 && once->signal_fd >= 0)
+        once->signal = fm_signals_next(once->signal_fd);
+    return once->signal != 0;
 }
 
 /* ---- --stdout ---- */
@@ -169,13 +181,47 @@ static enum fm_code tell_undelivered(const struct once *once, enum fm_code code,
                       (unsigned long long)(unknown < left ? unknown : left), reason);
 }
 
+/* Until all is acknowledged, the time is over, or a signal comes. */
+static enum fm_code drain(struct once *once, struct fm_err *err)
+{
+    enum { LOOK_MS = 100 };
+    enum fm_code code = FM_ETIMEOUT;
+    while (code == FM_ETIMEOUT && !is_stopped(once)) {
+        unsigned left = left_ms(once);
+        code = fm_rest_drain(once->agent.rest, left < LOOK_MS ? left : LOOK_MS, err);
+        if (left <= LOOK_MS)
+            break;
+    }
+    return code;
+}
+
+/* The request in flight may still be answered, but nobody waits long for that. */
+static enum fm_code interrupted(struct once *once, struct fm_err *err)
+{
+    enum { GRACE_MS = 1000 };
+    struct fm_agent *agent = &once->agent;
+    fm_rest_stop(agent->rest, GRACE_MS);
+    (void)fm_rest_join(agent->rest, GRACE_MS + 1000);
+    fm_spool_stats_get(agent->spool, agent->spool_stats);
+    fm_rest_stats_get(agent->rest, agent->rest_stats);
+    uint64_t done = agent->rest_stats->records, left = agent->spool_stats->records;
+    uint64_t unknown =
+        agent->rest_stats->possible_duplicates + agent->rest_stats->in_flight_records;
+    return fm_err_set(
+        err, FM_ESTOP, "interrupted: %llu of %llu record%s acknowledged, fate of %llu unknown",
+        (unsigned long long)done, (unsigned long long)(done + left), fm_plural(done + left),
+        (unsigned long long)(unknown < left ? unknown : left));
+}
+
 static enum fm_code send_all(struct once *once, struct fm_err *err)
 {
     struct fm_agent *agent = &once->agent;
     FM_TRY(fm_spool_flush(agent->spool, left_ms(once), err));
     fm_rest_end_of_input(agent->rest);
     fm_rest_wakeup(agent->rest);
-    enum fm_code code = fm_rest_drain(agent->rest, left_ms(once), err);
+    enum fm_code code = drain(once, err);
+    if (code != FM_OK && once->signal != 0)
+        return interrupted(once, err);
     fm_spool_stats_get(agent->spool, agent->spool_stats);
     fm_rest_stats_get(agent->rest, agent->rest_stats);
     const struct fm_spool_stats *spool = agent->spool_stats;
@@ -200,7 +246,9 @@ static enum fm_code poll_all(struct once *once, struct fm_err *err)
     bool print = once->opts->to_stdout;
     const struct fm_poll_opts opts = {
         .log = NULL, /* told below, once */
-        .hooks = {.sample = print ? print_sample : store_sample, .arg = once},
+        .hooks = {.sample = print ? print_sample : store_sample,
+                  .stopped = is_stopped,
+                  .arg = once},
         .targets = agent->plan->targets,
         .n_targets = agent->plan->n_targets,
         .host_name = agent->plan->host_name,
@@ -230,6 +278,9 @@ static enum fm_code round_trip(struct once *once, struct fm_err *err)
         FM_TRY(open_way_out(once, err));
     struct fm_err poll_err = {0};
     enum fm_code polled = poll_all(once, &poll_err);
+    if (once->signal != 0)
+        return fm_err_set(err, FM_ESTOP,
+                          "interrupted while the targets were read: nothing was sent");
     /* What could be read is sent, whatever happened to the other targets. */
     if (!once->opts->to_stdout && once->records > 0)
         FM_TRY(send_all(once, err));
@@ -261,13 +312,18 @@ enum fm_code fm_agent_once(const struct fm_once_opts *opts, struct fm_err *err)
     if (once == NULL)
         return fm_err_nomem(err);
     once->opts = opts;
+    once->signal_fd = -1;
     once->end_ms = fm_clock_ms() + opts->timeout_ms;
     fm_buf_init(&once->line, 0);
     fm_agent_init(&once->agent, &opts->agent);
     enum fm_code code = fm_agent_load(&once->agent, err);
+    if (code == FM_OK && !opts->to_stdout)
+        code = fm_signals_open(&once->signal_fd, err);
     if (code == FM_OK)
         code = round_trip(once, err);
     fm_agent_release(&once->agent);
+    if (once->signal_fd >= 0)
+        fm_signals_close(once->signal_fd);
     fm_buf_clear(&once->line);
     free(once);
     return code;

@@ -74,7 +74,7 @@ static const char *const once_text[] = {
     "Records are sent from memory under a stream of their own and each is acknowledged by the REST "
     "proxy before the exit code is 0. At the timeout the number of records whose fate is unknown "
     "is "
-    "told, and the exit code is 1.",
+    "told, and the exit code is 1; so it is at Ctrl-C or SIGTERM.",
     NULL,
 };
 static const char *const once_examples[] = {

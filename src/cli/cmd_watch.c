@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "agent/signals.h"
 #include "base/clock.h"
 #include "cli/cmd_watch_priv.h"
 
@@ -133,13 +134,18 @@ static enum fm_code run_live(struct fm_watch *w, int *sig, struct fm_err *err)
     }
 }
 
-static enum fm_code run_lines(struct fm_watch *w, struct fm_err *err)
+static enum fm_code run_lines(struct fm_watch *w, int signals, int *sig, struct fm_err *err)
 {
     bool done = false;
     while (!done) {
-        struct pollfd fd = {.fd = w->wake, .events = POLLIN};
-        if (poll(&fd, 1, (int)(w->interval_ms < TICK_MS ? w->interval_ms : TICK_MS)) > 0)
+        struct pollfd fds[2] = {{.fd = w->wake, .events = POLLIN},
+                                {.fd = signals, .events = POLLIN}};
+        if (poll(fds, 2, (int)(w->interval_ms < TICK_MS ? w->interval_ms : TICK_MS)) > 0 &&
+            fds[0].revents != 0)
             unring(w);
+        *sig = fm_signals_next(signals);
+        if (*sig != 0)
+            return FM_OK;
         FM_TRY(fm_watch_check(w, &done, err));
     }
     return FM_OK;
@@ -163,6 +169,20 @@ static enum fm_code start(struct fm_watch *w, struct fm_err *err)
     FM_TRY(fm_net_init(err));
     FM_TRY(fm_poll_new(&w->poll, &opts, err));
     return fm_poll_start(w->poll, err);
+}
+
+/* It ends by the signal, as any filter does: whoever reads the lines may be what holds us up. */
+static enum fm_code lines(struct fm_watch *w, int *sig, struct fm_err *err)
+{
+    int signals = -1;
+    FM_TRY(fm_signals_open(&signals, err));
+    enum fm_code code = start(w, err);
+    if (code == FM_OK)
+        code = run_lines(w, signals, sig, err);
+    if (*sig != 0)
+        fm_cmd_note(w->cli, "watch: interrupted");
+    fm_signals_close(signals);
+    return code;
 }
 
 static void free_watch(struct fm_watch *w)
@@ -214,10 +234,10 @@ static enum fm_code run_watch(struct fm_cmd_call *call, struct fm_err *err)
         if (code == FM_OK)
             code = run_live(w, &sig, err);
         fm_term_close(&w->term);
+        if (sig == SIGINT)
+            sig = 0; /* Ctrl-C is the usual way out, as q is */
     } else if (code == FM_OK) {
-        code = start(w, err);
-        if (code == FM_OK)
-            code = run_lines(w, err);
+        code = lines(w, &sig, err);
     }
     if (sig != 0)
         fm_term_die(sig);
@@ -240,7 +260,8 @@ static const struct fm_flag flags[] = {
 };
 static const char *const text[] = {
     "On a terminal a table that is drawn anew with every poll: value, rate per second of numbers "
-    "that only ever rise, and a trend. Keys: q quits, p pauses, s sorts, / filters, h shortens "
+    "that only ever rise, and a trend. Keys: q or Ctrl-C quits, p pauses, s sorts, / filters, h "
+    "shortens "
     "numbers, arrows and page keys scroll. A target that is lost is shown as lost until it is "
     "back.",
     "Elsewhere, and with --lines, a line for each value and poll: TIME TAB BEAN ATTRIBUTE TAB "

@@ -14,7 +14,7 @@
 #include "base/thread.h"
 
 /* The agent serves its socket between other work; a page of records is at most about 1 MiB. */
-enum { ANSWER_MS = 10000 };
+enum { ANSWER_MS = 10000, GONE_MS = 2000, AGAIN_MS = 50 };
 
 static enum fm_code open_spool(struct fm_store *store, struct fm_cli *cli, const char *path,
                                struct fm_err *err)
@@ -48,10 +48,11 @@ static enum fm_code use_state_socket(struct fm_store *store, struct fm_err *err)
 enum fm_code fm_store_open(struct fm_store *store, struct fm_cli *cli, struct fm_config *config,
                            const char *dir, struct fm_err *err)
 {
-    *store = (struct fm_store){.config = config};
+    *store = (struct fm_store){.config = config, .cli = cli};
     const char *path = dir != NULL ? dir : config->spool.path;
     if (dir == NULL && config->spool.memory)
         return use_state_socket(store, err);
+    store->path = path;
     enum fm_code code =
         fm_spool_holder(path, store->socket, sizeof store->socket, &store->pid, err);
     if (code == FM_OK) {
@@ -98,7 +99,8 @@ static enum fm_code connect_socket(const struct fm_store *store, int *fd, struct
     if (errno == EACCES)
         return fm_err_set(err, FM_EPERM, "%s belongs to another user; be that user, or root",
                           store->socket);
-    return fm_err_sys(err, errno, "no agent answers at %s", store->socket);
+    return fm_err_set(err, FM_ECLOSED, "no agent answers at %s: %s", store->socket,
+                      strerrordesc_np(errno));
 }
 
 static enum fm_code ask_socket(const struct fm_store *store, const char *request,
@@ -110,12 +112,14 @@ static enum fm_code ask_socket(const struct fm_store *store, const char *request
     size_t len = strlen(request);
     if (send(fd, request, len, MSG_NOSIGNAL) != (ssize_t)len ||
         send(fd, "\n", 1, MSG_NOSIGNAL) != 1)
-        return fm_err_sys(err, errno, "cannot ask the agent at %s", store->socket);
+        return fm_err_set(err, FM_ECLOSED, "cannot ask the agent at %s: %s", store->socket,
+                          strerrordesc_np(errno));
     while (wait_for(fd, POLLIN, end)) {
         char piece[16384];
         ssize_t n = recv(fd, piece, sizeof piece, 0);
         if (n < 0 && errno != EINTR)
-            return fm_err_sys(err, errno, "the agent at %s closed the connection", store->socket);
+            return fm_err_set(err, FM_ECLOSED, "the agent at %s closed the connection: %s",
+                              store->socket, strerrordesc_np(errno));
         if (n > 0)
             fm_buf_put(answer, piece, (size_t)n);
         FM_TRY(fm_buf_code(answer, err));
@@ -154,6 +158,32 @@ static enum fm_code check_answer(const struct fm_buf *answer, struct fm_err *err
     return code;
 }
 
+/* An agent that is killed lets go of its socket and its lock one after the other: who asks in
+ * between is closed out by both, and finds the spool free a moment later. */
+static enum fm_code ask_holder(struct fm_store *store, const char *request, struct fm_buf *answer,
+                               struct fm_err *err)
+{
+    int64_t end = fm_clock_ms() + GONE_MS;
+    for (;;) {
+        enum fm_code code = ask_socket(store, request, answer, err);
+        if (code != FM_ECLOSED || store->path == NULL || fm_clock_ms() >= end)
+            return code;
+        struct fm_err lost = *err;
+        fm_err_clear(err);
+        fm_buf_reset(answer);
+        fm_sleep_ms(AGAIN_MS);
+        code = fm_store_open(store, store->cli, store->config, store->path, err);
+        if (code == FM_OK && store->spool != NULL) {
+            fm_control_answer(store->spool, request, strlen(request), answer);
+            return FM_OK;
+        }
+        if (code != FM_OK) {
+            *err = lost;
+            return lost.code;
+        }
+    }
+}
+
 enum fm_code fm_store_ask(struct fm_store *store, const char *request, struct fm_buf *answer,
                           struct fm_err *err)
 {
@@ -161,7 +191,7 @@ enum fm_code fm_store_ask(struct fm_store *store, const char *request, struct fm
     if (store->spool != NULL)
         fm_control_answer(store->spool, request, strlen(request), answer);
     else
-        FM_TRY(ask_socket(store, request, answer, err));
+        FM_TRY(ask_holder(store, request, answer, err));
     FM_TRY(fm_buf_code(answer, err));
     return check_answer(answer, err);
 }

@@ -10,6 +10,8 @@
 
 struct fm_store {
     struct fm_config *config; /* borrowed */
+    struct fm_cli *cli; /* borrowed */
+    const char *path; /* of the spool; NULL: it is in the agent's memory */
     struct fm_spool *spool; /* opened here; NULL: ask the socket */
     char socket[256];
     int pid; /* of the holder; 0: nobody, or unknown */

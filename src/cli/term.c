@@ -13,6 +13,7 @@
 
 enum { LEAVE_MS = 500 /* for a terminal that does not read */ };
 
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 
 /* Alternate screen, cursor off, no wrapping at the right edge. */
@@ -53,9 +54,40 @@ static int open_own(int fd, int flags)
     return open(path, flags | O_NOCTTY | O_CLOEXEC);
 }
 
+/* A fault of ours, or somebody's kill -ABRT: the terminal is given back before the end. Nothing may
+ * be kept at file scope for this, so it undoes what fm_term_enter() always does. */
+static void on_fault(int sig)
+{
+    struct termios modes;
+    ssize_t n = write(STDOUT_FILENO, leave_text, sizeof leave_text - 1);
+    (void)n;
+    if (tcgetattr(STDOUT_FILENO, &modes) == 0) {
+        modes.c_lflag |= (tcflag_t)(ICANON | ECHO);
+        modes.c_cc[VMIN] = 1;
+        (void)tcsetattr(STDOUT_FILENO, TCSANOW, &modes);
+    }
+    (void)raise(sig); /* by default now: SA_RESETHAND */
+}
+
+/* Where nobody else (a sanitizer) wants to hear of them. */
+static void catch_faults(bool on)
+{
+    const struct sigaction ours = {.sa_handler = on_fault,
+                                   .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    struct sigaction now;
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        if (sigaction(faults[i], NULL, &now) == 0 && now.sa_handler == (on ? SIG_DFL : on_fault)) {
+            if (on)
+                (void)sigaction(faults[i], &ours, NULL);
+            else
+                (void)signal(faults[i], SIG_DFL);
+        }
+}
+
 enum fm_code fm_term_open(struct fm_term *term, struct fm_err *err)
 {
     sigset_t set;
+    catch_faults(true);
     *term = (struct fm_term){.out = -1, .in = -1, .signals = -1, .ascii = !speaks_utf8()};
     (void)sigemptyset(&set);
     for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
@@ -191,6 +223,7 @@ void fm_term_suspend(struct fm_term *term)
 void fm_term_close(struct fm_term *term)
 {
     fm_term_leave(term);
+    catch_faults(false);
     if (term->signals >= 0)
         (void)close(term->signals);
     if (term->out >= 0)

@@ -390,6 +390,8 @@ static enum fm_code first_failure(const struct fm_poll *poll, struct fm_err *err
     return FM_OK;
 }
 
+enum { LOOK_MS = 100 /* how late an interruption may be heard */ };
+
 enum fm_code fm_poll_once_with(const struct fm_poll_opts *opts, const struct fm_sessions *sessions,
                                unsigned timeout_ms, struct fm_poll_snapshot *out,
                                struct fm_err *err)
@@ -400,14 +402,21 @@ enum fm_code fm_poll_once_with(const struct fm_poll_opts *opts, const struct fm_
     poll->once = true;
     int64_t until = fm_clock_ms() + timeout_ms;
     enum fm_code code = fm_sections_expand(poll, err);
-    while (code == FM_OK && !all_polled(poll) && fm_clock_ms() < until)
-        turn(poll, until);
+    bool stopped = false;
+    while (code == FM_OK && !stopped && !all_polled(poll) && fm_clock_ms() < until) {
+        int64_t look = fm_clock_ms() + LOOK_MS;
+        turn(poll, opts->hooks.stopped != NULL && look < until ? look : until);
+        stopped = opts->hooks.stopped != NULL && opts->hooks.stopped(opts->hooks.arg);
+    }
     struct fm_err late = {0};
-    (void)fm_err_set(&late, FM_ETIMEOUT, "no answer within %u ms", timeout_ms);
+    if (stopped)
+        (void)fm_err_set(&late, FM_ESTOP, "interrupted");
+    else
+        (void)fm_err_set(&late, FM_ETIMEOUT, "no answer within %u ms", timeout_ms);
     for (size_t i = 0; code == FM_OK && i < poll->n_targets; i++)
         if (!poll->targets[i]->polled) {
             fm_target_close(poll->targets[i]);
-            fm_target_finish(poll->targets[i], FM_ETIMEOUT, &late);
+            fm_target_finish(poll->targets[i], late.code, &late);
         }
     if (code == FM_OK)
         code = fm_poll_status_get(poll, out, err);

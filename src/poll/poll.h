@@ -84,6 +84,8 @@ struct fm_poll_hooks {
     /** In every poll for each query and refusal; a poll asks for 16 reasons at most. May be NULL.
      */
     void (*refused)(void *arg, const struct fm_poll_refusal *refusal);
+    /** fm_poll_once() only, several times a second: whether to give up. May be NULL. */
+    bool (*stopped)(void *arg);
     void *arg;
 };
 

@@ -465,7 +465,8 @@ Test(watch, follows_the_size_of_the_terminal_down_to_nearly_nothing)
 
 Test(watch, ends_at_once_by_ctrl_c_and_signals)
 {
-    static const int signals[] = {0, SIGTERM, SIGHUP, SIGQUIT};
+    /* SIGABRT as one fault of several; SIGSEGV belongs to the sanitizer here. */
+    static const int signals[] = {0, SIGTERM, SIGHUP, SIGQUIT, SIGABRT, SIGILL};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         watch(24, 100);
         int64_t before = fm_clock_ms();
@@ -473,7 +474,7 @@ Test(watch, ends_at_once_by_ctrl_c_and_signals)
             tty_send(&tty, "\003");
         else
             cr_assert_eq(kill(tty.pid, signals[i]), 0);
-        expect_end(signals[i] == 0 ? -SIGINT : -signals[i]);
+        expect_end(-signals[i]); /* Ctrl-C: 0, as after q */
         cr_expect_lt(fm_clock_ms() - before, 2000);
         if (i + 1 < sizeof signals / sizeof signals[0])
             tty_close(&tty);
@@ -486,7 +487,7 @@ Test(watch, ctrl_c_does_not_wait_for_a_jvm_that_hangs)
     jolokia.down = 2; /* connections are taken, nothing is answered */
     int64_t before = fm_clock_ms();
     tty_send(&tty, "\003");
-    expect_end(-SIGINT);
+    expect_end(0);
     cr_expect_lt(fm_clock_ms() - before, 2000);
 }
 
