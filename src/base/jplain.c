@@ -85,11 +85,10 @@ static bool skip_escape(struct plain *s)
     return true;
 }
 
-/* p stands behind the opening quote. */
-static inline bool take_string(struct plain *s)
+/* The rest of a string from its first byte that is not ordinary. */
+static bool take_odd_string(struct plain *s)
 {
-    for (;;) {
-        s->p = ordinary(s->p, s->end);
+    for (;; s->p = ordinary(s->p, s->end)) {
         if (s->p == s->end)
             return false;
         if (*s->p == '"') {
@@ -106,6 +105,17 @@ static inline bool take_string(struct plain *s)
             return false;
         s->p += step;
     }
+}
+
+/* p stands behind the opening quote. */
+static inline bool take_string(struct plain *s)
+{
+    const char *p = ordinary(s->p, s->end);
+    s->p = p;
+    if (p == s->end || *p != '"')
+        return take_odd_string(s);
+    s->p++;
+    return true;
 }
 
 static inline bool take_digits(struct plain *s)

@@ -106,12 +106,16 @@ static enum fm_code store_chunk(struct fm_produce *p, struct fm_err *err)
     uint64_t n = fm_chunk_count(p->chunk), stored;
     uint64_t tag = (uint64_t)p->chunk_file << LINE_BITS | p->chunk_line;
     FM_TRY(tick_if_due(p, err));
-    while (!fm_spool_ready(p->spool)) {
+    for (;;) {
+        enum fm_code code = fm_spool_submit(p->spool, &p->chunk, tag, err);
+        if (code == FM_OK)
+            break;
+        if (code != FM_EFULL)
+            return code;
         fm_sleep_ms(FULL_MS);
         FM_TRY(tick_if_due(p, err));
         FM_TRY(check_stored(p, &stored, err));
     }
-    FM_TRY(fm_spool_submit(p->spool, &p->chunk, tag, err));
     p->given += n;
     return FM_OK;
 }

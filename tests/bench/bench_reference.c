@@ -8,7 +8,8 @@
  *
  * usage: bench_reference [RECORDS [LETTERS]]    B = the build folder, BENCH_PYTHON = a python3 with
  * requests. Letters are done in order, and may be repeated: r reference, b bare, m memory, n and f
- * spool, p and P produce, o other programs; s anywhere: only HTTPS.
+ * spool (N and F: fed faster than it is sent, so that it grows), p and P produce, o other programs;
+ * s anywhere: only HTTPS.
  */
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -25,7 +26,12 @@
 #include "net/server.h"
 #include "rest/rest.h"
 
-enum { BATCH = 1000, BODY = 600 * 1024, MEMORY = 12 << 20 /* as produce has it */ };
+enum {
+    BATCH = 1000,
+    BODY = 600 * 1024,
+    AHEAD = 6 * BATCH,
+    MEMORY = 12 << 20 /* as produce has it */
+};
 
 static char dir[] = "/tmp/fm-reference-XXXXXX";
 static size_t records = 200000;
@@ -269,7 +275,18 @@ static void must(enum fm_code code, const struct fm_err *err)
         fail(fm_err_text(err));
 }
 
-static void feed(struct fm_spool *spool)
+/* Wait while the sender is more than so many records behind. */
+static void keep_pace(struct fm_spool *spool, size_t ahead)
+{
+    struct fm_spool_topic topic = {.pending = 0};
+    size_t n = 0;
+    do {
+        fm_spool_topics(spool, &topic, 1, &n);
+    } while (n > 0 && topic.pending > ahead && (fm_sleep_ms(1), true));
+}
+
+/* @param ahead  0: as fast as the spool takes them, whether the sender keeps up or not */
+static void feed(struct fm_spool *spool, size_t ahead)
 {
     struct fm_chunk *chunk = NULL;
     struct fm_err err = {0};
@@ -294,12 +311,14 @@ static void feed(struct fm_spool *spool)
             continue;
         while (fm_spool_append(spool, &chunk, &err) == FM_EFULL)
             must(fm_spool_flush(spool, 60000, &err), &err);
+        if (ahead > 0)
+            keep_pace(spool, ahead);
     }
     fm_buf_clear(&value);
 }
 
 static void by_us(const struct way *way, const char *name, const char *path, bool full,
-                  double limit)
+                  size_t ahead, double limit)
 {
     struct own own = {.spool = NULL};
     struct fm_err err = {0};
@@ -324,7 +343,7 @@ static void by_us(const struct way *way, const char *name, const char *path, boo
     int64_t start = fm_clock_ns();
     own.ready = true;
     must(fm_rest_start(own.rest, &err), &err);
-    feed(own.spool);
+    feed(own.spool, ahead);
     fm_rest_end_of_input(own.rest);
     must(fm_rest_drain(own.rest, 60000, &err), &err);
     double wall = (double)(fm_clock_ns() - start) / 1e9;
@@ -429,13 +448,15 @@ static void measure(const struct way *way, char letter, unsigned turn)
         by_curl(way, letter == 'r');
         break;
     case 'm':
-        by_us(way, "own, memory", NULL, false, 1.25);
+        by_us(way, "own, memory", NULL, false, 0, 1.25);
         break;
     case 'n':
-        by_us(way, "own, spool, normal", path, false, 2.0);
+    case 'N':
+        by_us(way, "own, spool, normal", path, false, letter == 'n' ? AHEAD : 0, 2.0);
         break;
     case 'f':
-        by_us(way, "own, spool, full", path, true, 2.3);
+    case 'F':
+        by_us(way, "own, spool, full", path, true, letter == 'f' ? AHEAD : 0, 2.3);
         break;
     case 'p':
     case 'P':
