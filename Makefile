@@ -177,6 +177,11 @@ e2e-presets: ## the shipped presets against real products (P="kafka tomcat": onl
 	@$(PMAKE) build/firstmile
 	@python3 -B tests/e2e/presets.py $(P)
 
+.PHONY: soak-jmx
+soak-jmx: ## connect to a JVM 10,000 times (CONNECTS=N): nothing may stay behind in it
+	@$(PMAKE) build/firstmile
+	@python3 -B tests/e2e/leases.py --connects $(or $(CONNECTS),10000)
+
 .PHONY: e2e-full
 e2e-full: ## the same with every fault for every format, outages of minutes, times as shipped
 	@tests/setup.sh build test e2e

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import rig as r
 from rig import Failed, Skipped, expect, wait_for
@@ -56,7 +57,7 @@ class Jvm:
                   encoding="utf-8") as f:
             f.write(self.password)
         options = (f"port={self.http},host=127.0.0.1,discoveryEnabled=false,"
-                   f"user={self.user},password={self.password}")
+                   f"user={self.user},password={self.password},executor=fixed,threadNr=4")
         prefix = "-Dcom.sun.management.jmxremote"
         log = os.path.join(work, "jvm.log")
         open(log, "wb").close()
@@ -65,7 +66,8 @@ class Jvm:
                     f"-javaagent:{jar}={options}", f"{prefix}.port={self.rmi}",
                     f"{prefix}.rmi.port={self.rmi}", f"{prefix}.ssl=false", f"{prefix}.host=127.0.0.1",
                     f"{prefix}.authenticate=false", "-Djava.rmi.server.hostname=127.0.0.1",
-                    "-cp", classes, "Fixture", "failing=on", "counters=400"],
+                    "-cp", classes, "Fixture", "failing=on", "counters=400",
+                    "slow=600000"],
             log, stdin=subprocess.PIPE)
         wait_for("the fixture is ready", lambda: "ready" in open(log, encoding="utf-8").read(), 30)
 
@@ -159,7 +161,43 @@ def proxy_mode(jvm, work):
         other.stop()
 
 
-CASES = [same_names, same_values, polls, refusals, proxy_mode]
+def target_of(port):
+    """What /stats says of the only target; None before the first poll."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=5) as answer:
+            targets = json.loads(answer.read())["targets"]
+    except (OSError, ValueError):
+        return None
+    return targets[0] if targets else None
+
+
+def hanging(jvm, work):
+    """A getter that hangs for ten minutes costs its own MBean only, and few of the agent's 4 threads.
+    (By default an agent has one: then nobody can ask it anything until the getter returns.)"""
+    port, config, log = r.free_port(), os.path.join(work, "hanging.ini"), os.path.join(work, "agent.log")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(f"[agent]\ninterval = 500ms\nstate_dir = {tempfile.mkdtemp(dir=work)}\n"
+                f"[rest]\nurl = sandbox\n[http]\nlisten = 127.0.0.1:{port}\n[target:j]\n"
+                f"url = {jvm.url()}\nusername = {jvm.user}\npassword_file = {jvm.secret}\n"
+                "timeout = 3s\n[query:q]\nbean = first.mile:type=Counter,* | first.mile:type=Slow\n")
+
+    def good():
+        target = target_of(port)
+        return target if target and target["state"] == "up" and target["beans"] == 400 else None
+    agent = r.Process("agent", [r.FIRSTMILE, "run", "-c", config], log)
+    try:
+        first = wait_for("the others are read", good, 90)
+        expect("type=Slow" in json.dumps(first) + open(log, encoding="utf-8").read(),
+               f"the MBean that hangs is not named: {first}")
+        wait_for("polls go on without it", lambda: (good() or first)["last_poll"]["time_ms"]
+                 >= first["last_poll"]["time_ms"] + 2000, 20)
+        expect(jvm.ask("get", jvm.url(), "java.lang:type=Runtime", "Name").startswith(
+            f"{jvm.process.pid}@"), "no thread of the agent is left")
+    finally:
+        expect(agent.stop(10) == 0, "the agent does not end well")
+
+
+CASES = [same_names, same_values, polls, refusals, proxy_mode, hanging]
 
 
 def main():
