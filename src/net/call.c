@@ -265,6 +265,11 @@ void fm_net_call_free(struct fm_call *call)
         fm_net_easy_put(call->client, call->easy, call->rewind);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
+    if (call->answer.cap > call->client->spare.cap && call->answer.cap <= FM_NET_SPARE) {
+        struct fm_buf smaller = call->client->spare;
+        call->client->spare = call->answer;
+        call->answer = smaller;
+    }
     fm_buf_clear(&call->answer);
     forget_values(call);
     free(call);
@@ -322,7 +327,10 @@ enum fm_code fm_client_start(struct fm_client *client, const struct fm_http_requ
     call->slow_ms = request->slow_upload_ms != 0 ? request->slow_upload_ms : FM_NET_SLOW_UPLOAD_MS;
     call->fd = CURL_SOCKET_BAD;
     call->started_ns = fm_clock_ns();
-    fm_buf_init(&call->answer, request->max_answer != 0 ? request->max_answer : FM_NET_MAX_ANSWER);
+    call->answer = client->spare;
+    fm_buf_init(&client->spare, 0);
+    fm_buf_reset(&call->answer);
+    call->answer.max = request->max_answer != 0 ? request->max_answer : FM_NET_MAX_ANSWER;
     call->easy = fm_net_easy_get(client);
     enum fm_code code = call->easy != NULL ? prepare(call, request, err) : fm_err_nomem(err);
     if (code == FM_OK && curl_multi_add_handle(client->multi, call->easy) != CURLM_OK)

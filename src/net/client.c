@@ -94,6 +94,7 @@ void fm_client_free(struct fm_client *client)
         (void)close(client->epoll);
         (void)close(atomic_load(&client->wake));
     }
+    fm_buf_clear(&client->spare);
     free(client->socks);
     free(client);
 }

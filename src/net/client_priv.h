@@ -18,6 +18,7 @@ enum {
     FM_NET_MAX_HEAD = 64 << 10,
     FM_NET_CERTS = 16,
     FM_NET_POOL = 8,
+    FM_NET_SPARE = 128 << 10, /* the most that is kept for the next answer */
     FM_NET_EVENTS = 64 /* of connections in a round */
 };
 
@@ -101,6 +102,7 @@ struct fm_client {
     struct fm_conn *next_conn; /* the one to look at next while all are looked at */
     CURL *pool[FM_NET_POOL]; /* handles to be used again */
     size_t n_pool;
+    struct fm_buf spare; /* memory of an answer that has been dealt with, for the next one */
     struct fm_net_sock *socks;
     size_t n_socks;
     size_t socks_cap;

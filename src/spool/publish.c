@@ -1,4 +1,5 @@
 /* What others see of the spool: snapshots that its thread publishes at each commit. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,19 +76,22 @@ static const char *why_undurable(const struct fm_spool *sp)
 
 void spool_publish(struct fm_spool *sp)
 {
-    struct fm_spool_stats now = {.records = sp->n_pending,
-                                 .bytes = sp->bytes,
-                                 .oldest_ms = sp->head != NULL ? sp->head->time_ms : 0,
-                                 .durable = why_undurable(sp) == NULL,
-                                 .undurable = why_undurable(sp),
-                                 .dead_records = sp->n_dead,
-                                 .dead_bytes = sp->dead_bytes,
-                                 .last_drop_ms = sp->last_drop_ms,
-                                 .last_dead_ms = sp->last_dead_ms,
-                                 .last_damage_ms = sp->last_damage_ms,
-                                 .disk_full = sp->tight,
-                                 .commits = sp->commits,
-                                 .commit_failures = sp->commit_failures};
+    /* Of the streams, 20 KiB, only those that there are. */
+    struct fm_spool_stats now;
+    memset(&now, 0, offsetof(struct fm_spool_stats, streams));
+    now.records = sp->n_pending;
+    now.bytes = sp->bytes;
+    now.oldest_ms = sp->head != NULL ? sp->head->time_ms : 0;
+    now.undurable = why_undurable(sp);
+    now.durable = now.undurable == NULL;
+    now.dead_records = sp->n_dead;
+    now.dead_bytes = sp->dead_bytes;
+    now.last_drop_ms = sp->last_drop_ms;
+    now.last_dead_ms = sp->last_dead_ms;
+    now.last_damage_ms = sp->last_damage_ms;
+    now.disk_full = sp->tight;
+    now.commits = sp->commits;
+    now.commit_failures = sp->commit_failures;
     if (sp->dir != NULL)
         now.disk_bytes = room_taken(sp);
     memcpy(now.error, sp->error, sizeof now.error);
@@ -100,7 +104,8 @@ void spool_publish(struct fm_spool *sp)
     (void)pthread_mutex_lock(&sp->lock);
     if (sp->stats.last_drop_ms > now.last_drop_ms)
         now.last_drop_ms = sp->stats.last_drop_ms; /* a refusal by fm_spool_append() */
-    sp->stats = now;
+    memcpy(&sp->stats, &now,
+           offsetof(struct fm_spool_stats, streams) + now.n_streams * sizeof *now.streams);
     if (topics != NULL) {
         struct fm_spool_topic *before = sp->topics;
         sp->topics = topics;

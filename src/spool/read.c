@@ -172,10 +172,23 @@ static enum fm_code add_row(struct gather *g, struct row *row, uint32_t from, ui
     }
 }
 
+/* Room for what will be read, at once. Growing does as well where there is none. */
+static void make_room(struct gather *g, uint64_t pending)
+{
+    enum { MOST = 2048 };
+    uint64_t n = pending < g->want->max_records ? pending : g->want->max_records;
+    g->cap = n < MOST ? (size_t)n : MOST;
+    g->batch->items = malloc(g->cap * sizeof *g->batch->items);
+    if (g->batch->items == NULL)
+        g->cap = 0;
+}
+
 static enum fm_code gather_oldest(struct gather *g, struct fm_err *err)
 {
     struct topic *t = topic_find(g->sp, g->want->topic);
     struct row *next;
+    if (t != NULL)
+        make_room(g, t->pending);
     for (struct row *row = t != NULL ? t->head : NULL; row != NULL && !g->full; row = next) {
         next = row->topic_next;
         if (row->stored)

@@ -216,7 +216,7 @@ static void work(struct fm_spool *sp)
             next = op->next;
             apply(sp, op);
         }
-        if (sp->seen)
+        if (sp->seen && (closing || sp->dir != NULL)) /* a commit to a disk may take long */
             spool_publish(sp);
         if (!closing) {
             commit_due(sp);
