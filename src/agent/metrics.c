@@ -150,7 +150,7 @@ static void put_targets(struct fm_buf *out, const struct fm_facts *facts)
         const char *name, *type, *help;
     } rows[] = {
         {"target_up", "gauge", "1: the last poll read the target."},
-        {"target_polls_total", "counter", "Polls finished."},
+        {"target_polls_total", "counter", "Polls finished, over reloads too."},
         {"target_polls_failed_total", "counter", "Polls that failed."},
         {"target_polls_missed_total", "counter", "Polls that could not start in time."},
         {"target_poll_duration_seconds", "gauge", "Duration of the last poll."},

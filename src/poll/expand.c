@@ -95,8 +95,10 @@ enum fm_code fm_poll_add(struct fm_poll *poll, struct fm_target *t, struct fm_er
             poll->cap_targets = cap;
         }
     }
-    if (code == FM_OK)
+    if (code == FM_OK) {
+        fm_past_take(poll, t);
         poll->targets[poll->n_targets++] = t;
+    }
     (void)pthread_mutex_unlock(&poll->lock);
     poll->timer_ms = 0;
     return code;
@@ -110,6 +112,7 @@ void fm_poll_drop(struct fm_poll *poll, size_t index)
             (poll->n_targets - index - 1) * sizeof(struct fm_target *));
     poll->n_targets--;
     (void)pthread_mutex_unlock(&poll->lock);
+    fm_past_keep(poll, t);
     fm_target_free(t);
 }
 

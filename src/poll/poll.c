@@ -322,6 +322,7 @@ void fm_poll_free(struct fm_poll *poll)
     fm_helpers_free(poll->helpers);
     while (poll->n_targets > 0)
         fm_poll_drop(poll, poll->n_targets - 1);
+    fm_past_free(poll);
     fm_client_free(poll->client);
     fm_jmx_moulds_free(poll->moulds);
     (void)pthread_mutex_destroy(&poll->lock);

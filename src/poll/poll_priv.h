@@ -326,6 +326,8 @@ struct fm_section {
     char fault[240]; /* lock: why it cannot be read, or the list's fault; "": none */
 };
 
+struct fm_past; /* past.c */
+
 struct fm_poll {
     struct fm_log *log;
     struct fm_poll_hooks hooks;
@@ -344,6 +346,8 @@ struct fm_poll {
     int64_t next_files_ms; /* 0: now */
     bool have_files;
     size_t n_done; /* targets with list_done */
+    struct fm_past *past; /* counters of targets that are gone */
+    size_t n_past, cap_past;
 
     pthread_t thread;
     bool started;
@@ -362,6 +366,11 @@ struct fm_poll {
     enum fm_code next_code;
     bool retry; /* fm_poll_retry() */
 };
+
+/* past.c: counters by name, for the poll thread. */
+void fm_past_keep(struct fm_poll *poll, const struct fm_target *t); /* it goes */
+void fm_past_take(struct fm_poll *poll, struct fm_target *t); /* it comes; under the lock */
+void fm_past_free(struct fm_poll *poll);
 
 /** @param part  NULL: the section stands for one target @param url  NULL: that of the section */
 FM_MUST_USE enum fm_code fm_target_new(struct fm_target **out, struct fm_poll *poll, size_t section,

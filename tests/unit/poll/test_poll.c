@@ -475,6 +475,17 @@ static bool two_reopened(void)
     return two.opens >= 2;
 }
 
+static uint64_t polls_of(struct fm_poll *poll, const char *name)
+{
+    struct fm_poll_snapshot snap = {0};
+    uint64_t polls = 0;
+    cr_assert_eq(fm_poll_status_get(poll, &snap, NULL), FM_OK);
+    for (size_t i = 0; i < snap.n; i++)
+        polls += strcmp(snap.targets[i].name, name) == 0 ? snap.targets[i].polls : 0;
+    fm_poll_snapshot_clear(&snap);
+    return polls;
+}
+
 Test(poll, a_reload_reopens_only_what_changed)
 {
     struct fm_query *all = query("d:*", "A"), *again = query("d:*", "A");
@@ -497,6 +508,11 @@ Test(poll, a_reload_reopens_only_what_changed)
     cr_assert(wait_until(both_up, 3000));
     struct fm_poll_target_opts bad[] = {{.name = "x", .url = "what is this"}};
     cr_expect_eq(fm_poll_replace(poll, bad, 1, &err), FM_ECONF);
+    int64_t until = fm_clock_ms() + 3000;
+    while (polls_of(poll, "two") < 3 && fm_clock_ms() < until)
+        (void)usleep(2000);
+    uint64_t before = polls_of(poll, "two");
+    cr_assert_geq(before, 3);
     struct fm_poll_target_opts next[] = {t[1], t[0]};
     next[0].fingerprint = "changed";
     next[0].queries = next[1].queries = fresh;
@@ -505,8 +521,9 @@ Test(poll, a_reload_reopens_only_what_changed)
     memset(queries, 0x5a, sizeof queries);
     memset(t, 0x5a, sizeof t);
     cr_assert(wait_until(two_reopened, 3000));
+    cr_expect_geq(polls_of(poll, "two"), before, "its counters go on");
     int n = samples();
-    int64_t until = fm_clock_ms() + 3000;
+    until = fm_clock_ms() + 3000;
     while (samples() < n + 4 && fm_clock_ms() < until)
         (void)usleep(2000);
     cr_expect_geq(samples(), n + 4);
