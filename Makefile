@@ -97,13 +97,15 @@ $(B)/firstmile: $(CLI_OBJ) $(B)/libfirstmile.a
 	$(Q)$(CC) $(FM_CFLAGS) -pie $(LDFLAGS) $(FIRST) -o $@ $^ $(LIBS)
 
 .SECONDEXPANSION:
+# Allocations that tests let fail (tests/harness/alloc.h).
+WRAPPED := malloc calloc realloc strdup
 # The command line is not in the library: its tests link what they call, and run the program.
 $(B)/tests/test_%: $$(call obj,$$(sort $$(wildcard tests/unit/%/*.c))) $(call obj,$(HARNESS)) \
     $$(if $$(filter cli,$$*),$(call obj,$(CLI_PURE))) $(B)/libfirstmile.a \
     | $$(if $$(filter cli,$$*),$(B)/firstmile)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LD    $@")
-	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(TEST_LIBS)
+	$(Q)$(CC) $(FM_CFLAGS) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(LIBS) $(TEST_LIBS)
 
 # A fuzz target becomes an ordinary program that replays its corpus; in the variant fuzz, which
 # wants clang, libFuzzer drives it.
