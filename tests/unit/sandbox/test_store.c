@@ -1,6 +1,7 @@
 /* The stores in memory and on disk behave alike. */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,43 @@ Test(store, on_disk_makes_topics_reads_back_and_remembers)
     ask_get(&core, "/topics/made/partitions/0/offsets", &a);
     expect(&a, 200, "{\"beginning_offset\":0,\"end_offset\":5}");
     ask_close(&core);
+    ask_rmdir(folder);
+}
+
+/* As a version before headers left it: no such column. */
+static void take_headers_away(const char *folder)
+{
+    char file[128];
+    sqlite3 *db = NULL;
+    (void)snprintf(file, sizeof file, "%s/sandbox.db", folder);
+    cr_assert_eq(sqlite3_open(file, &db), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(db, "ALTER TABLE record DROP COLUMN headers", NULL, NULL, NULL),
+                 SQLITE_OK, "%s", sqlite3_errmsg(db));
+    (void)sqlite3_close(db);
+}
+
+Test(store, goes_on_in_a_folder_of_a_version_without_headers)
+{
+    char folder[64];
+    ask_mkdir(folder);
+    struct fm_core core;
+    struct fm_sandbox_opts opts = {.data_dir = folder};
+    struct answer a;
+    ask_open(&core, &opts);
+    ask_produce(&core, "/topics/made", "{\"records\":[{\"value\":5}]}", &a);
+    expect(&a, 200, "\"offset\":0");
+    ask_close(&core);
+    take_headers_away(folder);
+    for (int run = 0; run < 2; run++) { /* the second one finds the column there */
+        ask_open(&core, &opts);
+        ask_produce(&core, "/topics/made", "{\"records\":[{\"value\":6}]}", &a);
+        expect(&a, 200, run == 0 ? "\"offset\":1" : "\"offset\":2");
+        ask_get(&core, "/topics/made/partitions/0/records", &a);
+        cr_assert_not_null(strstr(a.body, "\"value\":5,\"partition\":0,\"offset\":0"), "%s",
+                           a.body);
+        expect(&a, 200, "\"value\":6,\"partition\":0,\"offset\":1");
+        ask_close(&core);
+    }
     ask_rmdir(folder);
 }
 
