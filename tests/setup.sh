@@ -9,7 +9,7 @@ declare -A groups=(
     [lint]="clang-format clang-tidy cppcheck"
     [fuzz]="clang libclang-rt-dev"
     [demo]="openssl curl JDK"
-    [e2e]="maven kcat openssl curl python3 jq JDK"
+    [e2e]="maven kcat openssl curl python3 jq faketime iproute2 JDK"
 )
 have() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -q '^installed'; }
 missing=()

@@ -456,7 +456,7 @@ class Agent:
         self.state = (sections or {}).get("agent", {}).get("state_dir",
                                                            os.path.join(self.dir, "state"))
         self.write(sections or {})
-        self.process = self.observer = None
+        self.process = self.observer = self.env = None
         self.observers = []  # one for each run
         self.elsewhere = False  # whether some of its records went to another proxy
 
@@ -494,7 +494,8 @@ class Agent:
                 f.write("\n")
 
     def start(self):
-        self.process = Process("agent", [FIRSTMILE, "run", "-c", self.config], self.log)
+        self.process = Process("agent", [FIRSTMILE, "run", "-c", self.config], self.log,
+                               self.env)
         if self not in self.rig.agents:
             self.rig.agents.append(self)
         wait_for("the agent serves", self.serves, 10, 0.02)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+import faults
 import rig as r
 import typed
 import verify as v
@@ -693,7 +694,7 @@ def audit_names_what_is_missing(rig):
     expect(code == 0 and report["lost"] == 2 and report["seen"] == 999, f"exit {code}: {report}")
 
 
-CASES = [clean, clean_binary, clean_v3, clean_avro, clean_jsonschema, clean_v3_avro, once, kill9,
+CASES = [*faults.CASES, clean, clean_binary, clean_v3, clean_avro, clean_jsonschema, clean_v3_avro, once, kill9,
          kill9_binary, kill9_v3, kill9_avro, kill9_jsonschema, sigterm_under_way,
          sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped,
          audit_names_what_is_missing, check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
