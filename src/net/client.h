@@ -47,6 +47,10 @@ struct fm_http_proxy {
     const char *no_proxy; /* comma-separated; NULL: none */
 };
 
+/** Through which HTTP proxy a URL is reached: "http://host:port", without credentials; "": none.
+ * Reads the environment where the proxy says so. */
+void fm_net_proxy_for(const struct fm_http_proxy *proxy, const char *url, char *out, size_t size);
+
 struct fm_client_opts {
     struct fm_log *log; /* may be NULL */
     unsigned idle_age_ms; /* do not reuse a connection idle for longer; default 25 s */

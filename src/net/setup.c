@@ -231,6 +231,16 @@ enum fm_code fm_net_choose_proxy(struct fm_net_target *out, const struct fm_http
     return FM_OK;
 }
 
+void fm_net_proxy_for(const struct fm_http_proxy *proxy, const char *url, char *out, size_t size)
+{
+    struct fm_net_target target = {0};
+    struct fm_err err;
+    out[0] = '\0';
+    if (fm_net_parse_url(&target, url, &err) == FM_OK &&
+        fm_net_choose_proxy(&target, proxy, &err) == FM_OK && target.via_proxy)
+        (void)snprintf(out, size, "%s://%s", target.proxy_tls ? "https" : "http", target.proxy);
+}
+
 void fm_net_bracket(char *out, size_t size, const char *host)
 {
     (void)snprintf(out, size, strchr(host, ':') != NULL ? "[%s]" : "%s", host);

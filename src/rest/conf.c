@@ -126,11 +126,13 @@ enum fm_code fm_rest_conf_new(struct fm_rest_conf **out, const struct fm_rest_op
     enum fm_code code = copy_urls(c, err);
     if (code == FM_OK && !copy_all(c))
         code = fm_err_nomem(err);
-    if (code != FM_OK)
+    if (code != FM_OK) {
         fm_rest_conf_free(c);
-    else
-        *out = c;
-    return code;
+        return code;
+    }
+    fm_net_proxy_for(&c->o.proxy, c->o.urls[0], c->proxy, sizeof c->proxy);
+    *out = c;
+    return FM_OK;
 }
 
 void fm_rest_conf_free(struct fm_rest_conf *conf)

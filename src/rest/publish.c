@@ -130,7 +130,6 @@ static void copy_token(struct fm_rest_token *out, const struct fm_rest *rest)
 
 void fm_rest_publish(struct fm_rest *rest, bool ended)
 {
-    const struct fm_http_proxy *proxy = &rest->conf->o.proxy;
     pthread_mutex_lock(&rest->lock);
     struct fm_rest_stats *s = &rest->stats;
     struct fm_rest_stats *n = &rest->now;
@@ -161,8 +160,7 @@ void fm_rest_publish(struct fm_rest *rest, bool ended)
     copy_endpoints(s, rest);
     copy_token(&s->token, rest);
     s->client_cert_days = fm_files_cert_days(rest);
-    snprintf(s->effective_proxy, sizeof s->effective_proxy, "%s",
-             proxy->url != NULL ? proxy->url : "");
+    snprintf(s->effective_proxy, sizeof s->effective_proxy, "%s", rest->conf->proxy);
     rest->ended = ended;
     /* Who waits for the end looks by itself from time to time, and is woken only for it. */
     if (ended || (s->in_flight_records == 0 && rest->made == n->records + n->dead))

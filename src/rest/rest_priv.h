@@ -17,6 +17,7 @@
 struct fm_rest_conf {
     struct fm_rest_opts o; /* strings and arrays lie in the arena; defaults are filled in */
     struct fm_arena arena;
+    char proxy[256]; /* the HTTP proxy that is used, to be shown; "": none */
     bool renewed; /* the options as before: only a certificate's file is another */
 };
 FM_MUST_USE enum fm_code fm_rest_conf_new(struct fm_rest_conf **out, const struct fm_rest_opts *o,
