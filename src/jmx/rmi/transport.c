@@ -81,8 +81,16 @@ enum fm_code fm_link_send(struct fm_link *link, struct fm_err *err)
     return FM_OK;
 }
 
+/* Forget what has been parsed; what is left is the beginning of one answer. */
+static void compact(struct fm_link *link)
+{
+    fm_buf_consume(&link->in, link->at);
+    link->at = 0;
+}
+
 enum fm_code fm_link_receive(struct fm_link *link, struct fm_err *err)
 {
+    compact(link); /* what moulds took, or the last answer of a window */
     for (size_t round = 0; round < MAX_ROUND;) {
         size_t got;
         if (!fm_buf_reserve(&link->in, CHUNK))
@@ -147,16 +155,11 @@ static enum fm_code take_ack(struct fm_link *link, struct fm_err *err)
     return FM_OK;
 }
 
-/* Forget what has been parsed; what is left is the beginning of one answer. */
-static void compact(struct fm_link *link)
-{
-    fm_buf_consume(&link->in, link->at);
-    link->at = 0;
-}
-
 enum fm_code fm_link_next(struct fm_link *link, enum fm_ser_expect expect, struct fm_err *err)
 {
     enum fm_code code = link->acked ? FM_OK : take_ack(link, err);
+    if (code == FM_OK && !link->begun && link->at == link->in.len)
+        return FM_EAGAIN; /* whether to parse what comes is decided when it has come */
     if (code == FM_OK) {
         if (!link->begun) {
             fm_ser_begin_return(&link->ser, expect);
@@ -169,9 +172,7 @@ enum fm_code fm_link_next(struct fm_link *link, enum fm_ser_expect expect, struc
             fm_ser_feed(&link->ser, link->in.data + link->at, link->in.len - link->at, &used, err);
         link->at += used;
     }
-    if (code == FM_EAGAIN)
-        compact(link);
-    else
+    if (code != FM_EAGAIN)
         link->begun = false;
     return code;
 }

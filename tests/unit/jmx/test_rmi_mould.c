@@ -283,7 +283,7 @@ static const unsigned char *answer(struct writer *w, const char *what, int64_t f
     uint32_t handles[16] = {0};
     begin(w, (uint32_t)strlen(what));
     for (size_t i = 0; what[i] != '\0'; i++) {
-        char name[16], text[40];
+        char name[24], text[40];
         snprintf(name, sizeof name, "A%zu", i + 1);
         put_attribute(w, name);
         if (what[i] == 'L')

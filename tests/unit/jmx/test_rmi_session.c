@@ -81,7 +81,7 @@ static void close_stage(void)
 TestSuite(rmi_session, .init = open_stage, .fini = close_stage, .timeout = 30);
 
 /* Start the server with n scripts and a session for it. */
-static void begin(size_t n, unsigned timeout_ms)
+static void begin_with(size_t n, unsigned timeout_ms, size_t max_answer_bytes)
 {
     char url[64];
     struct fm_client_opts client_opts = {0};
@@ -89,8 +89,16 @@ static void begin(size_t n, unsigned timeout_ms)
     set_stub_port(s.hello, s.hello_len, fake_rmi_port(s.fake));
     snprintf(url, sizeof url, "127.0.0.1:%u", fake_rmi_port(s.fake));
     cr_assert_eq(fm_client_new(&s.client, &client_opts, &s.err), FM_OK, "%s", s.err.text);
-    struct fm_jmx_opts opts = {.client = s.client, .url = url, .timeout_ms = timeout_ms};
+    struct fm_jmx_opts opts = {.client = s.client,
+                               .url = url,
+                               .timeout_ms = timeout_ms,
+                               .max_answer_bytes = max_answer_bytes};
     cr_assert_eq(fm_jmx_new(&s.jmx, &opts, &s.err), FM_OK, "%s", s.err.text);
+}
+
+static void begin(size_t n, unsigned timeout_ms)
+{
+    begin_with(n, timeout_ms, 0);
 }
 
 static enum fm_code run(void)
@@ -245,6 +253,33 @@ Test(rmi_session, reads_what_is_new_in_an_answer_that_came_before)
         last = now;
     }
     free(later);
+}
+
+/* Each reading ends in the middle of an answer that a mould knows: what was taken must go, or the
+ * buffer holds the whole list in the end, and refuses it. */
+Test(rmi_session, a_long_list_of_answers_that_came_before_needs_no_more_room_than_one)
+{
+    enum { WINDOW = 64, MORE = WINDOW - 1, ROUNDS = 40, N = WINDOW + ROUNDS * MORE };
+    static struct fm_jmx_call calls[N];
+    static struct fake_rmi_step steps[ROUNDS + 4];
+    const size_t half = s.answer_len / 2, len = s.answer_len;
+    unsigned char *answers = malloc(WINDOW * len);
+    for (size_t i = 0; i < WINDOW; i++)
+        memcpy(answers + i * len, s.answer, len);
+    for (size_t i = 0; i < N; i++)
+        calls[i] = s.call;
+    steps[0] = hello();
+    steps[1] = login();
+    steps[2] = (struct fake_rmi_step){WINDOW * s.call_len, answers, MORE * len + half};
+    for (size_t i = 0; i < ROUNDS; i++)
+        steps[3 + i] = (struct fake_rmi_step){MORE * s.call_len, answers + half, MORE * len};
+    steps[3 + ROUNDS] = (struct fake_rmi_step){0, answers + half, len - half};
+    s.scripts[0] = (struct fake_rmi_script){steps, 4 + ROUNDS, 1};
+    begin_with(1, 10000, 1024);
+    cr_assert_eq(fm_jmx_run(s.jmx, calls, N, &s.arena, &s.cost, &s.err), FM_OK, "%s", s.err.text);
+    for (size_t i = 0; i < N; i++)
+        cr_assert(calls[i].code == FM_OK && calls[i].value.object.n == 2, "call %zu", i);
+    free(answers);
 }
 
 Test(rmi_session, a_stall_ends_at_the_deadline_and_late_bytes_are_not_used)
