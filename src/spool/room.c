@@ -32,6 +32,11 @@ uint64_t room_wal(const struct fm_spool *sp)
     return share < WAL_MOST ? share : WAL_MOST;
 }
 
+uint64_t room_reserve(const struct fm_spool *sp, uint64_t wanted)
+{
+    return wanted < sp->opts.max_size / 2 ? wanted : sp->opts.max_size / 2;
+}
+
 /* The log is written over once it is half full. */
 uint64_t room_batch(const struct fm_spool *sp)
 {

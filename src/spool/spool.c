@@ -33,6 +33,7 @@ static enum fm_code copy_opts(struct fm_spool *sp, const struct fm_spool_opts *o
     sp->opts.boot_id = NULL;
     boot_id(sp->boot, opts->boot_id);
     spool_set_limits(&sp->opts, opts);
+    sp->opts.reserve = room_reserve(sp, opts->reserve);
     if (sp->opts.queue_max == 0)
         sp->opts.queue_max = QUEUE_MAX;
     if (sp->opts.group_bytes == 0)

@@ -434,6 +434,7 @@ void machine_id(char out[MACHINE_SIZE], const char *given);
 /* ---- room.c ---- */
 /* Of max_size: bytes for the log, for what one transaction adds, and for the rows kept. */
 uint64_t room_wal(const struct fm_spool *sp);
+uint64_t room_reserve(const struct fm_spool *sp, uint64_t wanted); /* half of it at most */
 uint64_t room_batch(const struct fm_spool *sp);
 uint64_t room_rows(const struct fm_spool *sp);
 /* Bytes that database, log and reserve take on the disk. */

@@ -42,7 +42,7 @@ static enum fm_code config_apply(struct fm_spool *sp, struct op *op)
     }
     sp->opts.sync_full = op->opts.sync_full;
     spool_set_limits(&sp->opts, &op->opts);
-    reserve_change(sp, op->opts.reserve);
+    reserve_change(sp, room_reserve(sp, op->opts.reserve));
     if (sp->store != NULL)
         FM_TRY(store_set_wal(sp->store, room_wal(sp), &op->err));
     dead_trim(sp);

@@ -82,6 +82,35 @@ Test(room, takes_no_more_of_the_disk_than_max_size)
     stay_below(4 * MIB, 0, 64 * KIB, 1);
 }
 
+static uint64_t reserve_of(const struct kit *kit)
+{
+    char path[160];
+    struct stat info;
+    (void)snprintf(path, sizeof path, "%s/reserve", kit->dir);
+    return stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+}
+
+/* A library's user may ask for less than the reserve has: not everything is refused for it. */
+Test(room, keeps_records_in_a_max_size_below_the_reserve)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.max_size = 4 * MIB;
+    kit.opts.reserve = 8 * MIB;
+    kit.opts.on_full = FM_SPOOL_BLOCK;
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 10);
+    cr_assert_eq(kit_stats(&kit).records, 11);
+    cr_assert_eq(reserve_of(&kit), 2 * MIB);
+    kit.opts.max_size = 2 * MIB;
+    cr_assert_eq(fm_spool_reconfigure(kit.spool, &kit.opts, NULL), FM_OK);
+    kit_store(&kit, "t", 11, 10);
+    cr_assert_eq(kit_stats(&kit).records, 21);
+    cr_assert_eq(kit_stats(&kit).lost_total, 0);
+    cr_assert_eq(reserve_of(&kit), MIB);
+    kit_done(&kit);
+}
+
 /* A queue that is longer than a transaction may be: in pieces, and all of it. */
 Test(room, commits_a_long_queue_in_pieces_that_fit_into_the_log)
 {
