@@ -7,7 +7,8 @@
 enum {
     FIRST_HANDLE = 0x7e0000,
     PLACES = 256, /* of the table of moulds */
-    WATCHED = 256, /* keys that miss */
+    WATCHED = 256, /* keys that miss, */
+    WAYS = 4, /* so many with the same place */
     MAX_PER_KEY = 6, /* answers of several forms to one question */
     MAX_WAIT = 512, /* misses of a key between two moulds */
     MIN_VALUE = 128 * 1024 /* no value of a mould is larger as JSON */
@@ -228,6 +229,7 @@ enum fm_mould_fit fm_mould_fill(const struct fm_mould *mould, struct fm_cursor *
 
 /* How a key did that found no mould. */
 struct watched {
+    uint64_t seen; /* when */
     uint32_t key;
     uint16_t misses; /* since the last mould */
     uint16_t wait; /* so many before the next one */
@@ -297,11 +299,22 @@ enum fm_mould_fit fm_moulds_take(struct fm_moulds *m, uint32_t key,
     return best;
 }
 
-struct fm_ser_trace *fm_moulds_wants(struct fm_moulds *m, uint32_t key)
+/* A new one takes the place of the one that was not seen for the longest time. */
+static struct watched *watch(struct fm_moulds *m, uint32_t key)
 {
-    struct watched *w = &m->watched[(key >> 8) % WATCHED];
+    struct watched *set = &m->watched[(key >> 8) % (WATCHED / WAYS) * WAYS], *w = set;
+    for (size_t i = 0; i < WAYS && w->key != key; i++)
+        if (set[i].key == key || set[i].seen < w->seen)
+            w = &set[i];
     if (w->key != key)
         *w = (struct watched){.key = key, .wait = 1};
+    w->seen = ++m->now;
+    return w;
+}
+
+struct fm_ser_trace *fm_moulds_wants(struct fm_moulds *m, uint32_t key)
+{
+    struct watched *w = watch(m, key);
     if (w->misses++ < w->wait)
         return NULL;
     w->misses = 0;

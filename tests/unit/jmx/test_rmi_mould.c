@@ -454,6 +454,17 @@ Test(rmi_mould, learns_what_comes_again_and_ever_more_rarely_what_never_fits)
     fm_jmx_moulds_free(m);
 }
 
+Test(rmi_mould, learns_of_keys_that_come_in_turn_with_the_same_place)
+{
+    enum { KEYS = 4, APART = 1 << 16 };
+    struct fm_moulds *m = fm_jmx_moulds_new(1 << 20);
+    for (uint32_t i = 0; i < KEYS; i++)
+        cr_assert_null(fm_moulds_wants(m, KEY + i * APART), "the first time");
+    for (uint32_t i = 0; i < KEYS; i++)
+        cr_assert_not_null(fm_moulds_wants(m, KEY + i * APART), "key %u", i);
+    fm_jmx_moulds_free(m);
+}
+
 Test(rmi_mould, keeps_several_forms_of_a_key_and_tells_keys_and_options_apart)
 {
     static const char *const forms[] = {"LL", "LI", "TL", "TT", "II", "L0", "I0", "T0"};
