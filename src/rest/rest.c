@@ -165,8 +165,9 @@ static void why_waiting(const struct fm_rest_stats *stats, char reason[FM_REST_T
     }
 }
 
-static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_topics_asked *asked,
-                          struct fm_err *err)
+/* patient: the time starts anew with each record settled. */
+static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, bool patient,
+                          struct fm_topics_asked *asked, struct fm_err *err)
 {
     enum { LOOK_MS = 20 };
     uint64_t seen = 0;
@@ -186,7 +187,7 @@ static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_t
             return FM_OK;
         if (ended)
             return fm_err_set(err, FM_ESTOP, "the sender was stopped");
-        if (settled != seen)
+        if (patient && settled != seen)
             limit = fm_clock_ms() + timeout_ms;
         seen = settled;
         if (fm_clock_ms() >= limit)
@@ -200,7 +201,15 @@ static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_t
 enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_err *err)
 {
     struct fm_topics_asked asked = {0};
-    enum fm_code code = drain(rest, timeout_ms, &asked, err);
+    enum fm_code code = drain(rest, timeout_ms, true, &asked, err);
+    free(asked.list);
+    return code;
+}
+
+enum fm_code fm_rest_drain_within(struct fm_rest *rest, unsigned wait_ms, struct fm_err *err)
+{
+    struct fm_topics_asked asked = {0};
+    enum fm_code code = drain(rest, wait_ms, false, &asked, err);
     free(asked.list);
     return code;
 }

@@ -134,6 +134,11 @@ void fm_rest_end_of_input(struct fm_rest *rest);
 FM_MUST_USE enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms,
                                        struct fm_err *err);
 
+/** The same, but for so long at most, whatever is settled meanwhile: for who looks at other things,
+ * too (signals, a progress line). */
+FM_MUST_USE enum fm_code fm_rest_drain_within(struct fm_rest *rest, unsigned wait_ms,
+                                              struct fm_err *err);
+
 /* ---- what it says about itself ---- */
 
 /** States of a topic (reference 7.8). */

@@ -274,6 +274,24 @@ static void take_time(struct mock *m, const struct mock_request *req, struct moc
         reply->delay_ms = 20;
 }
 
+/* What would be heard late: a signal, while all goes well. */
+Test(sender, a_slice_of_draining_ends_in_time_while_records_are_settled)
+{
+    struct rig r;
+    struct fm_err err;
+    setup(&r, take_time);
+    r.opts.batch_records = 1;
+    spool_add(r.spool, "t", 1000, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    while (mock_posts(r.mock) < 2)
+        nap();
+    cr_assert_eq(fm_rest_drain_within(r.rest, 100, &err), FM_ETIMEOUT);
+    cr_assert_leq(mock_stored(r.mock), 500);
+    fm_rest_stop(r.rest, 1000);
+    cr_assert(fm_rest_join(r.rest, 5000));
+    teardown(&r);
+}
+
 Test(sender, finish_begins_no_request_that_it_could_not_wait_for)
 {
     struct rig r;
