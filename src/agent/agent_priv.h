@@ -39,6 +39,8 @@ struct fm_agent {
     struct fm_spool_end end;
     bool hung; /* a thread did not end in time: nothing that it uses may be freed */
     char reload_error[240];
+    struct fm_config *boot; /* what it was started with, kept by the first reload; NULL: none yet */
+    char restart_keys[160]; /* settings that wait for a restart; "": none */
     /* documents: reused from second to second */
     struct fm_spool_stats *spool_stats;
     struct fm_rest_stats *rest_stats;

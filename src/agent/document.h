@@ -30,6 +30,7 @@ struct fm_facts {
     unsigned http_open; /* connections to the local server */
     uint64_t http_evicted; /* ... refused or closed to make room or for being slow */
     const char *reload_error; /* why the last reload changed nothing; NULL */
+    const char *restart_keys; /* settings that were changed and wait for a restart; NULL */
 };
 
 enum fm_health { FM_HEALTH_OK, FM_HEALTH_DEGRADED, FM_HEALTH_FAILING };

@@ -70,6 +70,7 @@ void fm_agent_release(struct fm_agent *agent)
     fm_notify_close(&agent->notify);
     fm_signals_close(agent->signal_fd);
     fm_config_free(agent->config);
+    fm_config_free(agent->boot);
     free(agent->name);
     fm_log_free(agent->log);
     (void)pthread_mutex_destroy(&agent->secret_lock);

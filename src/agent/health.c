@@ -163,6 +163,26 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
                 facts->files[i].section, facts->files[i].error, facts->files[i].targets);
 }
 
+/* What is no fault but should be known. */
+static void put_notes(const struct fm_facts *facts, struct fm_buf *out)
+{
+    size_t begin = out->len;
+    char text[240];
+    if (facts->sandbox)
+        fm_json_cstr(out, "[rest] url = sandbox: records go to the sandbox inside this process, "
+                          "nothing leaves the host");
+    if (facts->restart_keys != NULL) {
+        (void)snprintf(text, sizeof text, "%s changed and waits for a restart",
+                       facts->restart_keys);
+        fm_buf_puts(out, out->len > begin ? "," : "");
+        fm_json_cstr(out, text);
+    }
+    if (facts->rest != NULL && facts->rest->batches == 0) {
+        fm_buf_puts(out, out->len > begin ? "," : "");
+        fm_json_cstr(out, "nothing was sent yet: the way out is untried");
+    }
+}
+
 enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out)
 {
     struct fm_buf reasons;
@@ -178,9 +198,7 @@ enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *o
     fm_buf_puts(out, ",\"reasons\":[");
     fm_buf_put(out, reasons.data, reasons.len);
     fm_buf_puts(out, "],\"notes\":[");
-    if (facts->sandbox)
-        fm_json_cstr(out, "[rest] url = sandbox: records go to the sandbox inside this process, "
-                          "nothing leaves the host");
+    put_notes(facts, out);
     fm_buf_puts(out, "],\"agent\":");
     fm_json_cstr(out, facts->name);
     fm_buf_puts(out, ",\"version\":");

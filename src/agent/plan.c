@@ -293,6 +293,15 @@ bool fm_plan_secrets_changed(const struct fm_plan *plan)
     return changed;
 }
 
+bool fm_plan_way_out_changed(const struct fm_config *config, const struct fm_rest_opts *opts)
+{
+    const struct fm_cfg_rest *rest = &config->rest;
+    return (rest->key_password != NULL &&
+            secret_changed(rest->key_password, opts->tls.key_password)) ||
+           (rest->http_proxy_password != NULL &&
+            secret_changed(rest->http_proxy_password, opts->proxy.password));
+}
+
 void fm_plan_free(struct fm_plan *plan)
 {
     if (plan == NULL)

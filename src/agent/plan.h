@@ -37,6 +37,9 @@ bool fm_plan_same_text(const char *a, const char *b);
 /** Whether a secret file of a target now says something else than the plan's copy. Reads files. */
 bool fm_plan_secrets_changed(const struct fm_plan *plan);
 
+/** The same of the key's passphrase and the HTTP proxy's password in [rest]. */
+bool fm_plan_way_out_changed(const struct fm_config *config, const struct fm_rest_opts *opts);
+
 /** NULL is allowed. */
 void fm_plan_free(struct fm_plan *plan);
 

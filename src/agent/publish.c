@@ -70,6 +70,7 @@ void fm_agent_publish(struct fm_agent *agent)
         .files = targets.files,
         .n_files = targets.n_files,
         .log_dropped = fm_log_dropped(agent->log),
+        .restart_keys = agent->restart_keys[0] != '\0' ? agent->restart_keys : NULL,
         .reload_error = agent->reload_error[0] != '\0' ? agent->reload_error : NULL,
     };
     if (agent->http != NULL)

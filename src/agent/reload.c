@@ -4,13 +4,19 @@
 
 #include "agent/agent_priv.h"
 
-static void warn_restart(struct fm_agent *agent, const struct fm_config *fresh)
+/* Compared with what it was started with: a second reload is no restart, and a setting that was put
+ * back needs none. */
+static void note_restart(struct fm_agent *agent, const struct fm_config *fresh)
 {
     struct fm_buf keys;
     fm_buf_init(&keys, 1024);
-    if (fm_config_restart_keys(agent->config, fresh, &keys) > 0)
+    const struct fm_config *boot = agent->boot != NULL ? agent->boot : agent->config;
+    agent->restart_keys[0] = '\0';
+    if (fm_config_restart_keys(boot, fresh, &keys) > 0) {
         fm_log(agent->log, FM_LOG_WARN, "reload: %s changed and needs a restart",
                fm_buf_str(&keys));
+        (void)snprintf(agent->restart_keys, sizeof agent->restart_keys, "%s", fm_buf_str(&keys));
+    }
     fm_buf_clear(&keys);
 }
 
@@ -89,9 +95,34 @@ void fm_agent_refresh_http(struct fm_agent *agent)
                        "the local server keeps its password: %s", fm_err_text(&err));
 }
 
+/* What signs on is read by the sender itself; these two are options of its connections. */
+static void refresh_way_out(struct fm_agent *agent)
+{
+    if (agent->rest == NULL || !fm_plan_way_out_changed(agent->config, &agent->rest_opts))
+        return;
+    struct fm_err err = {0};
+    struct fm_arena arena;
+    struct fm_rest_opts opts;
+    fm_arena_init(&arena, 0);
+    enum fm_code code = fm_agent_rest_opts(agent, agent->config, &arena, &opts, &err);
+    if (code == FM_OK)
+        code = fm_rest_reconfigure(agent->rest, &opts, &err);
+    if (code != FM_OK) {
+        fm_log_limited(agent->log, FM_LOG_ERROR, "way out", "changed secrets of [rest]: %s",
+                       fm_err_text(&err));
+        fm_arena_wipe(&arena);
+        return;
+    }
+    fm_arena_wipe(&agent->rest_arena);
+    agent->rest_arena = arena;
+    agent->rest_opts = opts;
+    fm_log(agent->log, FM_LOG_INFO, "secrets of [rest] changed and were taken over");
+}
+
 void fm_agent_refresh_secrets(struct fm_agent *agent)
 {
     fm_agent_refresh_http(agent);
+    refresh_way_out(agent);
     if (!fm_plan_secrets_changed(agent->plan))
         return;
     struct fm_err err = {0};
@@ -145,7 +176,7 @@ static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct f
     fm_arena_init(&c->arena, 0);
     take_spool(agent, c->config);
     take_http(agent, c->config);
-    warn_restart(agent, c->config);
+    note_restart(agent, c->config);
     if (agent->opts->log_level < 0)
         fm_log_set(agent->log, c->config->log.level, c->config->log.format);
     struct fm_config *old = agent->config;
@@ -153,7 +184,10 @@ static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct f
     agent->config = c->config;
     (void)pthread_mutex_unlock(&agent->secret_lock);
     c->config = NULL;
-    fm_config_free(old);
+    if (agent->boot == NULL)
+        agent->boot = old;
+    else
+        fm_config_free(old);
     fm_poll_retry(agent->poll);
     return FM_OK;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/session.h"
+#include "config/nearest.h"
 #include "jmx/query.h"
 
 /** What was asked for, and what came. */
@@ -125,6 +126,21 @@ static enum fm_code read_items(struct fm_session *s, const char *bean, struct it
     return FM_OK;
 }
 
+/* The attribute of this bean that was probably meant; "": nobody knows. */
+static const char *nearest_attribute(struct fm_session *s, const char *bean, const char *wanted)
+{
+    struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean};
+    struct fm_nearest near = {.word = wanted};
+    struct fm_err err = {0};
+    if (fm_session_run(s, &call, 1, &err) != FM_OK || call.code != FM_OK)
+        return "";
+    const struct fm_value *list = fm_value_member(&call.value, "attributes", 10);
+    for (size_t i = 0; list != NULL && list->kind == FM_V_ARRAY && i < list->array.n; i++)
+        fm_nearest_offer(&near, text_of(&list->array.items[i], "name"));
+    const char *best = fm_nearest_word(&near);
+    return best != NULL ? best : "";
+}
+
 /* An attribute that did not come: ask for it alone, to learn why. */
 static enum fm_code ask_reason(struct fm_session *s, const char *bean, struct item *item,
                                struct fm_err *err)
@@ -137,11 +153,13 @@ static enum fm_code ask_reason(struct fm_session *s, const char *bean, struct it
     FM_TRY(fm_session_run(s, call, 1, err));
     if (call->code == FM_OK)
         item->value = &call->value; /* it can be read now */
-    else if (call->code == FM_ENOTFOUND)
-        (void)fm_err_set(&item->err, FM_ENOTFOUND,
-                         "%.80s has no attribute %.60s; \"firstmile beans -l\" lists them", bean,
-                         item->attribute);
-    else
+    else if (call->code == FM_ENOTFOUND) {
+        const char *best = nearest_attribute(s, bean, item->attribute);
+        (void)fm_err_set(&item->err, FM_ENOTFOUND, "%.80s has no attribute %.60s; %s%.60s%s", bean,
+                         item->attribute,
+                         best[0] != '\0' ? "did you mean " : "\"firstmile beans -l\" lists them",
+                         best, best[0] != '\0' ? "?" : "");
+    } else
         item->err = call->err;
     return FM_OK;
 }

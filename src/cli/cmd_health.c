@@ -253,6 +253,11 @@ static const char *const text[] = {
     "Without options it asks /livez: does the process work, whatever the proxy does? It prints "
     "nothing when all is well. With --full (or --json) it asks /health and prints what it says. "
     "Where to ask is [http] listen of the configuration.",
+    "failing (503): a topic or endpoint is refused, stuck or missing, or the spool dropped or "
+    "refused records in the last minute. degraded (200): the last request or probe of a topic "
+    "failed and nothing was accepted since, one stays unanswered, a record waits under suspicion, "
+    "a target is down, records are not durable, or some became dead letters in the last hour. ok: "
+    "none of these; until the first record was sent a note says that the way out is untried.",
     NULL,
 };
 

@@ -97,7 +97,7 @@ enum fm_code fm_session_open(struct fm_session *s, struct fm_cli *cli, const cha
 {
     const char *part = NULL;
     struct fm_poll_target_opts opts;
-    *s = (struct fm_session){.target = target};
+    *s = (struct fm_session){.target = target, .unnamed = target[strcspn(target, ":/")] == ':'};
     fm_arena_init(&s->arena, 0);
     FM_TRY(fm_cmd_target(cli, target, &s->config, &opts, &part, err));
     FM_TRY(open_client(s, cli, err));
@@ -117,7 +117,12 @@ enum fm_code fm_session_run(struct fm_session *s, struct fm_jmx_call *calls, siz
                             struct fm_err *err)
 {
     struct fm_jmx_cost cost = {0};
-    return fm_jmx_run(s->jmx, calls, n, &s->arena, &cost, err);
+    enum fm_code code = fm_jmx_run(s->jmx, calls, n, &s->arena, &cost, err);
+    size_t len = strlen(err->text);
+    if (code == FM_EAUTH && s->unnamed) /* the keys it speaks of have no section here */
+        (void)snprintf(err->text + len, sizeof err->text - len,
+                       ": -o target.username=NAME -o target.password_file=FILE");
+    return code;
 }
 
 enum fm_code fm_session_names(struct fm_session *s, const char *pattern, struct fm_value *out,

@@ -24,6 +24,7 @@ FM_MUST_USE enum fm_code fm_cmd_target(struct fm_cli *cli, const char *target,
 /** A session with the TARGET of a command line. */
 struct fm_session {
     const char *target; /* as given */
+    bool unnamed; /* no section of the configuration has its keys */
     struct fm_config *config;
     struct fm_client *client;
     struct fm_jmx *jmx;

@@ -225,7 +225,9 @@ size_t fm_config_restart_keys(const struct fm_config *old, const struct fm_confi
             continue;
         const void *a = (const char *)old + kind->offset;
         const void *b = (const char *)new_ + kind->offset;
-        if (same_value(opt, a, b))
+        /* What nobody wrote follows from another key, which is named (spool.path, state_dir). */
+        if (same_value(opt, a, b) ||
+            (fm_section_place(a, opt->key) == NULL && fm_section_place(b, opt->key) == NULL))
             continue;
         fm_buf_printf(out, "%s%s.%s", n++ == 0 ? "" : ", ", opt->section, opt->key);
     }

@@ -49,6 +49,39 @@ static int status_with(const struct fm_agent *agent, const char *password)
     return status;
 }
 
+Test(secrets, of_the_way_out_are_noticed_when_their_files_change)
+{
+    static const char *const keys[] = {"key_password_file", "http_proxy_password_file"};
+    (void)snprintf(folder, sizeof folder, "/tmp/fm-secrets-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    (void)snprintf(config_path, sizeof config_path, "%s/config.ini", folder);
+    (void)snprintf(password_path, sizeof password_path, "%s/password", folder);
+    for (size_t i = 0; i < 2; i++) {
+        char text[256];
+        struct fm_config *config = NULL;
+        struct fm_rest_opts opts;
+        struct fm_arena arena;
+        struct fm_err err = {0};
+        (void)snprintf(text, sizeof text, "[rest]\nurl = https://h\n%s = %s\n", keys[i],
+                       password_path);
+        write_file(config_path, text);
+        write_file(password_path, "first\n");
+        fm_arena_init(&arena, 0);
+        cr_assert_eq(fm_config_load(&config, config_path, NULL, &err), FM_OK, "%s", err.text);
+        cr_assert_eq(fm_plan_rest(&opts, config, NULL, &arena, &err), FM_OK, "%s", err.text);
+        cr_expect_not(fm_plan_way_out_changed(config, &opts), "%s", keys[i]);
+        write_file(password_path, "the second\n");
+        cr_expect(fm_plan_way_out_changed(config, &opts), "%s", keys[i]);
+        cr_assert_eq(fm_plan_rest(&opts, config, NULL, &arena, &err), FM_OK, "%s", err.text);
+        cr_expect_not(fm_plan_way_out_changed(config, &opts), "%s", keys[i]);
+        fm_arena_wipe(&arena);
+        fm_config_free(config);
+    }
+    (void)unlink(config_path);
+    (void)unlink(password_path);
+    (void)rmdir(folder);
+}
+
 Test(secrets, the_local_server_takes_over_a_changed_password_file)
 {
     (void)snprintf(folder, sizeof folder, "/tmp/fm-secrets-XXXXXX");

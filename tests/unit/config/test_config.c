@@ -333,6 +333,24 @@ Test(config, compares_for_reload)
 
 /* ---- what is refused, and how ---- */
 
+Test(config, names_only_written_keys_that_want_a_restart)
+{
+    struct fm_buf keys;
+    fm_buf_init(&keys, 0);
+    struct fm_config *a = load("[agent]\nstate_dir = /a\n", NULL, NULL);
+    struct fm_config *b = load("[agent]\nstate_dir = /b\n", NULL, NULL);
+    struct fm_config *c = load("[agent]\nstate_dir = /b\n[spool]\npath = /b/s\n", NULL, NULL);
+    cr_expect_eq(fm_config_restart_keys(a, b, &keys), 1);
+    cr_expect_str_eq(fm_buf_str(&keys), "agent.state_dir"); /* spool.path follows from it */
+    fm_buf_reset(&keys);
+    cr_expect_eq(fm_config_restart_keys(b, c, &keys), 1);
+    cr_expect_str_eq(fm_buf_str(&keys), "spool.path");
+    fm_buf_clear(&keys);
+    fm_config_free(a);
+    fm_config_free(b);
+    fm_config_free(c);
+}
+
 Test(refusal, names_the_place_and_the_remedy)
 {
     static const struct {

@@ -1,0 +1,207 @@
+/* Every command of the table, met the same way: help, JSON, mistakes, a closed pipe. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jolokia_fake.h"
+#include "localjvm.h"
+#include "program.h"
+
+static const char *const beans[] = {"a:n=1,type=A", "a:n=2,type=A", NULL};
+static char url[64];
+
+static void set_up(void)
+{
+    program_set_up();
+    jolokia_start(beans);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", (unsigned)jolokia_port());
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "[rest]\nurl = sandbox\n[http]\nlisten = off\n[spool]\npath = memory\n"
+                   "[target:fake]\nurl = %s\n",
+                   url);
+    program_file("config.ini", text);
+    program_file("from.json", "");
+}
+
+static void tear_down(void)
+{
+    jolokia_stop();
+    program_tear_down();
+}
+
+TestSuite(commands, .init = set_up, .fini = tear_down, .timeout = 60);
+
+enum { WORDS = 8 };
+
+/* URL stands for the address of the agent. */
+static const struct {
+    const char *name;
+    const char *args[WORDS]; /* of a call that prints with --json; none: it prints no table */
+    int code; /* of that call */
+    bool lines; /* an object on each line */
+} rows[] = {
+    {.name = "init"},
+    {.name = "run"},
+    {.name = "check", .args = {"--offline"}},
+    {.name = "once"},
+    {.name = "jvms", .args = {"-q"}},
+    {.name = "beans", .args = {"URL", "-l"}},
+    {.name = "get", .args = {"URL", "a:n=1,type=A", "Count"}},
+    {.name = "watch", .args = {"URL", "a:*", "-n", "1", "-i", "100ms"}, .lines = true},
+    {.name = "produce"},
+    {.name = "spool", .args = {"status", "--spool", "absent"}, .code = 1},
+    {.name = "audit", .args = {"t", "--from", "from.json"}, .code = 1},
+    {.name = "sandbox"},
+    {.name = "presets", .args = {"jvm"}},
+    {.name = "health", .args = {"-q"}, .code = 2},
+    {.name = "completion"},
+    {.name = "help"},
+    {.name = "version", .args = {"-q"}},
+};
+enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+Test(commands, are_all_in_this_table)
+{
+    size_t listed = 0;
+    cr_assert_eq(RUN("--help"), 0);
+    const char *at = strstr(result.out, "commands:\n");
+    cr_assert_not_null(at, "%s", result.out);
+    for (at = strchr(at, '\n') + 1; strncmp(at, "  ", 2) == 0; at = strchr(at, '\n') + 1) {
+        char name[32];
+        if (at[2] == ' ' || sscanf(at, " %31s", name) != 1)
+            continue; /* an about goes on */
+        size_t i = 0;
+        while (i < N_ROWS && strcmp(rows[i].name, name) != 0)
+            i++;
+        cr_expect_lt(i, N_ROWS, "%s is new: give it a row", name);
+        listed++;
+    }
+    cr_expect_eq(listed, N_ROWS);
+}
+
+Test(commands, have_help_on_stdout_and_refuse_what_they_do_not_know)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        char said[120];
+        cr_expect_eq(RUN(rows[i].name, "--help"), 0, "%s", rows[i].name);
+        (void)snprintf(said, sizeof said, "usage: firstmile %s", rows[i].name);
+        cr_expect_eq(strncmp(result.out, said, strlen(said)), 0, "%s", result.out);
+        cr_expect_str_eq(result.err, "");
+        for (const char *line = result.out; *line != '\0'; line += strcspn(line, "\n") + 1)
+            cr_expect_leq(strcspn(line, "\n"), 110, "%s: a long line: %s", rows[i].name, line);
+        cr_expect_eq(RUN(rows[i].name, "--no-such-option"), 2, "%s", rows[i].name);
+        cr_expect_str_eq(result.out, "");
+        (void)snprintf(said, sizeof said, "%s: unknown option --no-such-option", rows[i].name);
+        expect_sentence(said);
+        cr_expect_eq(RUN(rows[i].name, "-Z"), 2, "%s", rows[i].name);
+        expect_sentence("unknown option -Z");
+    }
+}
+
+static void expect_json(const char *name, bool lines)
+{
+    const char *at = result.out;
+    cr_expect(*at != '\0' || result.code != 0, "%s prints nothing", name);
+    while (*at != '\0') {
+        json_error_t error;
+        size_t len = lines ? strcspn(at, "\n") + 1 : strlen(at);
+        json_t *json = json_loadb(at, len, JSON_REJECT_DUPLICATES, &error);
+        cr_assert_not_null(json, "%s: %s in %s", name, error.text, at);
+        json_decref(json);
+        at += len;
+    }
+}
+
+Test(commands, print_valid_json_or_say_that_they_have_none)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        const char *args[WORDS + 3] = {rows[i].name, "--json"};
+        for (size_t k = 0; k < WORDS && rows[i].args[k] != NULL; k++)
+            args[2 + k] = strcmp(rows[i].args[k], "URL") == 0 ? url : rows[i].args[k];
+        int code = program_run(args);
+        if (rows[i].args[0] == NULL) {
+            cr_expect_eq(code, 2, "%s", rows[i].name);
+            expect_sentence("--json: this command prints no table");
+            continue;
+        }
+        cr_expect_eq(code, rows[i].code, "%s: %d, %s", rows[i].name, code, result.err);
+        expect_json(rows[i].name, rows[i].lines);
+    }
+}
+
+/* The names of the columns, in small letters, are the fields. */
+Test(commands, show_the_same_fields_in_tables_and_json)
+{
+    static const char *const tables[][3] = {
+        {"presets", NULL, NULL}, {"check", "--offline", NULL}, {"jvms", NULL, NULL}};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        char heading[512];
+        const char *args[] = {tables[i][0], tables[i][1], NULL};
+        cr_assert_eq(program_run(args), 0);
+        if (result.out[0] == '\0')
+            continue; /* no JVM runs here */
+        (void)snprintf(heading, sizeof heading, "%.*s", (int)strcspn(result.out, "\n"), result.out);
+        const char *as_json[] = {tables[i][0], "--json", tables[i][1], NULL};
+        cr_assert_eq(program_run(as_json), 0);
+        json_t *json = json_loads(result.out, 0, NULL);
+        const json_t *first = json_array_get(json, 0);
+        char *rest = heading;
+        for (char *word = strsep(&rest, " "); word != NULL; word = strsep(&rest, " ")) {
+            if (*word == '\0' || first == NULL)
+                continue;
+            for (char *p = word; *p != '\0'; p++)
+                *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
+            cr_expect_not_null(json_object_get(first, word), "%s: no field %s", tables[i][0], word);
+        }
+        json_decref(json);
+    }
+}
+
+Test(commands, end_quietly_when_their_reader_has_gone)
+{
+    static const char *const calls[][4] = {{"presets", NULL},
+                                           {"init", "--stdout", NULL},
+                                           {"check", "--offline", NULL},
+                                           {"get", "URL", "a:n=1,type=A", NULL},
+                                           {"beans", "URL", "-l", NULL},
+                                           {"help", "--man", NULL}};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        int out[2], err[2];
+        const char *args[5] = {NULL};
+        for (size_t k = 0; k < 4 && calls[i][k] != NULL; k++)
+            args[k] = strcmp(calls[i][k], "URL") == 0 ? url : calls[i][k];
+        cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+        cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+        (void)close(out[0]);
+        pid_t pid = program_start(args, out[1], err[1]);
+        (void)close(out[1]);
+        (void)close(err[1]);
+        int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        program_read(nothing, err[0]);
+        (void)close(nothing);
+        (void)close(err[0]);
+        program_reap(pid);
+        cr_expect_eq(result.signal, SIGPIPE, "%s: exit %d, %s", calls[i][0], result.code,
+                     result.err);
+    }
+}
+
+Test(commands, name_the_attribute_that_was_meant)
+{
+    struct localjvm jvm = localjvm_start(NULL, NULL);
+    char pid[32];
+    (void)snprintf(pid, sizeof pid, "pid:%d", (int)jvm.pid);
+    cr_expect_eq(
+        RUN("get", pid, "java.lang:type=Memory", "HeapMemroyUsage", "-o", "target.attach=on"), 1);
+    expect_sentence("java.lang:type=Memory has no attribute HeapMemroyUsage; did you mean "
+                    "HeapMemoryUsage?");
+    cr_expect_eq(RUN("get", pid, "java.lang:type=Memory", "Quite", "-o", "target.attach=on"), 1);
+    expect_sentence("has no attribute Quite; \"firstmile beans -l\" lists them");
+    localjvm_kill(&jvm);
+}
