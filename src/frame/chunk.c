@@ -10,7 +10,8 @@ enum {
     LENGTH_BYTES = 4,
     CRC_BYTES = 4,
     FIXED_BYTES = 23, /* kind to the number of headers */
-    MAX_TOPIC = 255
+    MAX_TOPIC = 255,
+    FEW_PAGES = 8192
 };
 #define NO_KEY UINT32_MAX
 static const char magic[4] = {'F', 'M', 'C', '1'};
@@ -194,7 +195,11 @@ enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
         return fm_err_set(err, FM_ELIMIT, "a record of %llu bytes is too long to store",
                           (unsigned long long)rest);
     struct fm_buf *buf = &chunk->buf;
-    if (!fm_buf_reserve(buf, LENGTH_BYTES + CRC_BYTES + (size_t)rest)) {
+    size_t more = LENGTH_BYTES + CRC_BYTES + (size_t)rest;
+    /* What has outgrown a few pages mostly becomes a full chunk: one copy instead of four. */
+    if (buf->len > FEW_PAGES && buf->cap < FM_CHUNK_BYTES && buf->len + more < FM_CHUNK_BYTES)
+        more = FM_CHUNK_BYTES - 1 - buf->len;
+    if (!fm_buf_reserve(buf, more)) {
         buf->failed = false; /* nothing was written: the chunk is as it was */
         buf->over_limit = false;
         return fm_err_nomem(err);

@@ -160,6 +160,20 @@ Test(produce, sends_a_hundred_thousand_lines_in_their_order)
     cr_assert(says("100000 lines acknowledged"), "%s", errors);
 }
 
+/* More than its memory holds, from a reader that is faster than any sender. */
+Test(produce, waits_for_the_sender_while_its_memory_is_full)
+{
+    enum { LINES = 40000, LONG = 520 };
+    char *text = malloc(LINES * (LONG + 1)), *p = text;
+    for (int i = 0; i < LINES; i++)
+        p += sprintf(p, "{\"seq\":%d,\"pad\":\"%0490d\"}\n", i, i);
+    const char *file = put_file("much", text, (size_t)(p - text));
+    free(text);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "-o", url), 0, "%s", errors);
+    cr_assert_eq(stored().records, LINES);
+    cr_assert_eq(in_order(0), LINES);
+}
+
 Test(produce, reads_files_and_stdin_in_turn_with_or_without_a_last_newline)
 {
     const char *one = put_file("one", "{\"seq\":0}\n{\"seq\":1}", 19);
