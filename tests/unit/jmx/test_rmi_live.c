@@ -1,6 +1,7 @@
 /* Sessions with a real JVM (skipped where there is no java). */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,40 @@ static int64_t number(const struct fm_jmx_call *call, const char *attribute)
 }
 
 static const char *const open_door[] = {"-Dcom.sun.management.jmxremote.authenticate=false", NULL};
+
+static size_t open_descriptors(void)
+{
+    size_t n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* The short form of tests/e2e/leases.py, which counts the objects in the JVM too. */
+Test(rmi_live, connects_again_and_again_and_leaves_no_thread_behind)
+{
+    enum { TIMES = 100, WARM = 10, SLACK = 12 };
+    static const char *const count[] = {"ThreadCount"};
+    struct fm_jmx_call call = {.op = FM_JMX_READ,
+                               .name = "java.lang:type=Threading",
+                               .attributes = count,
+                               .n_attributes = 1};
+    int64_t threads = 0;
+    size_t descriptors = 0;
+    start_jvm(open_door, NULL);
+    for (int i = 0; i < TIMES; i++) {
+        open_session(NULL, NULL, 10000); /* ends the one before */
+        fm_arena_reset(&l.arena);
+        cr_assert_eq(run(&call, 1), FM_OK, "%s", l.err.text);
+        cr_assert_eq(call.code, FM_OK, "%s", call.err.text);
+        if (i == WARM) {
+            threads = number(&call, "ThreadCount");
+            descriptors = open_descriptors();
+        }
+    }
+    cr_assert_leq(number(&call, "ThreadCount"), threads + SLACK);
+    cr_assert_leq(open_descriptors(), descriptors + 1);
+}
 
 Test(rmi_live, polls_hundreds_of_beans_in_one_round_trip)
 {
