@@ -323,11 +323,15 @@ static enum fm_code place(struct fm_rest_consumer *c, enum fm_consume_class *cls
         fm_buf_printf(&c->request, "{\"topics\":[\"%s\"]}", c->topic);
         FM_TRY(post(c, "/subscription", cls, why, err));
     } else {
-        put_places(c, "partitions", false);
-        FM_TRY(post(c, "/assignments", cls, why, err));
+        if (!c->assigned) {
+            put_places(c, "partitions", false);
+            FM_TRY(post(c, "/assignments", cls, why, err));
+        }
+        c->assigned = false;
         if (*cls == FM_CONSUME_OK) {
             put_places(c, "offsets", true);
             FM_TRY(post(c, "/positions", cls, why, err));
+            c->assigned = *cls == FM_CONSUME_SOON; /* assigned anew it would never be ready */
         }
     }
     c->placed = *cls == FM_CONSUME_OK;
@@ -370,7 +374,7 @@ static enum fm_code go_on(struct fm_rest_consumer *c, bool *read, enum fm_consum
 /* After a lost instance. */
 static enum fm_code renew(struct fm_rest_consumer *c, const struct fm_err *why, struct fm_err *err)
 {
-    c->created = c->maybe = c->placed = false;
+    c->created = c->maybe = c->placed = c->assigned = false;
     fresh_names(c);
     c->renewed++;
     if (++c->lost > LOST_MAX)

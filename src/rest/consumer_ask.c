@@ -150,7 +150,7 @@ enum fm_code fm_consume_try(struct fm_rest_consumer *c, const struct fm_consume_
         *cls = FM_CONSUME_AGAIN;
         return FM_OK;
     }
-    if (row->cls == FM_CONSUME_AGAIN || row->cls == FM_CONSUME_GONE || row->cls == FM_CONSUME_TAKEN)
+    if (row->cls <= FM_CONSUME_TAKEN)
         return FM_OK;
     return fm_err_set(err, code, "%s", fm_err_text(why));
 }

@@ -53,6 +53,9 @@ static const struct fm_consume_row rows[] = {
     {ON_INSTANCE, 404, .cls = FM_CONSUME_GONE, .what = "the consumer instance is gone",
      .remedy = "several proxies behind one address need sticky sessions: set [rest] consumer_url "
                "to one of them"},
+    /* Karapace 5.0.3, live: its Kafka client takes positions only once it fetches. */
+    {FM_CONSUME_PLACE, 409, .text = "is unassigned", .cls = FM_CONSUME_SOON,
+     .what = "the proxy has not yet taken over the partitions"},
     {ON_INSTANCE, 409, .cls = FM_CONSUME_GONE, .what = "the consumer instance is in another state"},
     {ON_TOPIC, 404, 40401, .cls = FM_CONSUME_NO_TOPIC, .what = "the topic does not exist"},
     {ON_TOPIC, 404, 40402, .cls = FM_CONSUME_NO_TOPIC, .what = "a partition does not exist"},

@@ -30,6 +30,7 @@ enum fm_consume_step {
 enum fm_consume_class {
     FM_CONSUME_OK,
     FM_CONSUME_AGAIN, /* passing: back off, say again where to go on */
+    FM_CONSUME_SOON, /* the proxy is not yet ready for it: the same request once more */
     FM_CONSUME_GONE, /* the instance is no more: make another */
     FM_CONSUME_TAKEN, /* its name is in use */
     FM_CONSUME_NO_API,
@@ -105,6 +106,7 @@ struct fm_rest_consumer {
     bool (*stop)(void *arg);
     void *stop_arg;
     bool created, maybe, placed; /* maybe: made, but the answer was not seen */
+    bool assigned; /* and only the positions are left to be told */
     struct fm_rest_place *places; /* ascending */
     size_t n_places;
     unsigned renewed, lost, empty;
@@ -130,8 +132,8 @@ void fm_consume_begin(struct fm_rest_consumer *c);
 FM_MUST_USE enum fm_code fm_consume_pause(struct fm_rest_consumer *c, const struct fm_err *why,
                                           struct fm_err *err);
 
-/** One try. @return FM_OK: *cls says how it went (OK, AGAIN, GONE, TAKEN; why has the sentence);
- *         else it is in vain */
+/** One try. @return FM_OK: *cls says how it went (OK, AGAIN, SOON, GONE, TAKEN; why has the
+ * sentence); else it is in vain */
 FM_MUST_USE enum fm_code fm_consume_try(struct fm_rest_consumer *c,
                                         const struct fm_consume_asked *asked,
                                         enum fm_consume_class *cls, struct fm_err *why,

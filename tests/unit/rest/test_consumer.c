@@ -367,6 +367,34 @@ Test(consumer, asks_for_more_bytes_when_a_record_may_be_too_large_for_them)
     cr_assert_not_null(strstr(s.lines[9], "&max_bytes=67108864 "), "%s", s.lines[9]);
 }
 
+Test(consumer, of_karapace_repeats_the_positions_until_the_partitions_are_taken_over)
+{
+    static const char unassigned[] =
+        "{\"error_code\":40903,\"message\":\"Partition TopicPartition{topic=t,partition=0,offset=0,"
+        "leader_epoch=None,metadata=None,error=None} is unassigned\"}";
+    static const struct turn turns[] = {
+        {"GET /topics/t/partitions ", 200, ONE_PARTITION},
+        {"GET /topics/t/partitions/0/offsets ", 200, "{\"beginning_offset\":0,\"end_offset\":1}"},
+        {"POST /consumers/", 200, CREATED},
+        {"POST /consumers/", 204, ""},
+        {"POST /consumers/", 409, unassigned},
+        {"POST /consumers/", 409, unassigned},
+        {"POST /consumers/", 204, ""},
+        {"GET /consumers/", 200,
+         "[{\"topic\":\"t\",\"key\":null,\"value\":\"MQ==\",\"partition\":0,\"offset\":0}]"},
+        {"DELETE /consumers/", 204, ""},
+        {NULL, 0, NULL}};
+    struct script s;
+    struct got got = {0};
+    struct fm_rest_consumer *c = start_script(&s, turns, FM_DIALECT_KARAPACE, 20000);
+    cr_assert_eq(fm_rest_consumer_ends(c, NULL), FM_OK);
+    read_until(c, &got, 1);
+    end_script(&s, c);
+    cr_assert_not_null(strstr(s.lines[3], "/assignments "), "%s", s.lines[3]);
+    for (int i = 4; i <= 6; i++)
+        cr_assert_not_null(strstr(s.lines[i], "/positions "), "%s", s.lines[i]);
+}
+
 Test(consumer, of_redpanda_subscribes_and_begins_again_after_a_loss)
 {
     static const struct turn turns[] = {
