@@ -164,6 +164,10 @@ void fm_typed_learn(struct fm_typed *typed, const struct fm_typed_use *use,
     fm_jscan_init(&s, answer, len);
     if (fm_jscan_next(&s) == FM_J_OBJECT)
         find_ids(&s, v3, &typed->key_id, value);
+    if (*value == typed->refused_value[use->slot])
+        *value = 0;
+    if (typed->key_id == typed->refused_key)
+        typed->key_id = 0;
     typed->silent = o->schema_id == 0 && *value == 0;
 }
 
@@ -171,6 +175,8 @@ bool fm_typed_forget(struct fm_typed *typed, const struct fm_typed_use *use)
 {
     if (!use->by_id)
         return false;
+    typed->refused_value[use->slot] = use->value_id;
+    typed->refused_key = use->key_id;
     memset(typed->value_id, 0, sizeof typed->value_id);
     typed->key_id = 0;
     return true;

@@ -12,6 +12,9 @@ enum { FM_TYPED_OWN = FM_SCHEMAS, FM_TYPED_SLOTS }; /* OWN: the schema of schema
 struct fm_typed {
     uint32_t value_id[FM_TYPED_SLOTS]; /* learnt from answers; 0: the text is sent */
     uint32_t key_id;
+    /* Ids that were refused. If they come back, the text is sent each time: Karapace 5.0.3 tells
+     * the id of a schema that it met on another topic, and then refuses it on this one. */
+    uint32_t refused_value[FM_TYPED_SLOTS], refused_key;
     bool silent; /* the proxy accepts, but tells no id: the text is sent each time */
     enum fm_schema shape; /* of the last data: control records follow it */
 };

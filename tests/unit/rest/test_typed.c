@@ -97,6 +97,26 @@ Test(typed, v2_sends_the_text_then_the_id)
     cr_expect_str_eq(fm_buf_str(&body), "{\"records\":[{\"value\":\"cmF3\"}]}");
 }
 
+Test(typed, an_id_that_was_refused_and_comes_back_is_not_sent_again)
+{
+    static const char first[] = "{\"key_schema_id\":4,\"value_schema_id\":5}";
+    begin(FM_DIALECT_KARAPACE, FM_REST_AVRO, 0);
+    build(0);
+    learn(first);
+    build(0);
+    cr_expect(fm_typed_forget(&typed, &use));
+    build(0);
+    cr_expect(strstr(fm_buf_str(&body), "\"value_schema\":") != NULL, "%s", fm_buf_str(&body));
+    learn(first); /* accepted as text, and the same ids once more */
+    build(0);
+    cr_expect(strstr(fm_buf_str(&body), "\"key_schema\":") != NULL, "%s", fm_buf_str(&body));
+    cr_expect(strstr(fm_buf_str(&body), "\"value_schema\":") != NULL, "%s", fm_buf_str(&body));
+    cr_expect_not(fm_typed_forget(&typed, &use), "nothing learnt was sent");
+    learn("{\"key_schema_id\":6,\"value_schema_id\":7}"); /* others are good */
+    build(0);
+    cr_expect(strstr(fm_buf_str(&body), "\"value_schema_id\":7") != NULL, "%s", fm_buf_str(&body));
+}
+
 Test(typed, requests_under_way_together_teach_each_its_own_schema)
 {
     opts = (struct fm_rest_opts){.dialect = FM_DIALECT_CONFLUENT_V2, .format = FM_REST_AVRO};
