@@ -63,7 +63,8 @@ struct fm_producer_opts {
     const char *http_proxy; /* URL; NULL: none, whatever the environment says */
     const char *agent; /* header firstmile-agent of v3 [host name] */
     const char *spool; /* folder for records, created; NULL: in memory */
-    uint64_t spool_bytes; /* kept there; then sending waits [1 GiB; 64 MiB in memory] */
+    uint64_t spool_bytes; /* kept there, in a folder at least 1 MiB; then sending waits [1 GiB; 64
+                             MiB in memory] */
     size_t queue_bytes; /* not yet in the spool [4 MiB] */
     size_t max_pending; /* records sent but not reported yet [1,000,000] */
     unsigned send_timeout_ms; /* longest wait of fm_producer_send() for room [0: none] */

@@ -128,9 +128,11 @@ static void print_totals(const struct fm_spool_work *w, const struct totals *t)
         (void)printf("held by process %d\n", w->store.pid);
     else
         (void)printf("held by the agent\n");
-    if (t->error != NULL)
+    if (t->error != NULL && t->queue_records > 0)
         (void)printf("%lld records wait in memory, not yet on disk: %s\n",
                      (long long)t->queue_records, t->error);
+    else if (t->error != NULL)
+        (void)printf("the last commit failed and is tried again: %s\n", t->error);
     else if (t->disk_full)
         (void)printf("the disk is full: new records take the room that delivered ones leave\n");
     if (t->unknown > 0)

@@ -15,6 +15,7 @@
 enum {
     MAX_VALUE = 900 * 1024,
     MAX_HEADERS = 64,
+    LEAST_BYTES = 1024 * 1024,
     MEMORY_BYTES = 64 * 1024 * 1024,
     MEMORY_DEAD = 1024 * 1024,
     RESERVE = 8 * 1024 * 1024,
@@ -34,14 +35,20 @@ static void on_commit(void *arg)
     (void)pthread_mutex_unlock(&p->wake_lock);
 }
 
+/* 0: the spool's own default. On disk there must be room for some chunks, whatever is asked for. */
+static uint64_t spool_size(const struct fm_producer_opts *o)
+{
+    if (o->spool_bytes == 0)
+        return o->spool != NULL ? 0 : MEMORY_BYTES;
+    return o->spool != NULL && o->spool_bytes < LEAST_BYTES ? LEAST_BYTES : o->spool_bytes;
+}
+
 static enum fm_code open_spool(struct fm_producer *p, const struct fm_producer_opts *o,
                                struct fm_err *err)
 {
     const struct fm_spool_opts spool = {.path = o->spool,
                                         .agent = p->agent,
-                                        .max_size = o->spool_bytes > 0 ? o->spool_bytes
-                                                    : o->spool != NULL ? 0
-                                                                       : MEMORY_BYTES,
+                                        .max_size = spool_size(o),
                                         .on_full = FM_SPOOL_BLOCK,
                                         .sync_full = true,
                                         .dead_max_size = o->spool != NULL ? 0 : MEMORY_DEAD,

@@ -116,18 +116,11 @@ uint64_t owed_write(struct fm_spool *sp, uint64_t *told)
 
 /* ---- at a start ---- */
 
-/* A line, also as the first version wrote it: with one time for all. */
 static bool read_line(const char *line, char name[FM_STREAM_LEN + 1], char topic[TOPIC_SIZE],
                       uint64_t *assigned, struct debt *debt)
 {
-    if (sscanf(line, "%16s %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 " %255[^\n]", name,
-               assigned, &debt->n, &debt->first_ms, &debt->last_ms, topic) == 6)
-        return true;
-    if (sscanf(line, "%16s %" SCNu64 " %" SCNu64 " %" SCNd64 " %255[^\n]", name, assigned, &debt->n,
-               &debt->first_ms, topic) != 5)
-        return false;
-    debt->last_ms = debt->first_ms;
-    return true;
+    return sscanf(line, "%16s %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 " %255[^\n]", name,
+                  assigned, &debt->n, &debt->first_ms, &debt->last_ms, topic) == 6;
 }
 
 static enum fm_code take_line(struct fm_spool *sp, const char *line, uint64_t *n,

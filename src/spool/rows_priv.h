@@ -47,7 +47,8 @@ FM_MUST_USE enum fm_code store_claim(struct store *st, struct fm_err *err);
  * are left */
 bool store_vacuum(struct store *st);
 void store_sizes(struct store *st, struct store_sizes *out);
-bool store_was_full(const struct store *st); /* the last error was for lack of space */
+bool store_was_full(
+    const struct store *st); /* the last error since store_begin() was for lack of space */
 bool store_was_io(const struct store *st); /* ... a read, write or sync that failed */
 FM_MUST_USE enum fm_code store_check(struct store *st, struct fm_err *err);
 

@@ -293,6 +293,7 @@ void store_close(struct store *st, bool checkpoint)
 enum fm_code store_begin(struct store *st, struct fm_err *err)
 {
     sqlite3_stmt *q = NULL;
+    st->was_full = st->was_io = false;
     FM_TRY(prepare(st, ST_BEGIN, &q, err));
     return run(st, q, err);
 }

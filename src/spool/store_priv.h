@@ -32,7 +32,7 @@ struct store {
     int wal_pages;
     uint64_t wal_most; /* its ceiling in bytes */
     int64_t page_size; /* 0: not asked yet */
-    bool was_full, was_io; /* of the last error */
+    bool was_full, was_io; /* of the last error since the transaction began */
 };
 
 /* Turn SQLite's answer into ours. what: at which work; NULL: no need to say */
