@@ -236,6 +236,8 @@ static void end_script(struct script *s, struct fm_rest_consumer *c)
 
 #define CREATED                                                                                    \
     "{\"instance_id\":\"x\",\"base_uri\":\"http://inside.example:80/consumers/g/instances/x\"}"
+#define ONE_RECORD                                                                                 \
+    "[{\"topic\":\"t\",\"key\":null,\"value\":\"MQ==\",\"partition\":0,\"offset\":0}]"
 #define ONE_PARTITION "[{\"partition\":0,\"leader\":1,\"replicas\":[]}]"
 #define AT_X "/instances/x"
 
@@ -353,8 +355,7 @@ Test(consumer, asks_for_more_bytes_when_a_record_may_be_too_large_for_them)
         {"GET /consumers/", 200, "[]"},
         {"GET /consumers/", 200, "[]"},
         {"GET /consumers/", 200, "[]"},
-        {"GET /consumers/", 200,
-         "[{\"topic\":\"t\",\"key\":null,\"value\":\"MQ==\",\"partition\":0,\"offset\":0}]"},
+        {"GET /consumers/", 200, ONE_RECORD},
         {"DELETE /consumers/", 204, ""},
         {NULL, 0, NULL}};
     struct script s;
@@ -369,19 +370,15 @@ Test(consumer, asks_for_more_bytes_when_a_record_may_be_too_large_for_them)
 
 Test(consumer, of_karapace_repeats_the_positions_until_the_partitions_are_taken_over)
 {
-    static const char unassigned[] =
-        "{\"error_code\":40903,\"message\":\"Partition TopicPartition{topic=t,partition=0,offset=0,"
-        "leader_epoch=None,metadata=None,error=None} is unassigned\"}";
     static const struct turn turns[] = {
         {"GET /topics/t/partitions ", 200, ONE_PARTITION},
         {"GET /topics/t/partitions/0/offsets ", 200, "{\"beginning_offset\":0,\"end_offset\":1}"},
         {"POST /consumers/", 200, CREATED},
         {"POST /consumers/", 204, ""},
-        {"POST /consumers/", 409, unassigned},
-        {"POST /consumers/", 409, unassigned},
+        {"POST /consumers/", 409,
+         "{\"error_code\":40903,\"message\":\"Partition t is unassigned\"}"},
         {"POST /consumers/", 204, ""},
-        {"GET /consumers/", 200,
-         "[{\"topic\":\"t\",\"key\":null,\"value\":\"MQ==\",\"partition\":0,\"offset\":0}]"},
+        {"GET /consumers/", 200, ONE_RECORD},
         {"DELETE /consumers/", 204, ""},
         {NULL, 0, NULL}};
     struct script s;
@@ -390,9 +387,8 @@ Test(consumer, of_karapace_repeats_the_positions_until_the_partitions_are_taken_
     cr_assert_eq(fm_rest_consumer_ends(c, NULL), FM_OK);
     read_until(c, &got, 1);
     end_script(&s, c);
-    cr_assert_not_null(strstr(s.lines[3], "/assignments "), "%s", s.lines[3]);
-    for (int i = 4; i <= 6; i++)
-        cr_assert_not_null(strstr(s.lines[i], "/positions "), "%s", s.lines[i]);
+    cr_assert(strstr(s.lines[4], "/positions ") != NULL &&
+              strstr(s.lines[5], "/positions ") != NULL);
 }
 
 Test(consumer, of_redpanda_subscribes_and_begins_again_after_a_loss)
@@ -760,8 +756,7 @@ Test(consumer, takes_no_record_that_lacks_its_place)
         "[{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"value\":\"M\"}]",
         "[{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"value\":7}]",
         "[{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"value\":\"MQ==\"}",
-        "[{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"value\":\"MQ==\"}]x",
-    };
+        "[{\"topic\":\"t\",\"partition\":0,\"offset\":0,\"value\":\"MQ==\"}]x"};
     struct got got;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_expect_eq(parse(wrong[i], true, &got), FM_EPROTO, "%s", wrong[i]);
@@ -789,16 +784,14 @@ Test(consumer, believes_no_impossible_offsets)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_expect_not(fm_consume_ends(wrong[i], strlen(wrong[i]), &begin, &end), "%s", wrong[i]);
     static const char right[] = "{\"end_offset\":9,\"beginning_offset\":9}";
-    cr_expect(fm_consume_ends(right, sizeof right - 1, &begin, &end));
-    cr_expect(begin == 9 && end == 9);
+    cr_expect(fm_consume_ends(right, sizeof right - 1, &begin, &end) && begin == 9 && end == 9);
 }
 
 Test(consumer, knows_each_partition_once_in_ascending_order)
 {
     int32_t *list;
     size_t n;
-    static const char text[] =
-        "[{\"partition\":2},{\"partition\":0,\"leader\":1},{\"partition\":2}]";
+    static const char text[] = "[{\"partition\":2},{\"partition\":0,\"l\":1},{\"partition\":2}]";
     cr_assert_eq(fm_consume_partitions(text, sizeof text - 1, &list, &n, NULL), FM_OK);
     cr_assert(n == 2 && list[0] == 0 && list[1] == 2);
     free(list);
