@@ -1,5 +1,4 @@
-/* Reading a topic back: against the sandbox, against a scripted proxy, and every recorded exchange
- * of real ones. */
+/* Reading a topic back: the sandbox, a scripted proxy, and each recorded exchange of real ones. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
