@@ -7,10 +7,7 @@
 #include "config/template.h"
 #include "record/record.h"
 
-enum {
-    FM_KEY_MAX = 16 * 1024,
-    FM_HEADER_MAX = 16 * 1024
-};
+enum { FM_KEY_MAX = 16 * 1024, FM_HEADER_MAX = 16 * 1024 };
 
 /** name=template, of tags and headers; text is what it makes of the present record. */
 struct fm_pair {

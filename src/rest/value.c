@@ -40,7 +40,8 @@ static bool has_lone_surrogate(const char *text, size_t len)
 static enum fm_code check_number(enum fm_rest_dialect dialect, const struct fm_jscan *s,
                                  struct fm_err *err)
 {
-    enum { SURE_BYTES = 32 }; /* with at most two digits of exponent: far from what a double can hold */
+    /* with at most two digits of exponent: far from what a double can hold */
+    enum { SURE_BYTES = 32 };
     int shown = s->text_len < 40 ? (int)s->text_len : 40;
     bool whole = true;
     size_t digits = 0, zeros = 0, i = 0;
