@@ -4,20 +4,44 @@
 
 #include "agent/agent_priv.h"
 
-/* Compared with what it was started with: a second reload is no restart, and a setting that was put
- * back needs none. */
-static void note_restart(struct fm_agent *agent, const struct fm_config *fresh)
+/* What a reload is about to take over; built whole before anything changes. */
+struct change {
+    struct fm_config *config;
+    struct fm_plan *plan;
+    struct fm_arena arena;
+    struct fm_rest_opts rest;
+    bool rest_changed;
+    bool listen_waits; /* the file names another [http] listen than the one in force */
+    char restart_keys[sizeof((struct fm_agent *)NULL)->restart_keys];
+};
+
+/* What it was started with: a second reload is no restart, and a setting that was put back needs
+ * none. */
+static const struct fm_config *boot_of(const struct fm_agent *agent)
 {
+    return agent->boot != NULL ? agent->boot : agent->config;
+}
+
+/* Before anything is made of the fresh configuration: its keys that need a restart are noted, and
+ * the values in force take their place. A second name in one stream would break the proof. */
+static void keep_running(const struct fm_agent *agent, struct change *c)
+{
+    const struct fm_config *boot = boot_of(agent);
     struct fm_buf keys;
     fm_buf_init(&keys, 1024);
-    const struct fm_config *boot = agent->boot != NULL ? agent->boot : agent->config;
-    agent->restart_keys[0] = '\0';
-    if (fm_config_restart_keys(boot, fresh, &keys) > 0) {
-        fm_log(agent->log, FM_LOG_WARN, "reload: %s changed and needs a restart",
-               fm_buf_str(&keys));
-        (void)snprintf(agent->restart_keys, sizeof agent->restart_keys, "%s", fm_buf_str(&keys));
-    }
+    c->restart_keys[0] = '\0';
+    if (fm_config_restart_keys(boot, c->config, &keys) > 0)
+        (void)snprintf(c->restart_keys, sizeof c->restart_keys, "%s", fm_buf_str(&keys));
     fm_buf_clear(&keys);
+    c->listen_waits = !fm_plan_same_text(boot->http.listen, c->config->http.listen);
+    fm_config_keep_running(c->config, boot);
+}
+
+static void note_restart(struct fm_agent *agent, const struct change *c)
+{
+    if (c->restart_keys[0] != '\0')
+        fm_log(agent->log, FM_LOG_WARN, "reload: %s changed and needs a restart", c->restart_keys);
+    memcpy(agent->restart_keys, c->restart_keys, sizeof agent->restart_keys);
 }
 
 /* Secrets are compared by value: their files may say something else under the same name. */
@@ -36,20 +60,12 @@ static bool same_way_out(const struct fm_agent *agent, const struct fm_config *f
            fm_plan_same_text(old->tls.key_password, opts->tls.key_password);
 }
 
-/* What a reload is about to take over; built whole before anything changes. */
-struct change {
-    struct fm_config *config;
-    struct fm_plan *plan;
-    struct fm_arena arena;
-    struct fm_rest_opts rest;
-    bool rest_changed;
-};
-
 static enum fm_code prepare(struct fm_agent *agent, struct change *c, struct fm_err *err)
 {
     FM_TRY(fm_agent_needs(c->config, err));
     if (c->config->rest.sandbox && agent->sandbox == NULL)
         return fm_err_set(err, FM_ECONF, "[rest] url = sandbox needs a restart");
+    keep_running(agent, c);
     FM_TRY(fm_plan_new(&c->plan, c->config, agent->plan, err));
     FM_TRY(fm_agent_rest_opts(agent, c->config, &c->arena, &c->rest, err));
     c->rest_changed = !same_way_out(agent, c->config, &c->rest);
@@ -59,13 +75,27 @@ static enum fm_code prepare(struct fm_agent *agent, struct change *c, struct fm_
     return FM_OK;
 }
 
+/* Its password or certificate goes only together with the address that had it. */
+static bool opens_up(const struct fm_agent *agent, const struct change *c)
+{
+    const struct fm_cfg_http *boot = &boot_of(agent)->http, *fresh = &c->config->http;
+    return c->listen_waits && ((boot->username != NULL && fresh->username == NULL) ||
+                               (boot->cert_file != NULL && fresh->cert_file == NULL));
+}
+
 /* The local server begins anew under other settings; if it cannot, it goes on under the old ones.
  */
-static void take_http(struct fm_agent *agent, const struct fm_config *fresh)
+static void take_http(struct fm_agent *agent, const struct change *c)
 {
-    if (fm_config_same_section(&agent->config->http.section, &fresh->http.section) ||
-        !fm_plan_same_text(agent->config->http.listen, fresh->http.listen))
+    const struct fm_config *fresh = c->config;
+    if (fm_config_same_section(&agent->config->http.section, &fresh->http.section))
         return;
+    if (opens_up(agent, c)) {
+        fm_log(agent->log, FM_LOG_WARN,
+               "reload: [http] stays as it is until the restart: without its password or "
+               "certificate the address in force would be open");
+        return;
+    }
     struct fm_err err = {0};
     fm_http_stop(agent->http);
     agent->http = NULL;
@@ -175,8 +205,8 @@ static enum fm_code take_over(struct fm_agent *agent, struct change *c, struct f
     agent->rest_opts = c->rest;
     fm_arena_init(&c->arena, 0);
     take_spool(agent, c->config);
-    take_http(agent, c->config);
-    note_restart(agent, c->config);
+    take_http(agent, c);
+    note_restart(agent, c);
     if (agent->opts->log_level < 0)
         fm_log_set(agent->log, c->config->log.level, c->config->log.format);
     struct fm_config *old = agent->config;

@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <assert.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,4 +233,20 @@ size_t fm_config_restart_keys(const struct fm_config *old, const struct fm_confi
         fm_buf_printf(out, "%s%s.%s", n++ == 0 ? "" : ", ", opt->section, opt->key);
     }
     return n;
+}
+
+void fm_config_keep_running(struct fm_config *fresh, const struct fm_config *boot)
+{
+    for (size_t i = 0; i < fm_n_options; i++) {
+        const struct fm_option *opt = &fm_options[i];
+        const struct fm_kind *kind = fm_kind_find(opt->section);
+        if ((opt->flags & FM_OPT_RESTART) == 0 || kind->named)
+            continue;
+        assert(opt->type == FM_OPT_STR);
+        size_t at = kind->offset + opt->offset;
+        void *to = (char *)fresh + at;
+        const void *from = (const char *)boot + at;
+        memcpy(to, from, sizeof(char *));
+    }
+    fresh->spool.memory = boot->spool.memory; /* part of its path */
 }

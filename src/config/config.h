@@ -318,6 +318,10 @@ bool fm_config_same_target(const struct fm_cfg_target *a, const struct fm_cfg_ta
 size_t fm_config_restart_keys(const struct fm_config *old, const struct fm_config *new_,
                               struct fm_buf *out);
 
+/** What needs a restart stays as it is: those keys of fresh get the values of boot, defaults that
+ * follow from the host or another key included. Their texts stay boot's: it must outlive fresh. */
+void fm_config_keep_running(struct fm_config *fresh, const struct fm_config *boot);
+
 /** The effective configuration as INI text, secrets as ***.
  * @param all  with the defaults; else only what differs from them */
 void fm_config_dump(const struct fm_config *cfg, struct fm_buf *out, bool all);
