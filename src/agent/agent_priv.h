@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "agent/agent.h"
+#include "agent/certs.h"
 #include "agent/control.h"
 #include "agent/document.h"
 #include "agent/notify.h"
@@ -45,6 +46,7 @@ struct fm_agent {
     struct fm_spool_stats *spool_stats;
     struct fm_rest_stats *rest_stats;
     struct fm_buf health, stats, metrics;
+    struct fm_certs certs;
     enum fm_health last_health;
     bool health_known;
 };

@@ -20,6 +20,7 @@ struct fm_facts {
     bool sandbox; /* nothing leaves the host */
     bool stopping;
     const struct fm_rest_stats *rest;
+    const char *cert_file; /* the client's certificate; NULL: none */
     const struct fm_hist *latency;
     const struct fm_spool_stats *spool;
     const struct fm_poll_status *targets;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/certs.h"
 #include "agent/document.h"
 #include "base/clock.h"
 
@@ -163,6 +164,20 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
                 facts->files[i].section, facts->files[i].error, facts->files[i].targets);
 }
 
+static void note_certs(const struct fm_facts *facts, size_t begin, struct fm_buf *out)
+{
+    struct fm_buf text;
+    fm_buf_init(&text, 0);
+    for (size_t i = 0; facts->rest != NULL && i <= facts->rest->n_endpoints; i++) {
+        fm_buf_reset(&text);
+        if (fm_cert_look(facts->rest, facts->cert_file, i, &text) == FM_CERT_GOOD)
+            continue;
+        fm_buf_puts(out, out->len > begin ? "," : "");
+        fm_json_cstr(out, fm_buf_str(&text));
+    }
+    fm_buf_clear(&text);
+}
+
 /* What is no fault but should be known. */
 static void put_notes(const struct fm_facts *facts, struct fm_buf *out)
 {
@@ -177,6 +192,7 @@ static void put_notes(const struct fm_facts *facts, struct fm_buf *out)
         fm_buf_puts(out, out->len > begin ? "," : "");
         fm_json_cstr(out, text);
     }
+    note_certs(facts, begin, out);
     if (facts->rest != NULL && facts->rest->batches == 0) {
         fm_buf_puts(out, out->len > begin ? "," : "");
         fm_json_cstr(out, "nothing was sent yet: the way out is untried");

@@ -63,6 +63,7 @@ void fm_agent_publish(struct fm_agent *agent)
         .sandbox = agent->config->rest.sandbox,
         .stopping = agent->stopping,
         .rest = agent->rest_stats,
+        .cert_file = agent->config->rest.cert_file,
         .latency = fm_rest_latency(agent->rest),
         .spool = agent->spool_stats,
         .targets = targets.targets,
@@ -82,6 +83,7 @@ void fm_agent_publish(struct fm_agent *agent)
     fm_document_stats(&facts, &agent->stats);
     fm_document_metrics(&facts, &agent->metrics);
     log_health(agent, health);
+    fm_certs_tell(&agent->certs, agent->rest_stats, facts.cert_file, agent->log);
     if (agent->http != NULL) {
         const struct fm_http_docs docs = {
             .health = fm_buf_str(&agent->health),

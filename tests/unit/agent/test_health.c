@@ -19,8 +19,9 @@ static void well(struct world *w)
     memcpy(w->rest.topics[0].topic, "jmx", 4);
     w->rest.topics[0].state = w->rest.topics[0].health = FM_REST_RUN;
     w->rest.n_endpoints = 1;
-    w->rest.endpoints[0] =
-        (struct fm_rest_endpoint){.url = "https://r", .current = true, .state = FM_REST_RUN};
+    w->rest.endpoints[0] = (struct fm_rest_endpoint){
+        .url = "https://r", .current = true, .state = FM_REST_RUN, .cert_days = -1};
+    w->rest.client_cert_days = -1;
     w->target = (struct fm_poll_status){
         .name = "orders", .url = "h:1", .state = FM_POLL_UP, .state_name = "up"};
     w->facts = (struct fm_facts){
