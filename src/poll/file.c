@@ -33,7 +33,7 @@ enum {
 
 static void mix(uint64_t *mark, const void *data, size_t len)
 {
-    *mark = fm_hash(*mark, data, len);
+    *mark = fm_hash_wide(*mark, data, len);
 }
 
 /* The ctime tells what an mtime that was set back would hide. */
