@@ -10,10 +10,7 @@
 #include "base/utf8.h"
 #include "cli/cmd_produce_priv.h"
 
-enum {
-    STOP_MS = 3000, /* for the request in flight */
-    DEFAULT_TIMEOUT_MS = 300000
-};
+enum { DEFAULT_TIMEOUT_MS = 300000 };
 
 /* What lies between reader and sender: enough for two batches of any size that is in use, and for
  * the reader to sleep some milliseconds when the sender is the slower one. */
@@ -43,11 +40,18 @@ static void on_commit(void *arg)
     (void)pthread_mutex_unlock(&p->wake_lock);
 }
 
-static void wake_from_now(struct fm_produce *p, struct fm_rest *rest)
+void fm_produce_wake(struct fm_produce *p, struct fm_rest *rest)
 {
     (void)pthread_mutex_lock(&p->wake_lock);
     p->waked = rest;
     (void)pthread_mutex_unlock(&p->wake_lock);
+}
+
+/* A small spool is not read far ahead of: when it is full, what is queued is not stored. */
+static size_t queue_max(const struct fm_produce *p)
+{
+    uint64_t share = p->config->spool.max_size_bytes / 16;
+    return p->o->spool != NULL && share < QUEUE_BYTES ? (size_t)share : QUEUE_BYTES;
 }
 
 static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
@@ -60,7 +64,7 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
         .on_full = FM_SPOOL_BLOCK,
         .sync_full = config->spool.sync == FM_CFG_SYNC_FULL,
         .commit_ms = p->o->spool != NULL ? DISK_COMMIT_MS : MEMORY_COMMIT_MS,
-        .queue_max = QUEUE_BYTES,
+        .queue_max = queue_max(p),
         .dead_max_size = config->spool.dead_max_size_bytes,
         .reserve = p->o->spool != NULL ? config->spool.reserve_bytes : 0,
         .log = p->cli->log,
@@ -77,7 +81,7 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
     p->way.on_dead = fm_produce_on_dead;
     p->way.on_dead_arg = p;
     FM_TRY(fm_rest_new(&p->rest, &p->way, err));
-    wake_from_now(p, p->rest);
+    fm_produce_wake(p, p->rest);
     return fm_rest_start(p->rest, err);
 }
 
@@ -112,19 +116,6 @@ static enum fm_code sum_up(struct fm_produce *p, struct fm_err *err)
     return FM_OK;
 }
 
-static enum fm_code interrupted(struct fm_produce *p, struct fm_err *err)
-{
-    fm_rest_stop(p->rest, STOP_MS);
-    (void)fm_rest_join(p->rest, STOP_MS + 1000);
-    p->settled = fm_produce_settled(p);
-    fm_produce_tell(p);
-    fm_produce_clear(p);
-    return fm_err_set(err, FM_ESTOP,
-                      "interrupted: %" PRIu64 " line%s acknowledged, %" PRIu64 " read but not%s",
-                      p->stats->records, fm_plural(p->stats->records), fm_produce_left(p),
-                      p->o->spool != NULL ? "; they stay in the spool" : "");
-}
-
 static enum fm_code work(struct fm_produce *p, struct fm_err *err)
 {
     FM_TRY(open_way(p, err));
@@ -134,9 +125,7 @@ static enum fm_code work(struct fm_produce *p, struct fm_err *err)
     if (code == FM_OK)
         code = drain(p, err);
     fm_produce_clear(p);
-    if (p->interrupted)
-        return interrupted(p, err);
-    return code == FM_OK ? sum_up(p, err) : code;
+    return code == FM_OK ? sum_up(p, err) : fm_produce_end(p, code, err);
 }
 
 /* ---- the command ---- */
@@ -187,7 +176,7 @@ static enum fm_code configure(struct fm_produce *p, const struct fm_words *words
 
 static void release(struct fm_produce *p)
 {
-    wake_from_now(p, NULL);
+    fm_produce_wake(p, NULL);
     if (p->rest != NULL)
         fm_rest_stop(p->rest, 0);
     fm_rest_free(p->rest);

@@ -13,7 +13,8 @@
 
 enum {
     FM_PRODUCE_SLICE_MS = 50, /* between two looks at signals, refusals and the time */
-    FM_PRODUCE_REFUSALS = 64
+    FM_PRODUCE_REFUSALS = 64,
+    FM_PRODUCE_LINE_BITS = 40 /* of the number of a line in a tag; the rest is the file */
 };
 
 struct produce_opts {
@@ -48,13 +49,14 @@ struct fm_produce {
     struct fm_rest *rest;
     struct fm_rest_stats *stats;
     int signals;
-    bool interrupted;
+    bool interrupted, timed_out;
 
     struct fm_chunk *chunk; /* not stored yet; its lines follow one another */
     size_t chunk_file;
     uint64_t chunk_line;
     size_t key_len;
     uint64_t given, bad; /* lines: to the spool; unfit */
+    uint64_t in_hand; /* lines read last, in no chunk */
     int64_t ticked_ms;
     uint64_t seen_stored; /* stored as it was at stored_ms */
     int64_t stored_ms;
@@ -68,7 +70,8 @@ struct fm_produce {
     struct fm_produce_run *runs; /* few: a new one only where lines were left out */
     size_t n_runs, cap_runs;
     uint64_t stored; /* lines whose chunk is in the spool */
-    enum fm_code store_code; /* why a chunk was not stored */
+    enum fm_code store_code; /* why a chunk was not stored, */
+    uint64_t store_tag; /* ... the first of them */
     struct fm_produce_refusal refusals[FM_PRODUCE_REFUSALS];
     size_t n_refusals;
     uint64_t untold;
@@ -86,6 +89,14 @@ void fm_produce_on_stored(void *produce, const struct fm_spool_stored *what);
  * @return FM_OK at its end; FM_EUSAGE (too many unfit lines), or why storing or the tick ended it
  */
 FM_MUST_USE enum fm_code fm_produce_read(struct fm_produce *p, struct fm_err *err);
+
+/* ---- produce_end.c ---- */
+
+/** Stop the sender, then close the folder of --spool: from here on it is known what it kept.
+ * @param err  why the work ended; it gets told which lines are in the spool and which are not
+ * @return code */
+FM_MUST_USE enum fm_code fm_produce_end(struct fm_produce *p, enum fm_code code,
+                                        struct fm_err *err);
 
 /* ---- produce_tell.c ---- */
 
@@ -106,6 +117,12 @@ uint64_t fm_produce_settled(struct fm_produce *p);
 
 /** Lines read, and not yet settled as of the last tick. */
 uint64_t fm_produce_left(const struct fm_produce *p);
+
+/** Why the proxy takes nothing, as of the last look. */
+const char *fm_produce_trouble(const struct fm_produce *p);
+
+/** On any thread, until NULL: whom the spool's commits wake. */
+void fm_produce_wake(struct fm_produce *p, struct fm_rest *rest);
 
 /** Tell, show progress, look at signals and the time.
  * @return FM_OK, FM_ESTOP after a signal, FM_ETIMEOUT without progress */

@@ -12,8 +12,7 @@ enum {
     BAD_LINES = 1000,
     STORE_MS = 10000, /* a disk that takes nothing for so long is told */
     FULL_MS = 5, /* the queue is full: look again so soon */
-    TICK_MS = 25,
-    LINE_BITS = 40 /* of the number of a line in a tag; the rest is the file */
+    TICK_MS = 25
 };
 
 /* ---- which record was which line ---- */
@@ -21,8 +20,8 @@ enum {
 /* Under the lock. */
 static bool note_run(struct fm_produce *p, const struct fm_spool_stored *what)
 {
-    size_t file = (size_t)(what->tag >> LINE_BITS);
-    uint64_t line = what->tag & ((UINT64_C(1) << LINE_BITS) - 1);
+    size_t file = (size_t)(what->tag >> FM_PRODUCE_LINE_BITS);
+    uint64_t line = what->tag & ((UINT64_C(1) << FM_PRODUCE_LINE_BITS) - 1);
     if (p->n_runs > 0) {
         struct fm_produce_run *last = &p->runs[p->n_runs - 1];
         if (last->file == file && last->line + last->n == line &&
@@ -53,10 +52,12 @@ void fm_produce_on_stored(void *arg, const struct fm_spool_stored *what)
     enum fm_code code = what->code;
     if (code == FM_OK && !note_run(p, what))
         code = FM_ENOMEM;
-    if (code == FM_OK)
+    if (code == FM_OK) {
         p->stored += what->n;
-    else if (p->store_code == FM_OK)
+    } else if (p->store_code == FM_OK) {
         p->store_code = code;
+        p->store_tag = what->tag;
+    }
     (void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -104,7 +105,7 @@ static enum fm_code store_chunk(struct fm_produce *p, struct fm_err *err)
     if (p->chunk == NULL)
         return FM_OK;
     uint64_t n = fm_chunk_count(p->chunk), stored;
-    uint64_t tag = (uint64_t)p->chunk_file << LINE_BITS | p->chunk_line;
+    uint64_t tag = (uint64_t)p->chunk_file << FM_PRODUCE_LINE_BITS | p->chunk_line;
     FM_TRY(tick_if_due(p, err));
     for (;;) {
         enum fm_code code = fm_spool_submit(p->spool, &p->chunk, tag, err);
@@ -211,7 +212,9 @@ enum fm_code fm_produce_read(struct fm_produce *p, struct fm_err *err)
         if (line.what == FM_LINE_END)
             break;
         if (line.what != FM_LINE_NONE) {
-            FM_TRY(add_line(p, &line, err));
+            enum fm_code code = add_line(p, &line, err);
+            p->in_hand = code != FM_OK && code != FM_EUSAGE;
+            FM_TRY(code);
             continue;
         }
         if (p->chunk != NULL)

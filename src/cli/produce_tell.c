@@ -115,7 +115,7 @@ uint64_t fm_produce_settled(struct fm_produce *p)
     return p->stats->records + p->stats->dead;
 }
 
-static const char *trouble(const struct fm_produce *p)
+const char *fm_produce_trouble(const struct fm_produce *p)
 {
     for (size_t i = 0; i < p->stats->n_topics; i++)
         if (p->stats->topics[i].reason[0] != '\0')
@@ -133,9 +133,9 @@ static enum fm_code no_progress(struct fm_produce *p, struct fm_err *err)
 {
     uint64_t left = fm_produce_left(p);
     fm_produce_clear(p);
-    return fm_err_set(err, FM_ETIMEOUT, "%" PRIu64 " line%s not acknowledged%s: %s", left,
-                      left == 1 ? " is" : "s are",
-                      p->o->spool != NULL ? " and kept in the spool" : "", trouble(p));
+    p->timed_out = true;
+    return fm_err_set(err, FM_ETIMEOUT, "%" PRIu64 " line%s not acknowledged: %s", left,
+                      left == 1 ? " is" : "s are", fm_produce_trouble(p));
 }
 
 enum fm_code fm_produce_tick(struct fm_produce *p, struct fm_err *err)

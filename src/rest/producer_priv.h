@@ -65,7 +65,8 @@ struct fm_producer {
 
     struct fm_intake
         *buckets[FM_INTAKE_BUCKETS]; /* the pump's: what is stored, by stream and seq */
-    uint64_t left; /* the pump's until it is joined: reported with FM_ESTOP */
+    uint64_t left; /* the pump's until it is joined: reported with FM_ESTOP, */
+    uint64_t unstored; /* ... and of these, in no spool */
 
     struct fm_intake *holding; /* the pump's: between the two lists */
     pthread_t pump;

@@ -207,13 +207,19 @@ enum fm_code fm_producer_close(struct fm_producer *p, unsigned timeout_ms, struc
         why_waiting(p, reason, sizeof reason);
     bool ended = stop_sender(p);
     stop_pump(p);
-    uint64_t left = p->left;
+    uint64_t left = p->left, unstored = p->unstored;
     if (!ended)
         return fm_err_set(err, FM_ESYS, "the sender hangs in the system and was left behind");
     bool durable = p->durable;
     free_producer(p);
     if (left == 0)
         return FM_OK;
+    if (durable && unstored > 0)
+        return fm_err_set(err, FM_ETIMEOUT,
+                          "%llu records were not accepted in time and stay in the spool, %llu were "
+                          "not stored: it is full%s",
+                          (unsigned long long)(left - unstored), (unsigned long long)unstored,
+                          reason);
     return fm_err_set(err, FM_ETIMEOUT, "%llu records were not accepted in time%s%s",
                       (unsigned long long)left, durable ? " and stay in the spool" : "", reason);
 }

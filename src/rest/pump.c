@@ -288,10 +288,9 @@ static uint64_t leave_all(struct fm_producer *p)
     uint64_t n = leave(p, stored,
                        p->durable ? "closed before the proxy accepted it; it stays in the spool"
                                   : "closed before the proxy accepted it");
-    n += leave(p, p->holding, unstored);
-    n += leave(p, taken, unstored);
+    p->unstored = leave(p, p->holding, unstored) + leave(p, taken, unstored);
     p->holding = NULL;
-    return n;
+    return n + p->unstored;
 }
 
 void *fm_pump_run(void *arg)

@@ -69,8 +69,8 @@ static struct debt owed_of(const struct fm_spool *sp, const struct topic *t)
     for (const struct op *op = sp->appends.head; op != NULL; op = op->next) {
         size_t at = 0;
         struct fm_record rec = {0};
-        if (op->waited || strcmp(fm_chunk_topic(op->chunk), t->name) != 0)
-            continue; /* who waits is told */
+        if (op->waited || op->tagged || strcmp(fm_chunk_topic(op->chunk), t->name) != 0)
+            continue; /* who waits, or is told by on_stored, has them still */
         (void)!fm_chunk_next(op->chunk, &at, &rec, NULL);
         owe(&debt, fm_chunk_count(op->chunk), rec.time_ms, rec.time_ms);
     }

@@ -117,7 +117,9 @@ bool fm_spool_ready(const struct fm_spool *spool);
 FM_MUST_USE enum fm_code fm_spool_append(struct fm_spool *spool, struct fm_chunk **chunk,
                                          struct fm_err *err);
 
-/** As fm_spool_append(); opts.on_stored is told what became of it, with this tag. */
+/** As fm_spool_append(); opts.on_stored is told what became of it, with this tag. What is not
+ * stored at the end (FM_ESTOP) stays the caller's: it is neither counted as unstored nor declared
+ * lost. */
 FM_MUST_USE enum fm_code fm_spool_submit(struct fm_spool *spool, struct fm_chunk **chunk,
                                          uint64_t tag, struct fm_err *err);
 

@@ -1,6 +1,7 @@
 /* The spool's thread: it takes operations from the queue and commits when that is due. */
 #include "base/thread.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -165,7 +166,10 @@ static void leave_owed(struct fm_spool *sp)
     if (sp->dir == NULL || sp->opts.keep_damage)
         return;
     sp->end.unstored = owed_write(sp, &sp->end.owed);
-    memcpy(sp->end.error, sp->error, sizeof sp->end.error);
+    if (sp->error[0] != '\0')
+        memcpy(sp->end.error, sp->error, sizeof sp->end.error);
+    else
+        (void)snprintf(sp->end.error, sizeof sp->end.error, "the spool is full");
 }
 
 /* Without the declarations that a full disk did not take. */

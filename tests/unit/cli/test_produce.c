@@ -266,12 +266,67 @@ Test(produce, a_spool_keeps_lines_until_a_later_run)
     const char *file = put_file("f", "{\"seq\":0}\n{\"seq\":1}\n", 20);
     cr_assert_eq(PRODUCE(nothing(), "t", file, "--timeout", "300ms", "--spool", spool, "-o", dead),
                  1);
-    cr_assert(says("2 lines are not acknowledged and kept in the spool"), "%s", errors);
+    cr_assert(says("nothing was acknowledged in time; 2 lines are kept in the spool: "), "%s",
+              errors);
     const char *more = put_file("g", "{\"seq\":2}\n", 10);
     cr_assert_eq(PRODUCE(nothing(), "t", more, "--spool", spool, "-o", url), 0, "%s", errors);
     cr_assert_eq(in_order(0), 3);
     cr_assert_eq(PRODUCE(nothing(), "t", "--spool", spool, "-o", url), 0, "%s", errors);
     cr_assert_eq(stored().records, 3);
+}
+
+/* Stop it at a full spool: what it says it kept is what a later run sends, and no number is owed.
+ */
+static void stopped_at_a_full_spool(bool by_signal)
+{
+    enum { LINES = 12000 };
+    char dead[80], spool[96], from[80];
+    snprintf(dead, sizeof dead, "rest.url=http://127.0.0.1:%u", peer_closed_port());
+    snprintf(spool, sizeof spool, "%s/q", folder);
+    char *text = malloc(LINES * 210), *p = text;
+    for (int i = 0; i < LINES; i++)
+        p += sprintf(p, "{\"seq\":%d,\"pad\":\"%0170d\"}\n", i, i);
+    const char *file = put_file("much", text, (size_t)(p - text));
+    free(text);
+    const char *args[] = {"t",         file,
+                          "--spool",   spool,
+                          "-o",        dead,
+                          "-o",        "spool.max_size=2MiB",
+                          "-o",        "spool.reserve=1MiB",
+                          "--timeout", by_signal ? "60s" : "1500ms",
+                          NULL};
+    pid_t pid = start(args, nothing());
+    if (by_signal) {
+        usleep(1500000); /* whenever it comes, the sums below must be right */
+        kill(pid, SIGTERM);
+    }
+    cr_assert_eq(finish(pid), 1);
+    cr_assert(!says("declared lost"), "%s", errors);
+    unsigned kept = 0, lost = 0;
+    const char *at = strstr(errors, " lines are kept in the spool, ");
+    cr_assert_not_null(at, "%s", errors);
+    while (at > errors && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    cr_assert_eq(sscanf(at, "%u lines are kept in the spool, %u were read", &kept, &lost), 2, "%s",
+                 errors);
+    cr_assert(kept > 1000 && kept < LINES && lost > 0 && lost < 3000, "%s", errors);
+    cr_assert(says("they must be given again (from "), "%s", errors);
+    snprintf(from, sizeof from, "/much:%u on)", kept + 1);
+    cr_assert(says(from), "no \"%s\" in: %s", from, errors);
+    cr_assert_eq(PRODUCE(nothing(), "t", "--spool", spool, "-o", url), 0, "%s", errors);
+    cr_assert(!says("lost"), "%s", errors);
+    cr_assert_eq(stored().records, kept);
+    cr_assert_eq(in_order(0), kept);
+}
+
+Test(produce, tells_at_its_time_limit_what_a_full_spool_did_not_take)
+{
+    stopped_at_a_full_spool(false);
+}
+
+Test(produce, tells_at_a_signal_what_a_full_spool_did_not_take)
+{
+    stopped_at_a_full_spool(true);
 }
 
 Test(produce, sends_as_lines_come_and_ends_on_sigint)

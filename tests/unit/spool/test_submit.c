@@ -114,6 +114,36 @@ Test(submit, tells_at_the_end_what_could_not_be_stored)
     kit_done(&kit);
 }
 
+/* Who is told has them still: declared as lost as well they would be both there and lost. */
+Test(submit, owes_nothing_for_what_it_told_as_not_stored)
+{
+    struct kit kit;
+    struct told told;
+    struct fm_spool_end end;
+    start(&kit, &told, false);
+    kit.opts.max_size = 192 * 1024;
+    kit.opts.on_full = FM_SPOOL_BLOCK;
+    kit_open(&kit);
+    for (unsigned i = 0; i < 8; i++)
+        submit(&kit, i + 1, 1, 40000, i);
+    fm_spool_close(kit.spool, 10000, &end);
+    kit.spool = NULL;
+    cr_assert_eq(atomic_load(&told.n), 8);
+    unsigned stored = 0;
+    while (stored < 8 && told.what[stored].code == FM_OK)
+        stored++;
+    cr_assert(stored > 0 && stored < 8, "%u", stored);
+    for (unsigned i = stored; i < 8; i++)
+        cr_expect_eq(told.what[i].code, FM_ESTOP);
+    cr_expect_eq(end.unstored, 0);
+    cr_expect_eq(end.owed, 0);
+    cr_expect_str_eq(end.error, "the spool is full");
+    kit_open(&kit);
+    kit_flush(&kit);
+    cr_expect_eq(kit_stats(&kit).lost_total, 0);
+    kit_done(&kit);
+}
+
 Test(submit, refuses_an_empty_chunk_and_one_after_the_stop)
 {
     struct kit kit;

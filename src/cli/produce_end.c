@@ -1,0 +1,90 @@
+/* cli/produce_end.c - how `produce` ends early: what of the input is in the spool, and what is not
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/cmd_produce_priv.h"
+
+enum { STOP_MS = 3000 /* for the request in flight */, TEXT = 300 };
+
+/* @return whether the sender's thread has ended: only then the spool may be closed */
+static bool stop_sender(struct fm_produce *p)
+{
+    unsigned grace = p->interrupted ? STOP_MS : 0;
+    fm_rest_stop(p->rest, grace);
+    bool ended = fm_rest_join(p->rest, grace + 1000);
+    p->settled = fm_produce_settled(p);
+    fm_produce_tell(p);
+    fm_produce_clear(p);
+    return ended;
+}
+
+/* Once it is closed, on_stored has told of every line. @param why  it did not take all; TEXT */
+static void close_spool(struct fm_produce *p, char *why)
+{
+    struct fm_spool_end end;
+    uint64_t n = p->chunk != NULL ? fm_chunk_count(p->chunk) : 0;
+    uint64_t tag = (uint64_t)p->chunk_file << FM_PRODUCE_LINE_BITS | p->chunk_line;
+    if (n > 0 && fm_spool_submit(p->spool, &p->chunk, tag, NULL) == FM_OK)
+        p->given += n;
+    fm_produce_wake(p, NULL);
+    struct fm_rest *rest = p->rest;
+    p->rest = NULL;
+    if (!fm_rest_free(rest))
+        return;
+    fm_spool_stop(p->spool);
+    fm_spool_close(p->spool, 0, &end);
+    p->spool = NULL;
+    (void)snprintf(why, TEXT, "%s", end.hung ? "the disk does not answer" : end.error);
+}
+
+/* "7 lines are kept in the spool, 3 were read but not stored: ..." */
+static void tell_kept(struct fm_produce *p, struct fm_err *out)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    uint64_t stored = p->stored;
+    bool failed = p->store_code != FM_OK;
+    uint64_t tag = p->store_tag;
+    (void)pthread_mutex_unlock(&p->lock);
+    uint64_t all = p->before + stored, kept = all > p->settled ? all - p->settled : 0;
+    uint64_t chunk = p->chunk != NULL ? fm_chunk_count(p->chunk) : 0;
+    uint64_t lost = p->given - stored + chunk + p->in_hand;
+    size_t n = (size_t)snprintf(out->text, sizeof out->text, "%" PRIu64 " line%s kept in the spool",
+                                kept, kept == 1 ? " is" : "s are");
+    if (lost == 0)
+        return;
+    bool known = failed || chunk > 0;
+    size_t file = failed ? (size_t)(tag >> FM_PRODUCE_LINE_BITS) : p->chunk_file;
+    uint64_t line = failed ? tag & ((UINT64_C(1) << FM_PRODUCE_LINE_BITS) - 1) : p->chunk_line;
+    n += (size_t)snprintf(out->text + n, sizeof out->text - n,
+                          ", %" PRIu64 " %s read but not stored: they must be given again", lost,
+                          lost == 1 ? "was" : "were");
+    if (known && n < sizeof out->text)
+        (void)snprintf(out->text + n, sizeof out->text - n, " (from %.70s:%" PRIu64 " on)",
+                       fm_lines_name(&p->lines, file), line);
+}
+
+enum fm_code fm_produce_end(struct fm_produce *p, enum fm_code code, struct fm_err *err)
+{
+    char why[TEXT] = "";
+    struct fm_err kept = {0}, first = {0};
+    bool ended = stop_sender(p);
+    if (err != NULL)
+        first = *err;
+    uint64_t acked = p->stats->records;
+    if (p->o->spool == NULL || !ended)
+        return p->interrupted ? fm_err_set(err, FM_ESTOP,
+                                           "interrupted: %" PRIu64 " line%s acknowledged, %" PRIu64
+                                           " read but not",
+                                           acked, fm_plural(acked), fm_produce_left(p))
+                              : code;
+    close_spool(p, why);
+    tell_kept(p, &kept);
+    if (p->interrupted)
+        return fm_err_set(err, FM_ESTOP, "interrupted: %" PRIu64 " line%s acknowledged; %s%s%s",
+                          acked, fm_plural(acked), kept.text, why[0] != '\0' ? ": " : "", why);
+    if (p->timed_out) /* a full spool is the proxy's doing */
+        return fm_err_set(err, code, "nothing was acknowledged in time; %s: %s", kept.text,
+                          fm_produce_trouble(p));
+    return fm_err_set(err, code, "%.90s; %s", first.text, kept.text);
+}
