@@ -123,6 +123,7 @@ Test(submit, owes_nothing_for_what_it_told_as_not_stored)
     start(&kit, &told, false);
     kit.opts.max_size = 192 * 1024;
     kit.opts.on_full = FM_SPOOL_BLOCK;
+    kit.opts.commit_ms = 3600000; /* all are queued before the first commit */
     kit_open(&kit);
     for (unsigned i = 0; i < 8; i++)
         submit(&kit, i + 1, 1, 40000, i);
