@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 enum {
+    MIB = 1024 * 1024,
     UNANSWERED_MS = 8000,
     PROBING_MS = 10000,
     DROPPED_MS = 60000,
@@ -120,8 +121,9 @@ static void judge_disk(struct verdict *v, const struct fm_spool_stats *spool)
         add(v, FM_HEALTH_FAILING, "the spool could not commit: %s", spool->error);
     else if (spool->disk_full)
         add(v, FM_HEALTH_DEGRADED,
-            "the disk of the spool is full: new records take the room that delivered ones leave; "
-            "make more room there");
+            "the disk of the spool is full: %.1f MiB must be free there, %.1f MiB are; until then "
+            "new records take the room that delivered ones leave",
+            (double)spool->disk_needed / MIB, (double)spool->disk_free / MIB);
     if (!spool->durable)
         add(v, FM_HEALTH_DEGRADED, "records are not durable: %s",
             spool->undurable != NULL ? spool->undurable : "no reason known");

@@ -192,6 +192,16 @@ static uint64_t bytes_in(const char *path)
     return bytes;
 }
 
+/* As the spool judges it: the reserve is not there, and there is no room for it. */
+static bool is_full_now(const char *path, uint64_t reserve, uint64_t left)
+{
+    char file[4096];
+    struct stat st;
+    int n = snprintf(file, sizeof file, "%s/reserve", path);
+    return left < reserve && n > 0 && (size_t)n < sizeof file && stat(file, &st) != 0 &&
+           errno == ENOENT;
+}
+
 /* A disk that is full before the spool is: then its policy comes too late. */
 static void check_room(struct fm_check_run *w, const char *path)
 {
@@ -201,7 +211,19 @@ static void check_room(struct fm_check_run *w, const char *path)
     nearest_there(path, at, sizeof at);
     if (statvfs(at, &fs) != 0)
         return;
-    uint64_t has = (uint64_t)fs.f_bavail * fs.f_frsize + bytes_in(path);
+    uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize, has = left + bytes_in(path);
+    uint64_t reserve = spool->reserve_bytes < spool->max_size_bytes / 2 ? spool->reserve_bytes
+                                                                        : spool->max_size_bytes / 2;
+    if (is_full_now(path, reserve, left)) {
+        fm_text_size(room, sizeof room, left);
+        fm_text_size(size, sizeof size, reserve);
+        (void)snprintf(detail, sizeof detail,
+                       "the disk is full now: %s are free, and the reserve alone needs %s; make "
+                       "room, or set [spool] reserve and max_size lower",
+                       room, size);
+        fm_check_run_add(w, "spool", path, "room", WARN, detail);
+        return;
+    }
     if (has >= spool->max_size_bytes)
         return;
     fm_text_size(room, sizeof room, has);

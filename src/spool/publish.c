@@ -90,6 +90,10 @@ void spool_publish(struct fm_spool *sp)
     now.last_dead_ms = sp->last_dead_ms;
     now.last_damage_ms = sp->last_damage_ms;
     now.disk_full = sp->tight;
+    if (sp->tight) {
+        now.disk_free = room_free(sp);
+        now.disk_needed = room_needed(sp);
+    }
     now.commits = sp->commits;
     now.commit_failures = sp->commit_failures;
     if (sp->dir != NULL)

@@ -21,7 +21,8 @@ enum {
     WAL_MOST = 8 * 1024 * 1024,
     FIXED_MOST = 192 * 1024, /* tables without rows, and the small files */
     LOG_LEAST = 64 * 1024,
-    LOOK_MS = 1000
+    LOOK_MS = 1000,
+    MIB = 1024 * 1024
 };
 
 /* ---- shares of max_size ---- */
@@ -63,7 +64,7 @@ uint64_t room_taken(const struct fm_spool *sp)
            (sp->reserve_given ? 0 : sp->opts.reserve);
 }
 
-static uint64_t free_bytes(const struct fm_spool *sp)
+uint64_t room_free(const struct fm_spool *sp)
 {
     struct statvfs fs;
     return sp->dir_fd < 0 || fstatvfs(sp->dir_fd, &fs) != 0 ? UINT64_MAX
@@ -72,10 +73,23 @@ static uint64_t free_bytes(const struct fm_spool *sp)
 
 enum fm_code room_none(const struct fm_spool *sp, struct fm_err *err)
 {
-    uint64_t left = free_bytes(sp);
+    uint64_t left = room_free(sp);
     return fm_err_set(err, FM_ESYS,
                       "the disk that holds %s is full (%llu KiB are free); make room there",
                       sp->dir, (unsigned long long)(left == UINT64_MAX ? 0 : left / 1024));
+}
+
+/* What must be free before writing is as ever: the reserve, and so much beside it that the log may
+ * grow. It is more than the spool gives away when the disk is full, so giving up the reserve does
+ * not look like room. Without a reserve it is what room_is_short() asks for at a start. */
+uint64_t room_needed(const struct fm_spool *sp)
+{
+    uint64_t wal = room_wal(sp), log = sp->opts.reserve / 4;
+    if (sp->opts.reserve == 0)
+        return 2 * LOG_LEAST + wal;
+    if (log > wal)
+        log = wal;
+    return sp->opts.reserve + (log > 2 * LOG_LEAST ? log : 2 * LOG_LEAST);
 }
 
 /* ---- the reserve ---- */
@@ -110,7 +124,7 @@ void reserve_rebuild(struct fm_spool *sp)
     }
     sp->reserve_given = true;
     sp->look_ms = fm_clock_ms() + LOOK_MS;
-    if (free_bytes(sp) / 2 < sp->opts.reserve)
+    if (room_free(sp) < room_needed(sp))
         return;
     FM_AUTO(fm_auto_close)
     int fd =
@@ -164,7 +178,7 @@ void room_run_out(struct fm_spool *sp)
 
 bool room_is_short(const struct fm_spool *sp)
 {
-    return !reserve_is_there(sp) && free_bytes(sp) < 2 * LOG_LEAST + room_wal(sp);
+    return !reserve_is_there(sp) && room_free(sp) < 2 * LOG_LEAST + room_wal(sp);
 }
 
 bool room_look(struct fm_spool *sp)
@@ -173,9 +187,17 @@ bool room_look(struct fm_spool *sp)
         return false;
     reserve_rebuild(sp);
     sp->look_ms = fm_clock_ms() + LOOK_MS;
-    bool room = sp->opts.reserve > 0 ? !sp->reserve_given : free_bytes(sp) / 2 >= room_wal(sp);
-    if (!sp->tight || !room)
+    if (!sp->tight)
         return false;
+    uint64_t left = room_free(sp), needed = room_needed(sp);
+    if (sp->opts.reserve > 0 ? sp->reserve_given : left < needed) {
+        fm_log_limited(sp->opts.log, FM_LOG_WARN, "spool room",
+                       "spool: the disk that holds %s is full: %.1f MiB must be free there, %.1f "
+                       "MiB are; until then new records take the room that delivered ones leave",
+                       sp->dir, (double)needed / MIB, (double)left / MIB);
+        sp->seen = true; /* what is free now is told */
+        return false;
+    }
     sp->tight = false;
     fm_log(sp->opts.log, FM_LOG_INFO, "spool: there is room again on the disk that holds %s",
            sp->dir);

@@ -234,6 +234,7 @@ struct fm_spool_stats {
     char damage[256]; /* the newest folder of damage set aside; "": there is none */
     uint64_t queue_bytes, queue_records; /* accepted, not yet on the disk */
     bool disk_full; /* only room that delivered records leave is written to */
+    uint64_t disk_free, disk_needed; /* then: bytes free, and how many must be until it is over */
     uint64_t commits, commit_failures;
     char error[200]; /* why the last commit failed; "" when it did not */
     size_t n_streams; /* in streams */

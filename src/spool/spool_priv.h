@@ -439,8 +439,9 @@ uint64_t room_batch(const struct fm_spool *sp);
 uint64_t room_rows(const struct fm_spool *sp);
 /* Bytes that database, log and reserve take on the disk. */
 uint64_t room_taken(const struct fm_spool *sp);
-/* The sentence for a disk that is full. */
-enum fm_code room_none(const struct fm_spool *sp, struct fm_err *err);
+uint64_t room_free(const struct fm_spool *sp); /* bytes on the disk */
+uint64_t room_needed(const struct fm_spool *sp); /* to be free before writing is as ever again */
+enum fm_code room_none(const struct fm_spool *sp, struct fm_err *err); /* says that it is full */
 void reserve_give_up(struct fm_spool *sp);
 void reserve_rebuild(struct fm_spool *sp);
 void reserve_change(struct fm_spool *sp, uint64_t bytes);

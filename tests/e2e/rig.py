@@ -330,6 +330,9 @@ class Proxy:
         self.process = None
 
     def start(self):
+        """Does nothing while it runs: a second one would take the port as well, and outlive stop()."""
+        if self.process and self.process.alive():
+            return
         argv = [FIRSTMILE, "sandbox", "--listen", f"127.0.0.1:{self.port}",
                 "--tls-cert", self.cert[0], "--tls-key", self.cert[1],
                 "--metadata-timeout", self.timeout]

@@ -177,7 +177,10 @@ Test(health, says_how_many_records_are_not_on_the_disk)
     w.spool.disk_full = true;
     expect(&w, FM_HEALTH_FAILING, NULL);
     w.spool.error[0] = '\0';
-    expect(&w, FM_HEALTH_DEGRADED, "the disk of the spool is full");
+    w.spool.disk_needed = 10 << 20;
+    w.spool.disk_free = 5 << 19;
+    expect(&w, FM_HEALTH_DEGRADED,
+           "the disk of the spool is full: 10.0 MiB must be free there, 2.5 MiB are");
     fm_document_stats(&w.facts, &w.out);
     cr_expect(strstr(fm_buf_str(&w.out), "\"queue_records\":70,\"disk_full\":true") != NULL);
     fm_buf_reset(&w.out);

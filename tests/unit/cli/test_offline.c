@@ -93,6 +93,10 @@ Test(offline, looks_at_the_place_of_the_spool_and_its_room)
     cr_expect_eq(RUN("check", "--offline"), 0);
     expect_row("place", "ok      will be created");
     expect_row("room", "but max_size is 1.0 TiB: the disk would be full before the spool is");
+    write_config("[spool]\nmax_size = 1024GiB\nreserve = 512GiB\npath = ", "sp");
+    cr_expect_eq(RUN("check", "--offline"), 0);
+    expect_row("room", "warn    the disk is full now: ");
+    expect_row("room", "are free, and the reserve alone needs 512.0 GiB");
     write_config("[spool]\nmax_size = 16MiB\npath = ", "sp");
     cr_expect_eq(RUN("check", "--offline"), 0);
     cr_expect_null(strstr(result.out, "room"), "%s", result.out);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -178,6 +179,27 @@ static void free_disk(const struct kit *kit)
     cr_assert_eq(unlink(path), 0);
 }
 
+static uint64_t disk_has(const struct kit *kit)
+{
+    struct statvfs fs;
+    cr_assert_eq(statvfs(kit->base, &fs), 0);
+    return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+/* Cut the ballast, so that so much is free. */
+static void free_some(const struct kit *kit, uint64_t wanted)
+{
+    char path[100];
+    struct stat info;
+    uint64_t has = disk_has(kit);
+    cr_assert_leq(has, wanted);
+    (void)snprintf(path, sizeof path, "%s/ballast", kit->base);
+    cr_assert_eq(stat(path, &info), 0);
+    cr_assert_geq((uint64_t)info.st_size, wanted - has);
+    cr_assert_eq(truncate(path, info.st_size - (off_t)(wanted - has)), 0);
+    cr_assert_eq(disk_has(kit), wanted);
+}
+
 static void queue_up(struct kit *kit, unsigned from, unsigned n, size_t size)
 {
     struct fm_chunk *chunk = kit_chunk("t", from, n, size);
@@ -274,6 +296,79 @@ Test(room, goes_on_by_itself_while_the_disk_stays_full)
                   "it notices that there is room again: %s, %llu failures", kit_stats(&kit).error,
                   (unsigned long long)kit_stats(&kit).commit_failures);
     queue_up(&kit, made, 50, 1000);
+    kit_flush(&kit);
+    end_disk(&kit);
+}
+
+static void run_full(struct kit *kit)
+{
+    fill_disk(kit);
+    for (unsigned made = 0; !kit_stats(kit).disk_full && made < 40000; made += 50) {
+        queue_up(kit, made, 50, 1000);
+        cr_assert(wait_until_stored(kit, 5000), "the reserve gives room for the first");
+        fill_disk(kit);
+    }
+    cr_assert(kit_stats(kit).disk_full);
+}
+
+static bool wait_until_free_is_told(struct kit *kit, uint64_t bytes)
+{
+    int64_t until = fm_clock_ms() + 10000;
+    while (kit_stats(kit).disk_full && kit_stats(kit).disk_free != bytes && fm_clock_ms() < until)
+        fm_sleep_ms(5);
+    return kit_stats(kit).disk_full && kit_stats(kit).disk_free == bytes;
+}
+
+static bool wait_until_over(struct kit *kit)
+{
+    int64_t until = fm_clock_ms() + 10000;
+    while (kit_stats(kit).disk_full && fm_clock_ms() < until)
+        fm_sleep_ms(5);
+    return !kit_stats(kit).disk_full;
+}
+
+/* Room for the reserve and a quarter more ends it, not a page less; how much is said. */
+Test(room, is_as_ever_once_the_reserve_and_some_room_for_the_log_are_free)
+{
+    struct kit kit;
+    small_disk(&kit, 20);
+    kit.opts.reserve = 8 * MIB;
+    kit.opts.max_size = 1024 * (uint64_t)MIB;
+    kit_open(&kit);
+    run_full(&kit);
+    cr_assert_eq(reserve_of(&kit), 0);
+    cr_assert_eq(kit_stats(&kit).disk_needed, 10 * MIB);
+    free_some(&kit, 10 * MIB - 4 * KIB);
+    cr_assert(wait_until_free_is_told(&kit, 10 * MIB - 4 * KIB), "%llu told",
+              (unsigned long long)kit_stats(&kit).disk_free);
+    cr_assert_eq(reserve_of(&kit), 0, "the room is left to the log");
+    free_some(&kit, 10 * MIB);
+    cr_assert(wait_until_over(&kit));
+    cr_assert_eq(reserve_of(&kit), 8 * MIB);
+    cr_assert_eq(kit_stats(&kit).disk_needed, 0);
+    queue_up(&kit, 40000, 50, 1000);
+    kit_flush(&kit);
+    run_full(&kit); /* and once more */
+    end_disk(&kit);
+}
+
+Test(room, is_as_ever_without_a_reserve_once_there_is_room_for_the_log)
+{
+    struct kit kit;
+    small_disk(&kit, 12);
+    kit.opts.reserve = 0;
+    kit.opts.max_size = 16 * MIB;
+    kit_open(&kit);
+    fill_disk(&kit);
+    for (unsigned made = 0; !kit_stats(&kit).disk_full && made < 40000; made += 50) {
+        queue_up(&kit, made, 50, 1000);
+        fm_sleep_ms(1);
+    }
+    cr_assert(kit_stats(&kit).disk_full);
+    uint64_t needed = kit_stats(&kit).disk_needed;
+    cr_assert_eq(needed, 2 * MIB + 128 * KIB);
+    free_disk(&kit);
+    cr_assert(wait_until_over(&kit));
     kit_flush(&kit);
     end_disk(&kit);
 }
