@@ -1,9 +1,12 @@
 /* What `check` finds without asking anybody, and what it says of one that refuses. */
 #include <criterion/criterion.h>
 #include <jansson.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,15 +96,31 @@ Test(offline, looks_at_the_place_of_the_spool_and_its_room)
     cr_expect_eq(RUN("check", "--offline"), 0);
     expect_row("place", "ok      will be created");
     expect_row("room", "but max_size is 1.0 TiB: the disk would be full before the spool is");
-    write_config("[spool]\nmax_size = 1024GiB\nreserve = 512GiB\npath = ", "sp");
-    cr_expect_eq(RUN("check", "--offline"), 0);
-    expect_row("room", "warn    the disk is full now: ");
-    expect_row("room", "are free, and the reserve alone needs 512.0 GiB");
     write_config("[spool]\nmax_size = 16MiB\npath = ", "sp");
     cr_expect_eq(RUN("check", "--offline"), 0);
     cr_expect_null(strstr(result.out, "room"), "%s", result.out);
     write_config("[spool]\npath = ", "config.ini/spool"); /* the settings alone are asked for */
     cr_expect_eq(RUN("check", "--offline", "--dump"), 0, "%s", result.err);
+}
+
+Test(offline, says_that_the_disk_of_the_spool_is_full_now)
+{
+    char small[] = "/tmp/firstmile-small-XXXXXX", text[100];
+    cr_assert_not_null(mkdtemp(small));
+    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", small, "tmpfs", 0, "size=4m,mode=0700") != 0) {
+        (void)rmdir(small);
+        cr_skip_test("needs the right to mount a small file system");
+    }
+    (void)snprintf(text, sizeof text, "%s/sp", small);
+    write_config("[spool]\npath = ", text);
+    cr_expect_eq(RUN("check", "--offline"), 0);
+    expect_row("room",
+               "warn    the disk is full now: 4.0 MiB are free, and the reserve alone needs "
+               "8.0 MiB");
+    (void)umount2(small, MNT_DETACH);
+    (void)rmdir(small);
 }
 
 Test(offline, tells_the_faults_of_a_list_of_targets_once)
