@@ -48,7 +48,11 @@ static enum fm_verdict look_into(const char *path, enum kind kind, char *detail,
         return FAIL;
     }
     FM_AUTO(fm_auto_free) char *text = malloc(MOST);
-    ssize_t n = text != NULL ? read(fd, text, MOST) : -1;
+    if (text == NULL) {
+        (void)snprintf(detail, size, "cannot be read: no memory");
+        return FAIL;
+    }
+    ssize_t n = read(fd, text, MOST);
     size_t len = n > 0 ? (size_t)n : 0;
     size_t certificates = count(text, len, "-----BEGIN CERTIFICATE-----") +
                           count(text, len, "-----BEGIN TRUSTED CERTIFICATE-----");
