@@ -428,8 +428,8 @@ static void arm_second_signal(struct fm_agent *agent)
 
 static void run_until_signal(struct fm_agent *agent)
 {
-    fm_log(agent->log, FM_LOG_INFO, "firstmile %s runs: agent %s, %zu target sections, spool %s",
-           FM_VERSION, agent->name, agent->plan->n_targets,
+    fm_log(agent->log, FM_LOG_INFO, "firstmile %s runs: agent %s, %zu target section%s, spool %s",
+           FM_VERSION, agent->name, agent->plan->n_targets, agent->plan->n_targets == 1 ? "" : "s",
            agent->config->spool.memory ? "in memory" : agent->config->spool.path);
     if (agent->http != NULL)
         fm_log(agent->log, FM_LOG_INFO, "status page and /health at %s",

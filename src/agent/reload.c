@@ -238,8 +238,8 @@ void fm_agent_reload(struct fm_agent *agent)
     if (code == FM_OK)
         code = take_over(agent, &change, &err);
     if (code == FM_OK) {
-        fm_log(agent->log, FM_LOG_INFO, "reload: done, %zu target sections",
-               agent->plan->n_targets);
+        fm_log(agent->log, FM_LOG_INFO, "reload: done, %zu target section%s",
+               agent->plan->n_targets, agent->plan->n_targets == 1 ? "" : "s");
     } else {
         fm_log(agent->log, FM_LOG_ERROR, "reload: nothing changed: %s", fm_err_text(&err));
         (void)snprintf(agent->reload_error, sizeof agent->reload_error, "%s", fm_err_text(&err));

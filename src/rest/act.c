@@ -245,6 +245,9 @@ static void on_retry(struct fm_request *r, const struct fm_http_answer *http,
         t->size.body = now_limit / 2 > 1024 ? now_limit / 2 : 1024;
     }
     back_off(t, j, now);
+    if (t->failed && r->mode != FM_MODE_SUSPECT) /* once may be a restart between two requests */
+        fm_topic_tell_failure(
+            t, t->step >= 2 || (j->flags & FM_V_LONG) || http->failure == FM_HTTP_TIMEOUT, now);
     bool transport = http->failure != FM_HTTP_OK;
     t->transport_row = transport ? t->transport_row + 1 : 0;
     if (t->state == FM_REST_RUN && (j->unknown > 0 || t->transport_row >= 2))

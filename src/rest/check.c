@@ -46,7 +46,8 @@ static bool say_way(struct check *c, const struct fm_http_answer *http)
         }
         char text[120];
         if (way[i].hop == FM_HOP_TLS && http->cert_days >= 0) {
-            snprintf(text, sizeof text, "%s, valid for %d days", way[i].good, http->cert_days);
+            snprintf(text, sizeof text, "%s, valid for %d day%s", way[i].good, http->cert_days,
+                     http->cert_days == 1 ? "" : "s");
             say(c, "TLS", http->cert_days < 14 ? FM_REST_CHECK_WARN : FM_REST_CHECK_OK, text);
         } else {
             say(c, way[i].step, FM_REST_CHECK_OK, way[i].good);

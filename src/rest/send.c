@@ -210,6 +210,7 @@ void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due)
 {
     bool one = t->state != FM_REST_RUN;
     if (t->line.pending == 0 && !fm_isolate_any(t)) {
+        fm_topic_caught_up(t);
         t->line.waiting_since = 0;
         return;
     }

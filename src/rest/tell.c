@@ -25,9 +25,9 @@ static void tell_trouble(struct fm_topic *t, enum fm_rest_state state, int64_t n
 {
     struct fm_trouble *tr = &t->trouble;
     uint64_t hash = fm_hash_text(t->reason) + (uint64_t)state;
-    bool first = tr->since == 0, change = tr->hash != hash;
+    bool first = tr->told_at == 0, change = tr->hash != hash;
     char time[32] = "";
-    if (first)
+    if (tr->since == 0)
         tr->since = now;
     if (!first && now - tr->told_at < (change ? CHANGE_MS : REMIND_MS))
         return;
@@ -38,12 +38,23 @@ static void tell_trouble(struct fm_topic *t, enum fm_rest_state state, int64_t n
            t->reason);
 }
 
-static void tell_end(struct fm_topic *t, int64_t now)
+void fm_topic_tell_failure(struct fm_topic *t, bool lasts, int64_t now)
+{
+    if (t->trouble.since == 0)
+        t->trouble.since = now;
+    if (lasts)
+        tell_trouble(t, FM_REST_OUTAGE, now);
+}
+
+void fm_topic_tell_end(struct fm_topic *t)
 {
     struct fm_trouble *tr = &t->trouble;
+    int64_t now = fm_clock_ms();
     char time[32];
-    if (tr->since == 0)
+    if (tr->told_at == 0) { /* over before it was worth a line */
+        tr->since = 0;
         return;
+    }
     fm_log(t->rest->log, FM_LOG_INFO,
            "topic %s: records are accepted again after %s; %" PRIu64 " %s", t->name,
            put_time(time, sizeof time, now - tr->since), t->line.pending,
@@ -53,11 +64,8 @@ static void tell_end(struct fm_topic *t, int64_t now)
 
 void fm_topic_tell(struct fm_topic *t, enum fm_rest_state state)
 {
-    int64_t now = fm_clock_ms();
     if (fm_topic_bad(state))
-        tell_trouble(t, state, now);
-    else if (state == FM_REST_RUN)
-        tell_end(t, now);
+        tell_trouble(t, state, fm_clock_ms());
     fm_log(t->rest->log, FM_LOG_DEBUG, "topic %s: %s", t->name, fm_rest_state_name(state));
 }
 

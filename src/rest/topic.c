@@ -60,6 +60,8 @@ void fm_topic_state(struct fm_topic *t, enum fm_rest_state state)
     t->probing_since = state != FM_REST_PROBING ? 0
                        : t->probing_since != 0  ? t->probing_since
                                                 : fm_clock_ms();
+    if (state == FM_REST_RUN) /* a failure need not have left it */
+        fm_topic_tell_end(t);
     if (t->state == state)
         return;
     fm_topic_tell(t, state);

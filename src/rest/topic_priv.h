@@ -132,8 +132,8 @@ struct fm_after {
 
 /* What the log was told of the way. */
 struct fm_trouble {
-    int64_t since; /* the topic's state is bad, or was and no RUN came since; 0: all is well */
-    int64_t told_at;
+    int64_t since; /* the first failure since all was accepted; 0: all is well */
+    int64_t told_at; /* 0: nothing was told of it yet */
     uint64_t hash; /* of what was told */
     uint64_t gathered; /* records that waited at its end; 0: they were sent */
     int64_t sent_from;
@@ -196,6 +196,10 @@ struct fm_topic {
 /* tell.c */
 /** The log hears of a change of state; before it is made. */
 void fm_topic_tell(struct fm_topic *t, enum fm_rest_state state);
+/** A request failed that is tried again without a change to a bad state; lasts: worth a line. */
+void fm_topic_tell_failure(struct fm_topic *t, bool lasts, int64_t now);
+/** All of a request was accepted. */
+void fm_topic_tell_end(struct fm_topic *t);
 /** What had gathered in a trouble has been sent. */
 void fm_topic_caught_up(struct fm_topic *t);
 

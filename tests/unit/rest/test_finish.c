@@ -157,3 +157,79 @@ Test(finish, tells_an_outage_once_and_its_end_and_when_what_waited_was_sent)
     (void)close(fds[0]);
     (void)close(fds[1]);
 }
+
+/* How the proxy is away, in the middle of a run. */
+static void away_again(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                       void *arg)
+{
+    (void)m;
+    struct rig *r = arg;
+    for (size_t i = 0; r->phase != 0 && i < req->n; i++)
+        reply->stored[i] = false;
+    if (r->phase == 1)
+        reply->how = MOCK_RESET;
+    else if (r->phase == 2)
+        reply->how = MOCK_CLOSE;
+    else if (r->phase == 3)
+        reply->how = MOCK_HANG;
+    else if (r->phase == 4)
+        mock_body(reply, 503, "{\"error_code\":503,\"message\":\"away\"}");
+    else if (r->phase == 5 && req->post)
+        mock_refuse(req, reply, "50003,no leader");
+}
+
+static void run_with_outage(unsigned phase)
+{
+    struct rig r;
+    int fds[2];
+    char text[8192] = "";
+    setup(&r, away_again);
+    cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
+    cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
+    spool_add(r.spool, "t", 500, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    rig_drain(r.rest, 5000);
+    r.phase = phase;
+    unsigned seen = mock_gets(r.mock) + mock_posts(r.mock);
+    spool_add(r.spool, "t", 500, 100, FM_RECORD_DATA);
+    fm_rest_wakeup(r.rest);
+    while (mock_gets(r.mock) + mock_posts(r.mock) < seen + 8)
+        usleep(1000);
+    r.phase = 0;
+    rig_drain(r.rest, 10000);
+    struct fm_log *log = r.opts.log;
+    teardown(&r);
+    fm_log_free(log);
+    cr_assert_gt(read(fds[0], text, sizeof text - 1), 0, "nothing told in way %u", phase);
+    cr_expect_eq(lines_with(text, "topic t: outage: "), 1, "%u: %s", phase, text);
+    cr_expect_eq(lines_with(text, "records are accepted again after "), 1, "%u: %s", phase, text);
+    cr_expect_eq(lines_with(text, "records that waited were sent in "), 1, "%u: %s", phase, text);
+    cr_expect_eq(lines_with(text, " warn "), 1, "%u: %s", phase, text);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+Test(finish, tells_an_outage_of_resets_in_the_middle_of_a_run)
+{
+    run_with_outage(1);
+}
+
+Test(finish, tells_an_outage_of_closed_connections_in_the_middle_of_a_run)
+{
+    run_with_outage(2);
+}
+
+Test(finish, tells_an_outage_of_hanging_answers_in_the_middle_of_a_run)
+{
+    run_with_outage(3);
+}
+
+Test(finish, tells_an_outage_of_503_in_the_middle_of_a_run)
+{
+    run_with_outage(4);
+}
+
+Test(finish, tells_an_outage_of_requests_to_be_tried_again_in_the_middle_of_a_run)
+{
+    run_with_outage(5);
+}
