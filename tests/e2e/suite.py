@@ -526,6 +526,8 @@ def check(rig, name, changes, code, *words):
     wait_for(f"{name}: the log has a line with {' and '.join(words)}",
              lambda: v.line_with(agent.log_text(), words), 15)
     agent.stop()
+    agent.served_well()
+    rig.agents.remove(agent)  # it may not have been able to deliver: nothing to prove
 
 
 ONLY_REMOTE = {"target:local": None}
@@ -617,6 +619,8 @@ def check_certificate(rig):
     wait_for("/health names the certificate",
              lambda: "expired" in str(agent.health()["reasons"]).lower(), 12)
     agent.stop()
+    agent.served_well()
+    rig.agents.remove(agent)  # nothing of it could be delivered
 
 
 def check_misspelt_key(rig):
