@@ -188,7 +188,7 @@ static enum fm_code drain(struct once *once, struct fm_err *err)
     enum fm_code code = FM_ETIMEOUT;
     while (code == FM_ETIMEOUT && !is_stopped(once)) {
         unsigned left = left_ms(once);
-        code = fm_rest_drain_within(once->agent.rest, left < LOOK_MS ? left : LOOK_MS, err);
+        code = fm_rest_drain(once->agent.rest, left < LOOK_MS ? left : LOOK_MS, err);
         if (left <= LOOK_MS)
             break;
     }

@@ -216,11 +216,9 @@ static void check_room(struct fm_check_run *w, const char *path)
     if (statvfs(at, &fs) != 0)
         return;
     uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize, has = left + bytes_in(path);
-    uint64_t reserve = spool->reserve_bytes < spool->max_size_bytes / 2 ? spool->reserve_bytes
-                                                                        : spool->max_size_bytes / 2;
-    if (is_full_now(path, reserve, left)) {
+    if (is_full_now(path, spool->reserve_bytes, left)) {
         fm_text_size(room, sizeof room, left);
-        fm_text_size(size, sizeof size, reserve);
+        fm_text_size(size, sizeof size, spool->reserve_bytes);
         (void)snprintf(detail, sizeof detail,
                        "the disk is full now: %s are free, and the reserve alone needs %s; make "
                        "room, or set [spool] reserve and max_size lower",

@@ -90,7 +90,7 @@ static enum fm_code drain(struct fm_produce *p, struct fm_err *err)
     fm_rest_end_of_input(p->rest);
     for (;;) {
         struct fm_err why = {0};
-        enum fm_code code = fm_rest_drain_within(p->rest, FM_PRODUCE_SLICE_MS, &why);
+        enum fm_code code = fm_rest_drain(p->rest, FM_PRODUCE_SLICE_MS, &why);
         if (code != FM_OK && code != FM_ETIMEOUT) {
             if (err != NULL)
                 *err = why;

@@ -165,21 +165,18 @@ static void why_waiting(const struct fm_rest_stats *stats, char reason[FM_REST_T
     }
 }
 
-/* patient: the time starts anew with each record settled. */
-static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, bool patient,
-                          struct fm_topics_asked *asked, struct fm_err *err)
+static enum fm_code drain(struct fm_rest *rest, unsigned wait_ms, struct fm_topics_asked *asked,
+                          struct fm_err *err)
 {
     enum { LOOK_MS = 20 };
-    uint64_t seen = 0;
-    int64_t limit = fm_clock_ms() + timeout_ms;
-    (void)!fm_spool_flush(rest->spool, timeout_ms, NULL); /* so that its numbers are of now */
+    int64_t limit = fm_clock_ms() + wait_ms;
+    (void)!fm_spool_flush(rest->spool, wait_ms, NULL); /* so that its numbers are of now */
     for (;;) {
         uint64_t left = pending(rest->spool, asked);
         pthread_mutex_lock(&rest->lock);
         if (left > 0 && !rest->ended)
             fm_cond_wait(&rest->changed, &rest->lock, fm_clock_ms() + LOOK_MS);
         bool idle = rest->stats.in_flight_records == 0, ended = rest->ended;
-        uint64_t settled = rest->stats.records + rest->stats.dead;
         char reason[FM_REST_TEXT];
         why_waiting(&rest->stats, reason);
         pthread_mutex_unlock(&rest->lock);
@@ -187,9 +184,6 @@ static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, bool patien
             return FM_OK;
         if (ended)
             return fm_err_set(err, FM_ESTOP, "the sender was stopped");
-        if (patient && settled != seen)
-            limit = fm_clock_ms() + timeout_ms;
-        seen = settled;
         if (fm_clock_ms() >= limit)
             return fm_err_set(err, FM_ETIMEOUT, "%llu records were not accepted in time%s%s",
                               (unsigned long long)left, reason[0] != '\0' ? ": " : "", reason);
@@ -198,18 +192,10 @@ static enum fm_code drain(struct fm_rest *rest, unsigned timeout_ms, bool patien
     }
 }
 
-enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms, struct fm_err *err)
+enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned wait_ms, struct fm_err *err)
 {
     struct fm_topics_asked asked = {0};
-    enum fm_code code = drain(rest, timeout_ms, true, &asked, err);
-    free(asked.list);
-    return code;
-}
-
-enum fm_code fm_rest_drain_within(struct fm_rest *rest, unsigned wait_ms, struct fm_err *err)
-{
-    struct fm_topics_asked asked = {0};
-    enum fm_code code = drain(rest, wait_ms, false, &asked, err);
+    enum fm_code code = drain(rest, wait_ms, &asked, err);
     free(asked.list);
     return code;
 }

@@ -128,16 +128,10 @@ FM_MUST_USE enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct 
  * makes it a dead letter, without other records as evidence. Any thread. */
 void fm_rest_end_of_input(struct fm_rest *rest);
 
-/** Wait until the spool holds nothing more to send and no request is in flight.
- * @param timeout_ms  without any record settled; starts anew with each one
+/** Wait until the spool holds nothing more to send and no request is in flight, for so long at
+ * most, whatever is settled meanwhile: the caller has signals and a progress line to look at, too.
  * @return FM_OK, FM_ETIMEOUT (with the reason that the state gives) or FM_ESTOP */
-FM_MUST_USE enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned timeout_ms,
-                                       struct fm_err *err);
-
-/** The same, but for so long at most, whatever is settled meanwhile: for who looks at other things,
- * too (signals, a progress line). */
-FM_MUST_USE enum fm_code fm_rest_drain_within(struct fm_rest *rest, unsigned wait_ms,
-                                              struct fm_err *err);
+FM_MUST_USE enum fm_code fm_rest_drain(struct fm_rest *rest, unsigned wait_ms, struct fm_err *err);
 
 /* ---- what it says about itself ---- */
 

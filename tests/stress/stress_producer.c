@@ -38,7 +38,7 @@ static void *run(void *arg)
     for (unsigned i = 0; i < RECORDS; i++) {
         send_one(i % 10 == 0 ? arg : NULL);
         if (i % 500 == 0)
-            (void)fm_producer_flush(producer, FM_PRODUCER_STORED, 50, NULL);
+            (void)!fm_producer_flush(producer, FM_PRODUCER_STORED, 50, NULL);
         if (i % 100 == 0)
             fm_producer_counts(producer, &counts);
     }

@@ -275,6 +275,31 @@ Test(produce, a_spool_keeps_lines_until_a_later_run)
     cr_assert_eq(stored().records, 3);
 }
 
+/* Until its files have grown and then stay as they are for a while. Whenever that is, the sums that
+ * follow must be right. */
+static void wait_full(const char *spool)
+{
+    static const char *const names[] = {"spool.db", "spool.db-wal"};
+    int64_t limit = fm_clock_ms() + 20000, since = 0;
+    off_t before = 0;
+    while (since == 0 || fm_clock_ms() - since < 300) {
+        cr_assert_lt(fm_clock_ms(), limit, "%s does not fill", spool);
+        off_t size = 0;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            char path[160];
+            struct stat st;
+            snprintf(path, sizeof path, "%s/%s", spool, names[i]);
+            size += stat(path, &st) == 0 ? st.st_size : 0;
+        }
+        if (size != before || size < 400 * 1024)
+            since = 0;
+        else if (since == 0)
+            since = fm_clock_ms();
+        before = size;
+        usleep(2000);
+    }
+}
+
 /* Stop it at a full spool: what it says it kept is what a later run sends, and no number is owed.
  */
 static void stopped_at_a_full_spool(bool by_signal)
@@ -297,7 +322,7 @@ static void stopped_at_a_full_spool(bool by_signal)
                           NULL};
     pid_t pid = start(args, nothing());
     if (by_signal) {
-        usleep(1500000); /* whenever it comes, the sums below must be right */
+        wait_full(spool);
         kill(pid, SIGTERM);
     }
     cr_assert_eq(finish(pid), 1);

@@ -4,6 +4,8 @@
 #ifndef FM_TEST_REST_RIG_H
 #define FM_TEST_REST_RIG_H
 
+#include <stdatomic.h>
+
 #include "rest/rest.h"
 
 /* ---- spool ---- */
@@ -67,6 +69,7 @@ void mock_body(struct mock_reply *reply, unsigned status, const char *body);
 void mock_refuse(const struct mock_request *req, struct mock_reply *reply, const char *error);
 unsigned mock_posts(struct mock *mock);
 unsigned mock_gets(struct mock *mock);
+void mock_wait_posts(struct mock *mock, unsigned n); /* until there were so many */
 size_t mock_stored(struct mock *mock); /* distinct records in the topic */
 size_t mock_repeats(struct mock *mock); /* records stored more than once, counted each time */
 size_t mock_max_post(struct mock *mock); /* most records in one request since the last call */
@@ -84,9 +87,24 @@ struct fm_rest *rig_start(const struct fm_rest_opts *opts);
 
 /** Wait until cond(arg) holds; asserts on the deadline. */
 void rig_wait(bool (*cond)(void *arg), void *arg, int ms, const char *what);
-void rig_drain(struct fm_rest *rest, unsigned ms);
+void rig_drain(struct fm_rest *rest, unsigned ms); /* ms: without a record settled */
 void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms);
 struct fm_rest_stats rig_stats(struct fm_rest *rest);
+
+/** One sender with its spool and its mock; the mock's scripts get it as arg. */
+struct sender {
+    struct fm_spool *spool;
+    struct mock *mock;
+    struct fm_rest *rest; /* the test's, from rig_start() */
+    struct fm_rest_opts opts;
+    const char *urls[3]; /* one is used unless the test says more */
+    /* for scripts */
+    atomic_uint phase;
+    uint64_t bad;
+};
+
+void sender_setup(struct sender *s, mock_fn *fn);
+void sender_teardown(struct sender *s); /* rig_check() first */
 
 /** P2, P3, P4: delivered only on a verdict, the equation, repeats <= possible duplicates. */
 void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *mock);

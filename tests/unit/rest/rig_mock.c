@@ -360,18 +360,53 @@ void rig_wait(bool (*cond)(void *arg), void *arg, int ms, const char *what)
     }
 }
 
-void rig_drain(struct fm_rest *rest, unsigned ms)
-{
-    struct fm_err err = {0};
-    fm_rest_wakeup(rest);
-    cr_assert_eq(fm_rest_drain(rest, ms, &err), FM_OK, "%s", err.text);
-}
-
 struct fm_rest_stats rig_stats(struct fm_rest *rest)
 {
     struct fm_rest_stats s;
     fm_rest_stats_get(rest, &s);
     return s;
+}
+
+void rig_drain(struct fm_rest *rest, unsigned ms)
+{
+    struct fm_err err = {0};
+    enum fm_code code;
+    uint64_t seen, settled = 0;
+    fm_rest_wakeup(rest);
+    do {
+        seen = settled;
+        code = fm_rest_drain(rest, ms, &err);
+        struct fm_rest_stats stats = rig_stats(rest);
+        settled = stats.records + stats.dead;
+    } while (code == FM_ETIMEOUT && settled != seen);
+    cr_assert_eq(code, FM_OK, "%s", err.text);
+}
+
+void mock_wait_posts(struct mock *mock, unsigned n)
+{
+    int64_t limit = fm_clock_ms() + 20000;
+    while (mock_posts(mock) < n) {
+        cr_assert_lt(fm_clock_ms(), limit, "not %u requests", n);
+        usleep(1000);
+    }
+}
+
+void sender_setup(struct sender *s, mock_fn *fn)
+{
+    *s = (struct sender){.spool = spool_new()};
+    s->mock = mock_new(fn, s);
+    s->urls[0] = mock_url(s->mock);
+    s->opts = rig_opts(s->spool, s->urls, 1);
+}
+
+void sender_teardown(struct sender *s)
+{
+    rig_check(s->rest, s->spool, s->mock);
+    fm_rest_stop(s->rest, 0);
+    cr_assert(fm_rest_join(s->rest, 3000));
+    fm_rest_free(s->rest);
+    mock_free(s->mock);
+    spool_free(s->spool);
 }
 
 void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms)

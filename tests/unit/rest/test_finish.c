@@ -2,50 +2,16 @@
  * outage. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "rig.h"
 
-struct rig {
-    struct fm_spool *spool;
-    struct mock *mock;
-    struct fm_rest *rest;
-    struct fm_rest_opts opts;
-    const char *urls[1];
-    atomic_uint phase;
-};
-
-static void setup(struct rig *r, mock_fn *fn)
-{
-    *r = (struct rig){.spool = spool_new()};
-    r->mock = mock_new(fn, r);
-    r->urls[0] = mock_url(r->mock);
-    r->opts = rig_opts(r->spool, r->urls, 1);
-}
-
-static void teardown(struct rig *r)
-{
-    rig_check(r->rest, r->spool, r->mock);
-    fm_rest_stop(r->rest, 0);
-    cr_assert(fm_rest_join(r->rest, 3000));
-    fm_rest_free(r->rest);
-    mock_free(r->mock);
-    spool_free(r->spool);
-}
-
-static void wait_posts(struct mock *m, unsigned n)
-{
-    while (mock_posts(m) < n)
-        usleep(1000);
-}
-
 /* The rest of the line is sent, however long it might linger, and then it is over. */
 Test(finish, sends_what_waits_and_ends_when_nothing_is_left)
 {
-    struct rig r;
-    setup(&r, NULL);
+    struct sender r;
+    sender_setup(&r, NULL);
     r.opts.linger_ms = 60000;
     spool_add(r.spool, "t", 512, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
@@ -54,13 +20,13 @@ Test(finish, sends_what_waits_and_ends_when_nothing_is_left)
     cr_assert_eq(mock_stored(r.mock), 512);
     cr_assert_eq(spool_count(r.spool, FATE_PENDING), 0);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 Test(finish, does_not_wait_for_a_proxy_that_is_away)
 {
-    struct rig r;
-    setup(&r, NULL);
+    struct sender r;
+    sender_setup(&r, NULL);
     r.urls[0] = "http://127.0.0.1:1";
     spool_add(r.spool, "t", 10, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
@@ -68,7 +34,7 @@ Test(finish, does_not_wait_for_a_proxy_that_is_away)
     fm_rest_finish(r.rest, 60000);
     cr_assert(fm_rest_join(r.rest, 20000));
     cr_assert_eq(spool_count(r.spool, FATE_PENDING), 10);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 static void take_time(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
@@ -83,34 +49,34 @@ static void take_time(struct mock *m, const struct mock_request *req, struct moc
 /* What would be heard late: a signal, while all goes well. */
 Test(finish, a_slice_of_draining_ends_in_time_while_records_are_settled)
 {
-    struct rig r;
+    struct sender r;
     struct fm_err err;
-    setup(&r, take_time);
+    sender_setup(&r, take_time);
     r.opts.batch_records = 1;
     spool_add(r.spool, "t", 1000, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
-    wait_posts(r.mock, 2);
-    cr_assert_eq(fm_rest_drain_within(r.rest, 100, &err), FM_ETIMEOUT);
+    mock_wait_posts(r.mock, 2);
+    cr_assert_eq(fm_rest_drain(r.rest, 100, &err), FM_ETIMEOUT);
     cr_assert_leq(mock_stored(r.mock), 500);
     fm_rest_stop(r.rest, 1000);
     cr_assert(fm_rest_join(r.rest, 5000));
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 Test(finish, begins_no_request_that_it_could_not_wait_for)
 {
-    struct rig r;
-    setup(&r, take_time);
+    struct sender r;
+    sender_setup(&r, take_time);
     r.opts.batch_records = 1;
     spool_add(r.spool, "t", 1000, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
-    wait_posts(r.mock, 2);
+    mock_wait_posts(r.mock, 2);
     fm_rest_finish(r.rest, 1500);
     cr_assert(fm_rest_join(r.rest, 10000));
     cr_assert_gt(mock_stored(r.mock), 5);
     cr_assert_gt(spool_count(r.spool, FATE_PENDING), 0);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* ---- what the log hears ---- */
@@ -119,7 +85,7 @@ static void away(struct mock *m, const struct mock_request *req, struct mock_rep
                  void *arg)
 {
     (void)m, (void)req;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (r->phase == 0)
         mock_body(reply, 503, "{\"error_code\":503,\"message\":\"away\"}");
 }
@@ -134,10 +100,10 @@ static unsigned lines_with(const char *text, const char *part)
 
 Test(finish, tells_an_outage_once_and_its_end_and_when_what_waited_was_sent)
 {
-    struct rig r;
+    struct sender r;
     int fds[2];
     char text[8192] = "";
-    setup(&r, away);
+    sender_setup(&r, away);
     cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
     cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
     spool_add(r.spool, "t", 500, 100, FM_RECORD_DATA);
@@ -147,7 +113,7 @@ Test(finish, tells_an_outage_once_and_its_end_and_when_what_waited_was_sent)
     r.phase = 1;
     rig_drain(r.rest, 5000);
     struct fm_log *log = r.opts.log;
-    teardown(&r);
+    sender_teardown(&r);
     fm_log_free(log);
     cr_assert_gt(read(fds[0], text, sizeof text - 1), 0);
     cr_expect_eq(lines_with(text, "topic t: outage: "), 1, "%s", text);
@@ -163,7 +129,7 @@ static void away_again(struct mock *m, const struct mock_request *req, struct mo
                        void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     for (size_t i = 0; r->phase != 0 && i < req->n; i++)
         reply->stored[i] = false;
     if (r->phase == 1)
@@ -180,10 +146,10 @@ static void away_again(struct mock *m, const struct mock_request *req, struct mo
 
 static void run_with_outage(unsigned phase)
 {
-    struct rig r;
+    struct sender r;
     int fds[2];
     char text[8192] = "";
-    setup(&r, away_again);
+    sender_setup(&r, away_again);
     cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
     cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
     spool_add(r.spool, "t", 500, 100, FM_RECORD_DATA);
@@ -198,7 +164,7 @@ static void run_with_outage(unsigned phase)
     r.phase = 0;
     rig_drain(r.rest, 10000);
     struct fm_log *log = r.opts.log;
-    teardown(&r);
+    sender_teardown(&r);
     fm_log_free(log);
     cr_assert_gt(read(fds[0], text, sizeof text - 1), 0, "nothing told in way %u", phase);
     cr_expect_eq(lines_with(text, "topic t: outage: "), 1, "%u: %s", phase, text);

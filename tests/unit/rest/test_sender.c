@@ -1,6 +1,5 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,44 +8,10 @@
 #include "peer.h"
 #include "rig.h"
 
-static void nap(void)
-{
-    usleep(1000);
-}
-
-struct rig {
-    struct fm_spool *spool;
-    struct mock *mock;
-    struct fm_rest *rest;
-    struct fm_rest_opts opts;
-    const char *urls[3];
-    /* for scripts */
-    atomic_uint phase;
-    uint64_t bad;
-};
-
-static void setup(struct rig *r, mock_fn *fn)
-{
-    *r = (struct rig){.spool = spool_new()};
-    r->mock = mock_new(fn, r);
-    r->urls[0] = mock_url(r->mock);
-    r->opts = rig_opts(r->spool, r->urls, 1);
-}
-
-static void teardown(struct rig *r)
-{
-    rig_check(r->rest, r->spool, r->mock);
-    fm_rest_stop(r->rest, 0);
-    cr_assert(fm_rest_join(r->rest, 3000));
-    fm_rest_free(r->rest);
-    mock_free(r->mock);
-    spool_free(r->spool);
-}
-
 Test(sender, delivers_everything_in_order_after_a_probe_and_one_record)
 {
-    struct rig r;
-    setup(&r, NULL);
+    struct sender r;
+    sender_setup(&r, NULL);
     spool_add(r.spool, "t", 500, 300, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
@@ -60,13 +25,13 @@ Test(sender, delivers_everything_in_order_after_a_probe_and_one_record)
     cr_assert_eq(s.last_send.http_status, 200);
     cr_assert_eq(s.topics[0].state, FM_REST_RUN);
     cr_assert_eq(s.topics[0].size_limit, 1048576);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D01 */
 Test(sender, refused_connection_loses_and_repeats_nothing)
 {
-    struct rig r = {.spool = spool_new()};
+    struct sender r = {.spool = spool_new()};
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%u", peer_closed_port());
     r.urls[0] = url;
@@ -95,15 +60,15 @@ static void slow(struct mock *m, const struct mock_request *req, struct mock_rep
 
 Test(sender, a_slow_but_right_answer_is_no_retry)
 {
-    struct rig r;
-    setup(&r, slow);
+    struct sender r;
+    sender_setup(&r, slow);
     r.opts.timeout_ms = r.opts.timeout_single_ms = 1200;
     spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_repeats(r.mock), 0);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D08: the second POST is stored, then the connection dies. */
@@ -111,15 +76,15 @@ static void die_after_store(struct mock *m, const struct mock_request *req,
                             struct mock_reply *reply, void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (req->post && req->nth == 2)
         reply->how = r->phase == 0 ? MOCK_RESET : MOCK_CLOSE;
 }
 
 static void unknown_outcome(unsigned phase)
 {
-    struct rig r;
-    setup(&r, die_after_store);
+    struct sender r;
+    sender_setup(&r, die_after_store);
     r.phase = phase;
     spool_add(r.spool, "t", 31, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
@@ -128,7 +93,7 @@ static void unknown_outcome(unsigned phase)
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 30, "%d",
                  (int)rig_stats(r.rest).possible_duplicates);
     cr_assert(mock_in_order(r.mock));
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 Test(sender, a_reset_after_the_body_is_counted_as_possible_duplicates)
@@ -146,7 +111,7 @@ static void cut_once(struct mock *m, const struct mock_request *req, struct mock
                      void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (!req->post || req->nth != 2)
         return;
     reply->cut = 60 + (size_t)r->bad * 40;
@@ -156,14 +121,14 @@ static void cut_once(struct mock *m, const struct mock_request *req, struct mock
 Test(sender, a_cut_answer_proves_nothing)
 {
     for (unsigned i = 0; i < 8; i++) {
-        struct rig r;
-        setup(&r, cut_once);
+        struct sender r;
+        sender_setup(&r, cut_once);
         r.bad = i;
         spool_add(r.spool, "t", 6, 100, FM_RECORD_DATA);
         r.rest = rig_start(&r.opts);
         rig_drain(r.rest, 3000);
         cr_assert_eq(mock_repeats(r.mock), 5, "cut %u", i);
-        teardown(&r);
+        sender_teardown(&r);
     }
 }
 
@@ -178,15 +143,15 @@ static void hang_second(struct mock *m, const struct mock_request *req, struct m
 
 Test(sender, a_hanging_answer_ends_in_a_probe_and_one_record)
 {
-    struct rig r;
-    setup(&r, hang_second);
+    struct sender r;
+    sender_setup(&r, hang_second);
     spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_gets(r.mock), 2);
     cr_assert_eq(mock_repeats(r.mock), 40);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 40);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D11: the answer to a request that was given up comes while the next ones are under way. It says
@@ -204,27 +169,26 @@ static void late(struct mock *m, const struct mock_request *req, struct mock_rep
 
 Test(sender, a_late_answer_is_never_taken_for_another_request)
 {
-    struct rig r;
-    setup(&r, late);
+    struct sender r;
+    sender_setup(&r, late);
     r.opts.timeout_ms = r.opts.timeout_single_ms = 150;
     spool_add(r.spool, "t", 200, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 5000);
     cr_assert_eq(mock_stored(r.mock), 200); /* not one on the word of a late answer */
     cr_assert_gt(rig_stats(r.rest).possible_duplicates, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D18 */
 Test(sender, stop_gives_the_request_in_flight_its_grace_and_no_more)
 {
-    struct rig r;
-    setup(&r, hang_second);
+    struct sender r;
+    sender_setup(&r, hang_second);
     r.opts.timeout_ms = 5000;
     spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
-    while (mock_posts(r.mock) < 2)
-        nap();
+    mock_wait_posts(r.mock, 2);
     int64_t start = fm_clock_ms();
     fm_rest_stop(r.rest, 80);
     cr_assert(fm_rest_join(r.rest, 2000));
@@ -232,7 +196,7 @@ Test(sender, stop_gives_the_request_in_flight_its_grace_and_no_more)
     cr_assert(took >= 70 && took < 1500, "%lld ms", (long long)took);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 40);
     cr_assert_eq(spool_count(r.spool, FATE_PENDING), 40);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D20, D21 */
@@ -240,7 +204,7 @@ static void busy_first(struct mock *m, const struct mock_request *req, struct mo
                        void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (!req->post || req->nth > 2)
         return;
     mock_refuse(req, reply, "0,");
@@ -251,19 +215,18 @@ static void busy_first(struct mock *m, const struct mock_request *req, struct mo
 
 static void retry_after(unsigned status)
 {
-    struct rig r;
-    setup(&r, busy_first);
+    struct sender r;
+    sender_setup(&r, busy_first);
     r.bad = status;
     spool_add(r.spool, "t", 5, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
-    while (mock_posts(r.mock) < 2)
-        nap();
+    mock_wait_posts(r.mock, 2);
     int64_t second = fm_clock_ms();
     rig_drain(r.rest, 4000);
     int64_t took = fm_clock_ms() - second;
     cr_assert(took >= 950 && took < 2500, "%lld ms", (long long)took);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 Test(sender, a_429_with_retry_after_waits_that_long)
@@ -290,14 +253,14 @@ static void half_500(struct mock *m, const struct mock_request *req, struct mock
 
 Test(sender, a_500_that_wrote_half_repeats_at_most_that_half)
 {
-    struct rig r;
-    setup(&r, half_500);
+    struct sender r;
+    sender_setup(&r, half_500);
     spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_repeats(r.mock), 20);
     cr_assert_eq(mock_stored(r.mock), 41);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D23 */
@@ -311,15 +274,15 @@ static void gateway(struct mock *m, const struct mock_request *req, struct mock_
 
 Test(sender, a_gateway_timeout_is_unknown_and_retried)
 {
-    struct rig r;
-    setup(&r, gateway);
+    struct sender r;
+    sender_setup(&r, gateway);
     spool_add(r.spool, "t", 11, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     struct fm_rest_stats s = rig_stats(r.rest);
     cr_assert_geq(s.possible_duplicates, 11); /* 10, then 1 */
     cr_assert_eq(mock_repeats(r.mock), 11);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D24, D25: verdicts differ within one answer. */
@@ -337,22 +300,22 @@ static void mixed(struct mock *m, const struct mock_request *req, struct mock_re
 
 Test(sender, each_record_goes_by_its_own_verdict)
 {
-    struct rig r;
-    setup(&r, mixed);
+    struct sender r;
+    sender_setup(&r, mixed);
     spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_stored(r.mock), 41);
     cr_assert_eq(mock_repeats(r.mock), 0);
     cr_assert_eq(rig_stats(r.rest).dead, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 static void denied_with_offsets(struct mock *m, const struct mock_request *req,
                                 struct mock_reply *reply, void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (!req->post || req->nth != 2)
         return;
     reply->status = (unsigned)r->bad;
@@ -364,15 +327,15 @@ Test(sender, successes_inside_a_401_403_422_are_kept)
 {
     static const unsigned statuses[] = {401, 403, 422};
     for (size_t i = 0; i < 3; i++) {
-        struct rig r;
-        setup(&r, denied_with_offsets);
+        struct sender r;
+        sender_setup(&r, denied_with_offsets);
         r.bad = statuses[i];
         spool_add(r.spool, "t", 11, 100, FM_RECORD_DATA);
         r.rest = rig_start(&r.opts);
         rig_drain(r.rest, 3000);
         cr_assert_eq(mock_repeats(r.mock), 0);
         cr_assert_eq(mock_stored(r.mock), 11);
-        teardown(&r);
+        sender_teardown(&r);
     }
 }
 
@@ -381,7 +344,7 @@ static void poison(struct mock *m, const struct mock_request *req, struct mock_r
                    void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     for (size_t i = 0; i < req->n; i++)
         if (req->seq[i] == r->bad) {
             mock_refuse(req, reply, "0,");
@@ -392,8 +355,8 @@ static void poison(struct mock *m, const struct mock_request *req, struct mock_r
 
 Test(sender, one_poison_record_is_isolated_and_buried)
 {
-    struct rig r;
-    setup(&r, poison);
+    struct sender r;
+    sender_setup(&r, poison);
     r.bad = 300;
     r.opts.batch_records = 500;
     spool_add(r.spool, "t", 501, 100, FM_RECORD_DATA);
@@ -406,25 +369,25 @@ Test(sender, one_poison_record_is_isolated_and_buried)
     cr_assert(strstr(reason, "422") != NULL, "%s", reason);
     cr_assert_leq(mock_posts(r.mock), 1 + 2 * 9 + 4 + 2);
     cr_assert_eq(mock_repeats(r.mock), 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 Test(sender, a_control_record_is_never_buried)
 {
-    struct rig r;
-    setup(&r, poison);
+    struct sender r;
+    sender_setup(&r, poison);
     r.bad = 2;
     spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
     spool_add(r.spool, "t", 1, 100, FM_RECORD_CONTROL);
     spool_add(r.spool, "t", 40, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     while (spool_count(r.spool, FATE_DELIVERED) < 41 || mock_posts(r.mock) < 16)
-        nap();
+        usleep(1000);
     cr_assert_eq(spool_fate(r.spool, 2), FATE_PENDING);
     struct fm_rest_stats s = rig_stats(r.rest);
     cr_assert_eq(s.dead, 0);
     cr_assert_eq(s.suspects, 1);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D27: all are refused. */
@@ -432,7 +395,7 @@ static void refuse_all(struct mock *m, const struct mock_request *req, struct mo
                        void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (req->post && r->phase == 0) {
         mock_refuse(req, reply, "0,");
         mock_body(reply, 422, "{\"error_code\":422,\"message\":\"Unrecognized field: x\"}");
@@ -441,8 +404,8 @@ static void refuse_all(struct mock *m, const struct mock_request *req, struct mo
 
 Test(sender, when_everything_is_refused_nothing_is_buried_and_the_topic_held)
 {
-    struct rig r;
-    setup(&r, refuse_all);
+    struct sender r;
+    sender_setup(&r, refuse_all);
     r.opts.max_suspects = 3;
     spool_add(r.spool, "t", 60, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
@@ -454,7 +417,7 @@ Test(sender, when_everything_is_refused_nothing_is_buried_and_the_topic_held)
     r.phase = 1; /* repaired */
     rig_drain(r.rest, 4000);
     cr_assert_eq(spool_count(r.spool, FATE_DELIVERED), 60);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D29, D31, D77 */
@@ -481,7 +444,7 @@ static void worthless_answer(struct mock *m, const struct mock_request *req,
                              struct mock_reply *reply, void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (req->post && req->nth <= 2)
         mock_body(reply, 200, worthless[r->bad]);
 }
@@ -489,15 +452,15 @@ static void worthless_answer(struct mock *m, const struct mock_request *req,
 Test(sender, a_200_that_proves_nothing_delivers_nothing)
 {
     for (size_t i = 0; i < sizeof worthless / sizeof *worthless; i++) {
-        struct rig r;
-        setup(&r, worthless_answer);
+        struct sender r;
+        sender_setup(&r, worthless_answer);
         r.bad = i;
         spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
         r.rest = rig_start(&r.opts);
         rig_drain(r.rest, 4000);
         cr_assert_eq(mock_posts(r.mock), 3, "answer %zu", i);
         cr_assert_geq(rig_stats(r.rest).possible_duplicates, 2, "answer %zu", i);
-        teardown(&r);
+        sender_teardown(&r);
     }
 }
 
@@ -506,7 +469,7 @@ static void redirect(struct mock *m, const struct mock_request *req, struct mock
                      void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (!req->post || r->phase != 0)
         return;
     mock_refuse(req, reply, "0,");
@@ -516,8 +479,8 @@ static void redirect(struct mock *m, const struct mock_request *req, struct mock
 
 Test(sender, a_redirect_is_not_followed_and_names_the_host)
 {
-    struct rig r;
-    setup(&r, redirect);
+    struct sender r;
+    sender_setup(&r, redirect);
     spool_add(r.spool, "t", 5, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_wait_state(r.rest, FM_REST_HOLD, 3000);
@@ -526,7 +489,7 @@ Test(sender, a_redirect_is_not_followed_and_names_the_host)
     cr_assert(strstr(s.topics[0].reason, "secret") == NULL, "%s", s.topics[0].reason);
     r.phase = 1;
     rig_drain(r.rest, 3000);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D35: a gateway's body limit, and one record above the topic's limit. */
@@ -542,14 +505,14 @@ static void body_limit(struct mock *m, const struct mock_request *req, struct mo
 
 Test(sender, a_413_teaches_the_body_limit_of_this_run)
 {
-    struct rig r;
-    setup(&r, body_limit);
+    struct sender r;
+    sender_setup(&r, body_limit);
     spool_add(r.spool, "t", 101, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     cr_assert_eq(spool_count(r.spool, FATE_DELIVERED), 101);
     cr_assert_eq(mock_repeats(r.mock), 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D74: the limit is read from the topic, and an oversize record goes alone. */
@@ -572,8 +535,8 @@ static void small_topic(struct mock *m, const struct mock_request *req, struct m
 
 Test(sender, an_oversize_record_never_shares_a_request)
 {
-    struct rig r;
-    setup(&r, small_topic);
+    struct sender r;
+    sender_setup(&r, small_topic);
     spool_add(r.spool, "t", 6, 100, FM_RECORD_DATA);
     spool_add(r.spool, "t", 1, 3000, FM_RECORD_DATA);
     spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
@@ -581,7 +544,7 @@ Test(sender, an_oversize_record_never_shares_a_request)
     rig_drain(r.rest, 3000);
     cr_assert_eq(spool_fate(r.spool, 7), FATE_DEAD);
     cr_assert_eq(spool_count(r.spool, FATE_DELIVERED), 26);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D36, D71 */
@@ -589,7 +552,7 @@ static void missing(struct mock *m, const struct mock_request *req, struct mock_
                     void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (strcmp(req->topic, "t") != 0 || r->phase != 0)
         return;
     cr_assert(!req->post, "produced to a missing topic");
@@ -598,26 +561,26 @@ static void missing(struct mock *m, const struct mock_request *req, struct mock_
 
 Test(sender, a_missing_topic_is_held_and_others_flow)
 {
-    struct rig r;
-    setup(&r, missing);
+    struct sender r;
+    sender_setup(&r, missing);
     spool_add(r.spool, "t", 5, 100, FM_RECORD_DATA);
     spool_add(r.spool, "other", 5, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_wait_state(r.rest, FM_REST_MISSING, 3000);
     while (spool_count(r.spool, FATE_DELIVERED) < 5)
-        nap();
+        usleep(1000);
     struct fm_rest_stats s = rig_stats(r.rest);
     cr_assert(strstr(s.topics[0].reason, "create it") != NULL, "%s", s.topics[0].reason);
     r.phase = 1;
     rig_drain(r.rest, 3000);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 static void config_status(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
                           void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (!req->post || r->phase != 0)
         return;
     mock_refuse(req, reply, "0,");
@@ -630,8 +593,8 @@ Test(sender, configuration_faults_hold_and_drop_nothing)
     static const unsigned statuses[] = {400, 404, 405, 406, 411, 414, 415,
                                         421, 426, 431, 501, 505, 403};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-        struct rig r;
-        setup(&r, config_status);
+        struct sender r;
+        sender_setup(&r, config_status);
         r.bad = statuses[i];
         spool_add(r.spool, "t", 3, 100, FM_RECORD_DATA);
         r.rest = rig_start(&r.opts);
@@ -640,7 +603,7 @@ Test(sender, configuration_faults_hold_and_drop_nothing)
         r.phase = 1;
         rig_drain(r.rest, 3000);
         cr_assert_eq(rig_stats(r.rest).dead, 0);
-        teardown(&r);
+        sender_teardown(&r);
     }
 }
 
@@ -649,7 +612,7 @@ static void kafka_dead(struct mock *m, const struct mock_request *req, struct mo
                        void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (r->phase != 1)
         return;
     if (req->post)
@@ -661,8 +624,8 @@ static void kafka_dead(struct mock *m, const struct mock_request *req, struct mo
 
 Test(sender, a_dead_kafka_is_an_outage_not_a_missing_topic)
 {
-    struct rig r;
-    setup(&r, kafka_dead);
+    struct sender r;
+    sender_setup(&r, kafka_dead);
     spool_add(r.spool, "t", 10, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
@@ -674,14 +637,14 @@ Test(sender, a_dead_kafka_is_an_outage_not_a_missing_topic)
     struct fm_rest_stats s = rig_stats(r.rest);
     cr_assert_eq(s.topics[0].hop, FM_REST_HOP_KAFKA, "%s", s.topics[0].reason);
     while (mock_gets(r.mock) < 4)
-        nap();
+        usleep(1000);
     cr_assert_eq(mock_posts(r.mock), posts, "produced during an outage");
     mock_max_post(r.mock);
     r.phase = 2;
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_repeats(r.mock), 0);
     cr_assert_eq(rig_stats(r.rest).dead, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D73: collective blame. */
@@ -689,7 +652,7 @@ static void blame(struct mock *m, const struct mock_request *req, struct mock_re
                   void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     static const char *const texts[] = {
         "50002,Failed to append record because it was part of a batch which had one more more "
         "invalid records",
@@ -710,15 +673,15 @@ static void blame(struct mock *m, const struct mock_request *req, struct mock_re
 
 static bool forty_delivered(void *arg)
 {
-    struct rig *r = arg;
+    struct sender *r = arg;
     return spool_count(r->spool, FATE_DELIVERED) >= 40;
 }
 
 Test(sender, only_the_culprit_of_a_collective_blame_is_buried)
 {
     for (unsigned i = 0; i < 3; i++) {
-        struct rig r;
-        setup(&r, blame);
+        struct sender r;
+        sender_setup(&r, blame);
         r.bad = i;
         spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
         r.rest = rig_start(&r.opts);
@@ -727,7 +690,7 @@ Test(sender, only_the_culprit_of_a_collective_blame_is_buried)
         rig_drain(r.rest, 4000);
         cr_assert_eq(spool_fate(r.spool, 20), FATE_DEAD, "blame %u", i);
         cr_assert_eq(spool_count(r.spool, FATE_DELIVERED), 41, "blame %u", i);
-        teardown(&r);
+        sender_teardown(&r);
     }
 }
 
@@ -736,7 +699,7 @@ static void wedge(struct mock *m, const struct mock_request *req, struct mock_re
                   void *arg)
 {
     (void)m;
-    struct rig *r = arg;
+    struct sender *r = arg;
     if (!req->post || r->phase != 0)
         return;
     mock_refuse(req, reply, "0,");
@@ -745,8 +708,8 @@ static void wedge(struct mock *m, const struct mock_request *req, struct mock_re
 
 Test(sender, a_wedged_proxy_is_named_and_recovers)
 {
-    struct rig r;
-    setup(&r, wedge);
+    struct sender r;
+    sender_setup(&r, wedge);
     r.opts.timeout_single_ms = 60;
     spool_add(r.spool, "t", 30, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
@@ -756,7 +719,7 @@ Test(sender, a_wedged_proxy_is_named_and_recovers)
     cr_assert_eq(mock_max_post(r.mock), 1);
     r.phase = 1;
     rig_drain(r.rest, 3000);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* D75 */
@@ -773,26 +736,26 @@ static void stalled(struct mock *m, const struct mock_request *req, struct mock_
 
 Test(sender, a_stalled_body_is_retried_whole)
 {
-    struct rig r;
-    setup(&r, stalled);
+    struct sender r;
+    sender_setup(&r, stalled);
     spool_add(r.spool, "t", 31, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
     cr_assert_eq(mock_posts(r.mock), 3);
     cr_assert_eq(rig_stats(r.rest).dead, 0);
-    teardown(&r);
+    sender_teardown(&r);
 }
 
 /* produce: a dead last line does not hang it. */
 Test(sender, at_the_end_of_input_one_permanent_answer_is_enough)
 {
-    struct rig r;
-    setup(&r, poison);
+    struct sender r;
+    sender_setup(&r, poison);
     r.bad = 1;
     spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     fm_rest_end_of_input(r.rest);
     rig_drain(r.rest, 3000);
     cr_assert_eq(spool_fate(r.spool, 1), FATE_DEAD);
-    teardown(&r);
+    sender_teardown(&r);
 }
