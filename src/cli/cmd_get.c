@@ -1,6 +1,7 @@
 /* cli/cmd_get.c - `get TARGET BEAN [ATTRIBUTE[/path]]...` */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "cli/session.h"
 #include "config/nearest.h"
 #include "jmx/query.h"
@@ -72,9 +73,32 @@ static bool flag_of(const struct fm_value *object, const char *key)
     return v != NULL && v->kind == FM_V_BOOL && v->b;
 }
 
+/** Attributes that are read only by name: how many, and the first of them. */
+struct left_out {
+    size_t n, named;
+    char names[100];
+};
+
+static void leave_out(struct left_out *out, const char *name)
+{
+    size_t at = strlen(out->names), room = sizeof out->names - at;
+    if (out->n++ == out->named && (at == 0 || strlen(name) + 3 <= room)) {
+        (void)snprintf(out->names + at, room, "%s%s", at > 0 ? ", " : "", name);
+        fm_utf8_cut(out->names);
+        out->named++;
+    }
+}
+
+static void tell_left_out(const struct fm_cli *cli, const struct left_out *out)
+{
+    if (out->n > 0)
+        fm_cmd_note(cli, "left out, as secret or very large: %s%s; name %s to read it", out->names,
+                    out->named < out->n ? ", ..." : "", out->n == 1 ? "it" : "one");
+}
+
 /* Every attribute that can be read, but for those that hold secrets or whole environments. */
 static enum fm_code all_attributes(struct fm_session *s, const char *bean, struct item **items,
-                                   size_t *n, struct fm_err *err)
+                                   size_t *n, struct left_out *out, struct fm_err *err)
 {
     struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean};
     FM_TRY(fm_session_run(s, &call, 1, err));
@@ -90,7 +114,11 @@ static enum fm_code all_attributes(struct fm_session *s, const char *bean, struc
     for (size_t i = 0; i < most; i++) {
         const struct fm_value *one = &list->array.items[i];
         const char *name = text_of(one, "name");
-        if (flag_of(one, "readable") && !fm_query_sensitive(name))
+        if (!flag_of(one, "readable"))
+            continue;
+        if (fm_query_sensitive(name))
+            leave_out(out, name);
+        else
             (*items)[(*n)++] = (struct item){.label = name, .attribute = name, .path = ""};
     }
     return FM_OK;
@@ -260,6 +288,7 @@ static enum fm_code get(struct fm_session *s, struct fm_cmd_call *call, struct f
 {
     struct fm_name name;
     struct item *items = NULL;
+    struct left_out out = {0};
     size_t n = call->words.n - 2;
     const char *bean = NULL;
     FM_TRY(fm_name_parse(&name, &call->cli->arena, call->words.items[1], err));
@@ -271,12 +300,13 @@ static enum fm_code get(struct fm_session *s, struct fm_cmd_call *call, struct f
     FM_TRY(fm_session_open(s, call->cli, call->words.items[0], err));
     FM_TRY(find_bean(s, &name, &bean, err));
     if (n == 0)
-        FM_TRY(all_attributes(s, bean, &items, &n, err));
+        FM_TRY(all_attributes(s, bean, &items, &n, &out, err));
     if (n > 0)
         FM_TRY(read_items(s, bean, items, n, err));
     if (call->words.n > 2)
         FM_TRY(resolve(s, bean, items, n, err));
     print_items(call->cli, items, n, call->words.n == 3, s->config->record.nonfinite);
+    tell_left_out(call->cli, &out);
     return call->words.n > 2 ? report(s, items, n, err) : FM_OK;
 }
 

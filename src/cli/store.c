@@ -13,8 +13,9 @@
 #include "base/jscan.h"
 #include "base/thread.h"
 
-/* The agent serves its socket between other work; a page of records is at most about 1 MiB. */
-enum { ANSWER_MS = 10000, GONE_MS = 2000, AGAIN_MS = 50 };
+/* The agent serves its socket between other work; a page of records is at most about 1 MiB. Its
+ * stop takes at most 5 s. */
+enum { ANSWER_MS = 10000, GONE_MS = 5500, AGAIN_MS = 50 };
 
 static enum fm_code open_spool(struct fm_store *store, struct fm_cli *cli, const char *path,
                                struct fm_err *err)
@@ -45,6 +46,20 @@ static enum fm_code use_state_socket(struct fm_store *store, struct fm_err *err)
     return FM_OK;
 }
 
+/* A lock that is held and names nobody: its holder has just come, or is about to let go. */
+static enum fm_code find_holder(struct fm_store *store, struct fm_err *err)
+{
+    int64_t end = fm_clock_ms() + GONE_MS;
+    for (;;) {
+        enum fm_code code =
+            fm_spool_holder(store->path, store->socket, sizeof store->socket, &store->pid, err);
+        if (code != FM_ELOCKED || store->pid != 0 || fm_clock_ms() >= end)
+            return code;
+        fm_err_clear(err);
+        fm_sleep_ms(AGAIN_MS);
+    }
+}
+
 enum fm_code fm_store_open(struct fm_store *store, struct fm_cli *cli, struct fm_config *config,
                            const char *dir, struct fm_err *err)
 {
@@ -53,8 +68,7 @@ enum fm_code fm_store_open(struct fm_store *store, struct fm_cli *cli, struct fm
     if (dir == NULL && config->spool.memory)
         return use_state_socket(store, err);
     store->path = path;
-    enum fm_code code =
-        fm_spool_holder(path, store->socket, sizeof store->socket, &store->pid, err);
+    enum fm_code code = find_holder(store, err);
     if (code == FM_OK) {
         store->socket[0] = '\0';
         return open_spool(store, cli, path, err);

@@ -39,9 +39,10 @@ static json_t *answer_item(const json_t *item)
     if (strcmp(type, "search") == 0)
         value = search(bean);
     else if (strcmp(type, "list") == 0)
-        value = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "class", "X", "attr",
-                          "Count", "type", "long", "Evil", "type", "java.lang.String", "Wide",
-                          "type", "java.lang.String", "Broken", "type", "long");
+        value = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "class", "X",
+                          "attr", "Count", "type", "long", "Evil", "type", "java.lang.String",
+                          "Wide", "type", "java.lang.String", "Broken", "type", "long",
+                          "AdminToken", "type", "java.lang.String");
     else if (strcmp(type, "read") == 0 && only_broken(json_object_get(item, "attribute")))
         return json_pack("{s:i, s:s, s:s}", "status", 500, "error_type",
                          "java.lang.IllegalStateException", "error", "out of order");

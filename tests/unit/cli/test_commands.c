@@ -205,3 +205,15 @@ Test(commands, name_the_attribute_that_was_meant)
     expect_sentence("has no attribute Quite; \"firstmile beans -l\" lists them");
     localjvm_kill(&jvm);
 }
+
+Test(commands, get_tells_what_it_reads_only_by_name)
+{
+    cr_expect_eq(RUN("get", url, "a:n=1,type=A"), 0, "%s", result.err);
+    expect_out("Count\t");
+    cr_expect_null(strstr(result.out, "AdminToken"), "%s", result.out);
+    expect_sentence("left out, as secret or very large: AdminToken; name it to read it");
+    cr_expect_eq(RUN("get", url, "a:n=1,type=A", "-q"), 0);
+    cr_expect_str_eq(result.err, "");
+    cr_expect_eq(RUN("get", url, "a:n=1,type=A", "Count"), 0);
+    cr_expect_str_eq(result.err, "");
+}

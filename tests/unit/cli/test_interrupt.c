@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -137,6 +139,16 @@ static void die_slowly(int ready)
     _exit(0);
 }
 
+static void remove_spool(void)
+{
+    static const char *const names[] = {"spool.db", "lock", "identity", "reserve"};
+    char path[160];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/sp/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+}
+
 Test(interrupt, spool_outlasts_an_agent_that_dies_as_it_is_asked)
 {
     int ready[2];
@@ -151,10 +163,45 @@ Test(interrupt, spool_outlasts_an_agent_that_dies_as_it_is_asked)
     program_reap(pid);
     cr_expect_eq(result.code, 0);
     (void)close(ready[0]);
-    char path[160];
-    static const char *const names[] = {"spool.db", "lock", "identity", "reserve"};
-    for (size_t i = 0; i < 4; i++) {
-        (void)snprintf(path, sizeof path, "%s/sp/%s", folder, names[i]);
-        (void)unlink(path);
+    remove_spool();
+}
+
+/* A holder that has the lock and stands in it no more, until somebody has looked twice. */
+Test(interrupt, spool_waits_for_a_lock_that_names_nobody)
+{
+    enum { LOOKS = 2, LOOK_MS = 20000 };
+    static const char *const args[] = {"spool", "status", "--spool", "sp", NULL};
+    char path[128];
+    int out[2], err[2];
+    struct fm_spool *spool = NULL;
+    (void)snprintf(path, sizeof path, "%s/sp", folder);
+    const struct fm_spool_opts opts = {.path = path, .agent = "a", .max_size = 64 << 20};
+    cr_assert_eq(fm_spool_open(&spool, &opts, NULL), FM_OK);
+    fm_spool_stop(spool);
+    fm_spool_free(spool, 0);
+    (void)snprintf(path, sizeof path, "%s/sp/lock", folder);
+    int lock = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
+    cr_assert_eq(ftruncate(lock, 0), 0);
+    int looks = inotify_init1(IN_CLOEXEC);
+    cr_assert_geq(inotify_add_watch(looks, path, IN_OPEN), 0);
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    pid_t pid = program_start(args, out[1], err[1]);
+    (void)close(out[1]);
+    (void)close(err[1]);
+    for (int i = 0; i < LOOKS; i++) {
+        struct inotify_event event;
+        struct pollfd fd = {.fd = looks, .events = POLLIN};
+        cr_assert_eq(poll(&fd, 1, LOOK_MS), 1, "it gave up");
+        cr_assert_eq(read(looks, &event, sizeof event), (ssize_t)sizeof event);
     }
+    (void)close(lock);
+    program_read(out[0], err[0]);
+    program_reap(pid);
+    cr_expect_eq(result.code, 0, "%s", result.err);
+    (void)close(out[0]);
+    (void)close(err[0]);
+    (void)close(looks);
+    remove_spool();
 }
