@@ -6,10 +6,13 @@
  * produce: the program, from a file of JSON lines. Java and Python: see RestProducer.java and
  * producer.py; left out, with a word, where they cannot run.
  *
- * usage: bench_reference [RECORDS [LETTERS]]    B = the build folder, BENCH_PYTHON = a python3 with
- * requests. Letters are done in order, and may be repeated: r reference, b bare, m memory, n and f
- * spool (N and F: fed faster than it is sent, so that it grows), p and P produce, o other programs;
- * s anywhere: only HTTPS.
+ * usage: bench_reference [RECORDS [LETTERS [ROUNDS]]]    B = the build folder, BENCH_PYTHON = a
+ * python3 with requests. Letters: b bare, m memory, n and f spool (N and F: fed faster than it is
+ * sent, so that it grows), p and P produce, o other programs; s anywhere: only HTTPS.
+ *
+ * What the letters name is done ROUNDS times (5; N, F, P and o once), with a run of the reference
+ * before and after each: a ratio compares neighbours in time, with the mean of both. Told are the
+ * medians of all rounds, and the lowest and highest ratio.
  */
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -35,13 +38,29 @@ enum {
 
 static char dir[] = "/tmp/fm-reference-XXXXXX";
 static size_t records = 200000;
-static const char *letters = "rbmnfpPo";
-static double yardstick = 1; /* CPU of the reference, in this round */
+static const char *letters = "bmnfpPo";
+static unsigned rounds = 5;
+
+enum { ROUNDS_MAX = 256, KINDS = 16 };
+
+struct run {
+    double cpu, wall;
+};
+
+/* All runs of one kind over one way. */
+struct kind {
+    const char *name; /* NULL: free */
+    double limit; /* of the ratio; 0: none */
+    size_t n;
+    double rate[ROUNDS_MAX], million[ROUNDS_MAX], ratio[ROUNDS_MAX];
+};
 
 struct way {
     const char *scheme;
     char url[64];
     char ca[96]; /* "": none */
+    double yardstick; /* CPU of the reference when it ran last */
+    struct kind reference, kinds[KINDS];
 };
 
 static void fail(const char *what)
@@ -144,8 +163,8 @@ static void serve(int ports, const char *cert, const char *key)
 
 /* ---- other programs ---- */
 
-/* @return exit code; its CPU and wall time */
-static int run(const char *const argv[], double *cpu, double *wall)
+/* @param out  its CPU and wall time  @return exit code */
+static int run(const char *const argv[], struct run *out)
 {
     double before = cpu_of(RUSAGE_CHILDREN);
     int64_t start = fm_clock_ns();
@@ -161,18 +180,56 @@ static int run(const char *const argv[], double *cpu, double *wall)
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
         return 127;
-    *cpu = cpu_of(RUSAGE_CHILDREN) - before;
-    *wall = (double)(fm_clock_ns() - start) / 1e9;
+    out->cpu = cpu_of(RUSAGE_CHILDREN) - before;
+    out->wall = (double)(fm_clock_ns() - start) / 1e9;
     return WEXITSTATUS(status);
 }
 
-static void tell(const char *name, const struct way *way, double cpu, double wall, double limit)
+/* ---- what is told ---- */
+
+static void note(struct kind *kind, const struct run *run, double yardstick)
 {
-    double million = cpu * 1e6 / (double)records;
+    if (kind->n == ROUNDS_MAX)
+        return;
+    kind->rate[kind->n] = (double)records / run->wall;
+    kind->million[kind->n] = run->cpu * 1e6 / (double)records;
+    kind->ratio[kind->n++] = run->cpu / yardstick;
+}
+
+static struct kind *kind_of(struct way *way, const char *name, double limit)
+{
+    size_t i = 0;
+    while (i < KINDS - 1 && way->kinds[i].name != NULL && strcmp(way->kinds[i].name, name) != 0)
+        i++;
+    way->kinds[i].name = name;
+    way->kinds[i].limit = limit;
+    return &way->kinds[i];
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Sorts. */
+static double median(double *list, size_t n)
+{
+    qsort(list, n, sizeof *list, ascending);
+    return n % 2 == 1 ? list[n / 2] : (list[n / 2 - 1] + list[n / 2]) / 2;
+}
+
+static void tell(const struct way *way, struct kind *kind)
+{
+    double ratio = median(kind->ratio, kind->n);
     (void)printf("reference %-5s %-24s %8.0f records/s, %5.2f CPU s a million, %5.2f x",
-                 way->scheme, name, (double)records / wall, million, million / yardstick);
-    if (limit > 0)
-        (void)printf(" (limit %.2f: %s)", limit, million / yardstick <= limit ? "holds" : "MISSED");
+                 way->scheme, kind->name, median(kind->rate, kind->n),
+                 median(kind->million, kind->n), ratio);
+    if (kind->n > 1 && kind != &way->reference)
+        (void)printf(" [%.2f to %.2f in %zu runs]", kind->ratio[0], kind->ratio[kind->n - 1],
+                     kind->n);
+    if (kind->limit > 0)
+        (void)printf(" (limit %.2f: %s)", kind->limit, ratio <= kind->limit ? "holds" : "MISSED");
     (void)printf("\n");
     (void)fflush(stdout);
 }
@@ -211,7 +268,7 @@ static void fill_body(struct fm_buf *body, uint64_t first)
 }
 
 /* render: each body anew, each answer scanned. */
-static void by_curl(const struct way *way, bool render)
+static struct run by_curl(const struct way *way, bool render)
 {
     struct fm_buf body, answer;
     char url[96];
@@ -243,15 +300,13 @@ static void by_curl(const struct way *way, bool render)
         if (rc != CURLE_OK || (render && !all_accepted(&answer)))
             fail(rc != CURLE_OK ? curl_easy_strerror(rc) : "a record was refused");
     }
-    double wall = (double)(fm_clock_ns() - start) / 1e9;
-    cpu = cpu_of(RUSAGE_SELF) - cpu;
-    if (render)
-        yardstick = cpu * 1e6 / (double)records;
-    tell(render ? "reference" : "bare libcurl", way, cpu, wall, 0);
+    struct run run = {.wall = (double)(fm_clock_ns() - start) / 1e9,
+                      .cpu = cpu_of(RUSAGE_SELF) - cpu};
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     fm_buf_clear(&body);
     fm_buf_clear(&answer);
+    return run;
 }
 
 /* ---- our own way ---- */
@@ -317,8 +372,7 @@ static void feed(struct fm_spool *spool, size_t ahead)
     fm_buf_clear(&value);
 }
 
-static void by_us(const struct way *way, const char *name, const char *path, bool full,
-                  size_t ahead, double limit)
+static struct run by_us(const struct way *way, const char *path, bool full, size_t ahead)
 {
     struct own own = {.spool = NULL};
     struct fm_err err = {0};
@@ -346,13 +400,14 @@ static void by_us(const struct way *way, const char *name, const char *path, boo
     feed(own.spool, ahead);
     fm_rest_end_of_input(own.rest);
     must(fm_rest_drain(own.rest, 60000, &err), &err);
-    double wall = (double)(fm_clock_ns() - start) / 1e9;
-    tell(name, way, cpu_of(RUSAGE_SELF) - cpu, wall, limit);
+    struct run run = {.wall = (double)(fm_clock_ns() - start) / 1e9,
+                      .cpu = cpu_of(RUSAGE_SELF) - cpu};
     fm_rest_stop(own.rest, 1000);
     (void)fm_rest_join(own.rest, 5000);
     fm_spool_stop(own.spool);
     (void)fm_rest_free(own.rest);
     fm_spool_free(own.spool, 5000);
+    return run;
 }
 
 static void write_lines(const char *path)
@@ -371,11 +426,11 @@ static void write_lines(const char *path)
     fm_buf_clear(&line);
 }
 
-static void by_produce(const struct way *way, bool spool, double limit)
+static struct run by_produce(const struct way *way, bool spool)
 {
     char program[200], config[96], lines[96], folder[96], url[128], ca[160];
     const char *build = getenv("B");
-    double cpu = 0, wall = 1;
+    struct run result = {.wall = 1};
     (void)snprintf(program, sizeof program, "%s/firstmile", build != NULL ? build : "build");
     (void)snprintf(config, sizeof config, "%s/config.ini", dir);
     (void)snprintf(lines, sizeof lines, "%s/lines.json", dir);
@@ -392,24 +447,24 @@ static void by_produce(const struct way *way, bool spool, double limit)
                                 lines,     "-k",
                                 "web-1",   spool ? "--spool" : NULL,
                                 folder,    NULL};
-    if (run(argv, &cpu, &wall) != 0)
+    if (run(argv, &result) != 0)
         fail("produce failed");
-    tell(spool ? "produce --spool (full)" : "produce", way, cpu, wall, limit);
+    return result;
 }
 
 /* ---- Java and Python ---- */
 
-static void by_other(const struct way *way, const char *name, const char *const argv[])
+static void by_other(struct way *way, const char *name, const char *const argv[])
 {
-    double cpu = 0, wall = 1;
-    if (run(argv, &cpu, &wall) == 0)
-        tell(name, way, cpu, wall, 0);
+    struct run result = {.wall = 1};
+    if (run(argv, &result) == 0)
+        note(kind_of(way, name, 0), &result, way->yardstick);
     else
         (void)printf("reference %-5s %-24s left out: %s does not run here\n", way->scheme, name,
                      argv[0]);
 }
 
-static void others(const struct way *way)
+static void others(struct way *way)
 {
     char n[24], classes[96], url[64], ca[96];
     char *python = getenv("BENCH_PYTHON");
@@ -438,43 +493,86 @@ static bool wanted(char letter)
     return strchr(letters, letter) != NULL;
 }
 
-static void measure(const struct way *way, char letter, unsigned turn)
+/* What a letter stands for. */
+static const struct what {
+    char letter;
+    bool once; /* not in each round: it takes long */
+    const char *name;
+    double limit;
+} whats[] = {
+    {'b', false, "bare libcurl", 0},
+    {'m', false, "own, memory", 1.25},
+    {'n', false, "own, spool, normal", 2.0},
+    {'f', false, "own, spool, full", 2.3},
+    {'p', false, "produce", 1.5},
+    {'N', true, "own, spool, normal, fast", 0},
+    {'F', true, "own, spool, full, fast", 0},
+    {'P', true, "produce --spool (full)", 0},
+    {'o', true, NULL, 0},
+};
+
+static struct run measure(const struct way *way, char letter, unsigned turn)
 {
     char path[96];
     (void)snprintf(path, sizeof path, "%s/%c-%s-%u", dir, letter, way->scheme, turn);
     switch (letter) {
-    case 'r':
-    case 'b':
-        by_curl(way, letter == 'r');
-        break;
     case 'm':
-        by_us(way, "own, memory", NULL, false, 0, 1.25);
-        break;
+        return by_us(way, NULL, false, 0);
     case 'n':
     case 'N':
-        by_us(way, "own, spool, normal", path, false, letter == 'n' ? AHEAD : 0, 2.0);
-        break;
+        return by_us(way, path, false, letter == 'n' ? AHEAD : 0);
     case 'f':
     case 'F':
-        by_us(way, "own, spool, full", path, true, letter == 'f' ? AHEAD : 0, 2.3);
-        break;
+        return by_us(way, path, true, letter == 'f' ? AHEAD : 0);
     case 'p':
     case 'P':
-        by_produce(way, letter == 'P', letter == 'P' ? 0 : 1.5);
-        break;
-    case 'o':
-        others(way);
-        break;
+        return by_produce(way, letter == 'P');
     default:
-        break;
+        return by_curl(way, letter != 'b');
     }
+}
+
+static double run_reference(struct way *way)
+{
+    struct run reference = measure(way, 'r', 0);
+    note(&way->reference, &reference, reference.cpu);
+    return reference.cpu;
+}
+
+/* All letters once over one way. */
+static void round_of(struct way *way, unsigned turn)
+{
+    way->yardstick = run_reference(way);
+    for (size_t i = 0; i < sizeof whats / sizeof *whats; i++) {
+        const struct what *what = &whats[i];
+        if (!wanted(what->letter) || (what->once && turn > 0))
+            continue;
+        if (what->name == NULL) {
+            others(way);
+            continue;
+        }
+        struct run own = measure(way, what->letter, turn);
+        double after = run_reference(way);
+        note(kind_of(way, what->name, what->limit), &own, (way->yardstick + after) / 2);
+        way->yardstick = after;
+    }
+}
+
+static void tell_all(struct way *way)
+{
+    if (way->reference.n == 0)
+        return;
+    way->reference.name = "reference";
+    tell(way, &way->reference);
+    for (size_t i = 0; i < KINDS && way->kinds[i].name != NULL; i++)
+        tell(way, &way->kinds[i]);
 }
 
 int main(int argc, char **argv)
 {
     struct fm_err err = {0};
-    struct way ways[2] = {{.scheme = "http"}, {.scheme = "https"}};
-    double cpu, wall;
+    static struct way ways[2] = {{.scheme = "http"}, {.scheme = "https"}};
+    struct run other;
     int ports[2];
     uint16_t got[2];
     char cert[96], key[96], file[96], classes[96];
@@ -482,10 +580,13 @@ int main(int argc, char **argv)
         records = strtoul(argv[1], NULL, 10) / BATCH * BATCH;
     if (argc > 2)
         letters = argv[2];
-    if (records == 0 || mkdtemp(dir) == NULL || pipe(ports) != 0)
+    if (argc > 3)
+        rounds = (unsigned)strtoul(argv[3], NULL, 10);
+    if (records == 0 || rounds == 0 || rounds > ROUNDS_MAX / KINDS || mkdtemp(dir) == NULL ||
+        pipe(ports) != 0)
         fail("cannot start");
     const char *const certs[] = {"tests/harness/certs.sh", dir, NULL};
-    if (run(certs, &cpu, &wall) != 0)
+    if (run(certs, &other) != 0)
         fail("no certificates");
     (void)snprintf(cert, sizeof cert, "%s/server.pem", dir);
     (void)snprintf(key, sizeof key, "%s/server.key", dir);
@@ -501,18 +602,20 @@ int main(int argc, char **argv)
     (void)snprintf(classes, sizeof classes, "%s/classes", dir);
     const char *const javac[] = {"javac", "-d", classes, "tests/bench/RestProducer.java", NULL};
     if (wanted('o'))
-        (void)run(javac, &cpu, &wall);
+        (void)run(javac, &other);
     (void)snprintf(file, sizeof file, "%s/config.ini", dir);
     (void)close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     (void)snprintf(file, sizeof file, "%s/lines.json", dir);
     if (wanted('p') || wanted('P'))
         write_lines(file);
     must(fm_net_init(&err), &err);
+    for (unsigned turn = 0; turn < rounds; turn++)
+        for (int i = wanted('s'); i < 2; i++)
+            round_of(&ways[i], turn);
     for (int i = 0; i < 2; i++)
-        for (const char *l = letters; *l != '\0' && !(i == 0 && wanted('s')); l++)
-            measure(&ways[i], *l, (unsigned)(l - letters));
+        tell_all(&ways[i]);
     (void)kill(sink, SIGKILL);
     (void)waitpid(sink, NULL, 0);
     const char *const clear[] = {"rm", "-rf", dir, NULL};
-    return run(clear, &cpu, &wall);
+    return run(clear, &other);
 }
