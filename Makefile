@@ -43,7 +43,8 @@ FIRST    := -Wl,--no-as-needed -lc $(if $(filter -fsanitize=%,$(CFLAGS_$(VARIANT
             $(call pkg,--libs-only-l,libcrypto)) -Wl,--as-needed
 
 CLI_SRC  := $(wildcard src/cli/*.c)
-CLI_PURE := $(addprefix src/cli/,init_plan.c init_text.c opt.c screen.c screen_keys.c series.c table.c)
+CLI_PURE := $(addprefix src/cli/,init_plan.c init_text.c opt.c screen.c screen_cut.c \
+            screen_keys.c series.c series_kind.c table.c)
 LIB_SRC  := $(filter-out $(CLI_SRC),$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 HARNESS  := $(sort $(wildcard tests/harness/*.c))
 MODULES  := $(sort $(notdir $(patsubst %/,%,$(wildcard tests/unit/*/))))

@@ -3,7 +3,6 @@
 
 #include "base/utf8.h"
 #include "cli/session.h"
-#include "config/nearest.h"
 #include "jmx/query.h"
 
 /** What was asked for, and what came. */
@@ -61,12 +60,6 @@ static enum fm_code find_bean(struct fm_session *s, const struct fm_name *name, 
                       s->target, n, name->canonical, names.array.items[0].text.ptr);
 }
 
-static const char *text_of(const struct fm_value *object, const char *key)
-{
-    const struct fm_value *v = fm_value_member(object, key, strlen(key));
-    return v != NULL && v->kind == FM_V_STRING ? v->text.ptr : "";
-}
-
 static bool flag_of(const struct fm_value *object, const char *key)
 {
     const struct fm_value *v = fm_value_member(object, key, strlen(key));
@@ -96,12 +89,25 @@ static void tell_left_out(const struct fm_cli *cli, const struct left_out *out)
                     out->named < out->n ? ", ..." : "", out->n == 1 ? "it" : "one");
 }
 
+static enum fm_code no_bean(struct fm_session *s, const char *bean, struct fm_err *err)
+{
+    const char *best = fm_session_near_bean(s, bean);
+    if (best[0] != '\0')
+        return fm_err_set(err, FM_ENOTFOUND, "%s: there is no MBean %.80s; did you mean %.80s?",
+                          s->target, bean, best);
+    return fm_err_set(err, FM_ENOTFOUND,
+                      "%s: there is no MBean %.100s; \"firstmile beans %s\" lists them", s->target,
+                      bean, s->target);
+}
+
 /* Every attribute that can be read, but for those that hold secrets or whole environments. */
 static enum fm_code all_attributes(struct fm_session *s, const char *bean, struct item **items,
                                    size_t *n, struct left_out *out, struct fm_err *err)
 {
     struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean};
     FM_TRY(fm_session_run(s, &call, 1, err));
+    if (call.code == FM_ENOTFOUND)
+        return no_bean(s, bean, err);
     if (call.code != FM_OK)
         return fm_err_set(err, call.code, "%s: %.100s: %s", s->target, bean,
                           fm_err_text(&call.err));
@@ -113,7 +119,7 @@ static enum fm_code all_attributes(struct fm_session *s, const char *bean, struc
     *n = 0;
     for (size_t i = 0; i < most; i++) {
         const struct fm_value *one = &list->array.items[i];
-        const char *name = text_of(one, "name");
+        const char *name = fm_session_text(one, "name");
         if (!flag_of(one, "readable"))
             continue;
         if (fm_query_sensitive(name))
@@ -142,9 +148,7 @@ static enum fm_code read_items(struct fm_session *s, const char *bean, struct it
         .op = FM_JMX_READ, .name = bean, .attributes = names, .n_attributes = n_names};
     FM_TRY(fm_session_run(s, &call, 1, err));
     if (call.code == FM_ENOTFOUND)
-        return fm_err_set(err, FM_ENOTFOUND,
-                          "%s: there is no MBean %.100s; \"firstmile beans %s\" lists them",
-                          s->target, bean, s->target);
+        return no_bean(s, bean, err);
     if (call.code != FM_OK)
         return fm_err_set(err, call.code, "%s: %.100s: %s", s->target, bean,
                           fm_err_text(&call.err));
@@ -152,21 +156,6 @@ static enum fm_code read_items(struct fm_session *s, const char *bean, struct it
         items[i].value =
             fm_value_member(&call.value, items[i].attribute, strlen(items[i].attribute));
     return FM_OK;
-}
-
-/* The attribute of this bean that was probably meant; "": nobody knows. */
-static const char *nearest_attribute(struct fm_session *s, const char *bean, const char *wanted)
-{
-    struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean};
-    struct fm_nearest near = {.word = wanted};
-    struct fm_err err = {0};
-    if (fm_session_run(s, &call, 1, &err) != FM_OK || call.code != FM_OK)
-        return "";
-    const struct fm_value *list = fm_value_member(&call.value, "attributes", 10);
-    for (size_t i = 0; list != NULL && list->kind == FM_V_ARRAY && i < list->array.n; i++)
-        fm_nearest_offer(&near, text_of(&list->array.items[i], "name"));
-    const char *best = fm_nearest_word(&near);
-    return best != NULL ? best : "";
 }
 
 /* An attribute that did not come: ask for it alone, to learn why. */
@@ -182,7 +171,7 @@ static enum fm_code ask_reason(struct fm_session *s, const char *bean, struct it
     if (call->code == FM_OK)
         item->value = &call->value; /* it can be read now */
     else if (call->code == FM_ENOTFOUND) {
-        const char *best = nearest_attribute(s, bean, item->attribute);
+        const char *best = fm_session_near_attribute(s, bean, item->attribute);
         (void)fm_err_set(&item->err, FM_ENOTFOUND, "%.80s has no attribute %.60s; %s%.60s%s", bean,
                          item->attribute,
                          best[0] != '\0' ? "did you mean " : "\"firstmile beans -l\" lists them",

@@ -234,6 +234,8 @@ static enum fm_code run_watch(struct fm_cmd_call *call, struct fm_err *err)
         if (code == FM_OK)
             code = run_live(w, &sig, err);
         fm_term_close(&w->term);
+        if (code == FM_OK && w->absent[0] != '\0')
+            fm_cmd_note(w->cli, "%s", w->absent);
         if (sig == SIGINT)
             sig = 0; /* Ctrl-C is the usual way out, as q is */
     } else if (code == FM_OK) {
@@ -259,8 +261,10 @@ static const struct fm_flag flags[] = {
     {.name = NULL},
 };
 static const char *const text[] = {
-    "On a terminal a table that is drawn anew with every poll: value, rate per second of numbers "
-    "that only ever rise, and a trend. Keys: q or Ctrl-C quits, p pauses, s sorts, / filters, h "
+    "On a terminal a table that is drawn anew with every poll: value, rate per second of what "
+    "counts "
+    "(as told by its name, and as long as it never falls), and a trend. Keys: q or Ctrl-C quits, p "
+    "pauses, s sorts, / filters, h "
     "shortens "
     "numbers, arrows and page keys scroll. A target that is lost is shown as lost until it is "
     "back.",

@@ -30,6 +30,7 @@ struct fm_watch_printed {
 struct fm_watch {
     struct fm_cli *cli;
     const struct fm_watch_opts *opts;
+    const struct fm_words *words; /* TARGET and what is asked of it */
     struct fm_config *config;
     struct fm_poll_target_opts target;
     const char *only; /* NAME/PART; NULL: all that the TARGET stands for */
@@ -42,6 +43,8 @@ struct fm_watch {
     bool live;
     bool was_up; /* once at least */
     char told[320]; /* what was noted last */
+    bool looked; /* for what was asked and did not come */
+    char absent[240]; /* what that was; "": all came */
     struct fm_term term;
     struct fm_screen screen;
 
@@ -66,5 +69,13 @@ void fm_watch_print(struct fm_watch *w, const struct fm_sample *sample);
  * @param done  gets whether enough was polled, or stdout takes no more
  * @return FM_OK, or why it makes no sense to go on */
 FM_MUST_USE enum fm_code fm_watch_check(struct fm_watch *w, bool *done, struct fm_err *err);
+
+/** What of the words is not there, and what was probably meant (watch_hint.c; asks the target).
+ * @param err  gets the sentence; unchanged where nothing was named */
+void fm_watch_hint(struct fm_watch *w, struct fm_err *err);
+
+/** Once, after a sample: an attribute that did not come although others did; goes to w->absent, and
+ * off the live screen to stderr at once. */
+void fm_watch_tell_absent(struct fm_watch *w);
 
 #endif

@@ -86,7 +86,7 @@ static size_t put_text(struct fm_buf *out, const char *text, size_t len, size_t 
         if (!ascii || step == 1) {
             fm_buf_put(out, safe.data + at, step);
         } else {
-            bool cut = at + step == safe.len && memcmp(safe.data + at, "\xe2\x80\xa6", 3) == 0;
+            bool cut = step == 3 && memcmp(safe.data + at, "\xe2\x80\xa6", 3) == 0;
             for (size_t k = fm_text_width(safe.data + at, step); k > 0; k--)
                 fm_buf_putc(out, cut ? '~' : '?');
         }
@@ -253,7 +253,7 @@ static void go_to(struct fm_buf *out, size_t column)
 }
 
 static void put_row(const struct fm_screen *screen, const struct layout *l,
-                    const struct fm_series *s, struct fm_buf *out)
+                    const struct fm_series *s, const char *name, struct fm_buf *out)
 {
     double points[FM_SERIES_HISTORY];
     char text[48];
@@ -262,7 +262,7 @@ static void put_row(const struct fm_screen *screen, const struct layout *l,
         put_padded(out, s->target, l->target, false, screen->ascii);
         go_to(out, at += l->target + GAP);
     }
-    put_padded(out, s->label, l->name, false, screen->ascii);
+    put_padded(out, name, l->name, false, screen->ascii);
     if (l->value == 0)
         return;
     go_to(out, at += l->name + GAP);
@@ -375,6 +375,28 @@ static void put_footer(const struct fm_screen *screen, size_t left_out, struct f
     fm_buf_clear(&text);
 }
 
+/* The rows that fit, their names told apart. */
+static void put_rows(const struct fm_screen *screen, const struct row *rows, size_t n,
+                     const struct layout *l, size_t first_line, struct fm_buf *out)
+{
+    struct fm_screen_name *names = calloc(n + 1, sizeof *names);
+    for (size_t i = 0; names != NULL && i < n; i++)
+        names[i].label = rows[i].series->label;
+    if (names != NULL)
+        fm_screen_cut(names, n, l->name);
+    for (size_t i = 0; i < screen->lines; i++) {
+        begin_line(out, first_line + i);
+        if (i < n)
+            put_row(screen, l, rows[i].series,
+                    names != NULL && names[i].cut != NULL ? names[i].cut : rows[i].series->label,
+                    out);
+        end_line(out);
+    }
+    for (size_t i = 0; names != NULL && i < n; i++)
+        free(names[i].cut);
+    free(names);
+}
+
 void fm_screen_draw(struct fm_screen *screen, const struct fm_series_set *set, struct fm_buf *out)
 {
     struct row *rows = calloc(set->n + 1, sizeof(*rows));
@@ -392,12 +414,9 @@ void fm_screen_draw(struct fm_screen *screen, const struct fm_series_set *set, s
     put_status(screen, out);
     if (heading)
         put_headings(screen, &l, out);
-    for (size_t i = 0; i < screen->lines; i++) {
-        begin_line(out, 1U + heading + i);
-        if (screen->top + i < n)
-            put_row(screen, &l, rows[screen->top + i].series, out);
-        end_line(out);
-    }
+    size_t left = n - screen->top;
+    put_rows(screen, rows + screen->top, left < screen->lines ? left : screen->lines, &l,
+             1U + heading, out);
     if (footer)
         put_footer(screen, set->left_out, out);
     free(rows);

@@ -36,6 +36,16 @@ bool fm_screen_keys(struct fm_screen *screen, const char *bytes, size_t n);
 /** Append a frame: every line of the terminal is written. */
 void fm_screen_draw(struct fm_screen *screen, const struct fm_series_set *set, struct fm_buf *out);
 
+/** A name and how it is shown. */
+struct fm_screen_name {
+    const char *label; /* borrowed */
+    char *cut; /* for free(); NULL: as it is */
+};
+
+/** Cut the names that are wider than the column so that those that differ look different, as far as
+ * that can be (screen_cut.c). */
+void fm_screen_cut(struct fm_screen_name *names, size_t n, size_t width);
+
 /** The trend of n points in so many columns. */
 void fm_screen_spark(struct fm_buf *out, const double *points, size_t n, bool from_zero,
                      bool ascii);

@@ -81,6 +81,7 @@ static struct fm_series *insert(const struct taking *t, const char *path)
     s->bean = strdup(t->name->canonical);
     s->path = strdup(path);
     s->label = make_label(t->name, path);
+    s->counts = fm_series_counts(t->name->domain, path);
     if (s->target == NULL || s->bean == NULL || s->path == NULL || s->label == NULL) {
         series_free(s);
         return NULL;
@@ -160,8 +161,7 @@ static void follow(struct fm_series *s, const struct fm_series *old, int64_t now
         /* What stays within 1 and has a fraction is a share or a load, not a count. */
         bool share = !s->whole && fabs(s->number) <= 1;
         s->fell = s->fell || more < 0;
-        s->rose = s->rose || more > 0;
-        s->has_rate = s->rose && !s->fell && !share;
+        s->has_rate = s->counts && !s->fell && !share;
         if (s->has_rate)
             s->rate = more * 1e9 / (double)(now_ns - old->time_ns);
     } else if (s->of_rates) {
@@ -265,7 +265,7 @@ void fm_series_restart(struct fm_series_set *set, const char *target)
             continue;
         s->time_ns = 0;
         s->n_history = 0;
-        s->has_rate = s->of_rates = s->rose = s->fell = false;
+        s->has_rate = s->of_rates = s->fell = false;
     }
 }
 

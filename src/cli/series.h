@@ -26,9 +26,9 @@ struct fm_series {
     bool whole; /* an integer of 64 bits */
     int64_t integer;
     double number;
-    bool fell; /* went down once: no counter */
-    bool rose;
-    bool has_rate; /* has risen, has never fallen, and the sample before is known */
+    bool counts; /* by its name: fm_series_counts() */
+    bool fell; /* went down once: no counter, whatever its name says */
+    bool has_rate; /* counts, has never fallen, and the sample before is known */
     double rate; /* per second */
     int64_t time_ns; /* of the last sample, monotonic; 0: none since the JVM began */
     unsigned absent; /* samples without it */
@@ -54,6 +54,10 @@ void fm_series_take(struct fm_series_set *set, const struct fm_sample *sample, i
 
 /** Another JVM answers as target: its counters begin anew. */
 void fm_series_restart(struct fm_series_set *set, const char *target);
+
+/** Whether a value counts something, so that its rate means something (series_kind.c).
+ * @param path  ATTRIBUTE/key/key */
+bool fm_series_counts(const char *domain, const char *path);
 
 /** The points of a trend, the oldest first. @return how many, at most max */
 size_t fm_series_points(const struct fm_series *series, double *out, size_t max);

@@ -136,3 +136,38 @@ enum fm_code fm_session_names(struct fm_session *s, const char *pattern, struct 
     *out = call.value;
     return FM_OK;
 }
+
+/* ---- what was probably meant ---- */
+
+const char *fm_session_text(const struct fm_value *object, const char *key)
+{
+    const struct fm_value *v = fm_value_member(object, key, strlen(key));
+    return v != NULL && v->kind == FM_V_STRING ? v->text.ptr : "";
+}
+
+const char *fm_session_near_attribute(struct fm_session *s, const char *bean, const char *wanted)
+{
+    struct fm_jmx_call call = {.op = FM_JMX_INFO, .name = bean};
+    struct fm_nearest near = {.word = wanted};
+    struct fm_err err = {0};
+    if (fm_session_run(s, &call, 1, &err) != FM_OK || call.code != FM_OK)
+        return "";
+    const struct fm_value *list = fm_value_member(&call.value, "attributes", 10);
+    for (size_t i = 0; list != NULL && list->kind == FM_V_ARRAY && i < list->array.n; i++)
+        fm_nearest_offer(&near, fm_session_text(&list->array.items[i], "name"));
+    const char *best = fm_nearest_word(&near);
+    return best != NULL ? best : "";
+}
+
+const char *fm_session_near_bean(struct fm_session *s, const char *wanted)
+{
+    struct fm_nearest near = {.word = wanted};
+    struct fm_value names;
+    struct fm_err err = {0};
+    if (fm_session_names(s, "*:*", &names, &err) != FM_OK)
+        return "";
+    for (size_t i = 0; i < names.array.n; i++)
+        fm_nearest_offer(&near, names.array.items[i].text.ptr);
+    const char *best = fm_nearest_word(&near);
+    return best != NULL ? best : "";
+}

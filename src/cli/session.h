@@ -46,4 +46,12 @@ FM_MUST_USE enum fm_code fm_session_run(struct fm_session *s, struct fm_jmx_call
 FM_MUST_USE enum fm_code fm_session_names(struct fm_session *s, const char *pattern,
                                           struct fm_value *out, struct fm_err *err);
 
+/** A text member of an object; "" if there is none. */
+const char *fm_session_text(const struct fm_value *object, const char *key);
+
+/** The attribute of a bean, or the bean of the target, that was probably meant; "": nobody knows.
+ * They ask the target. */
+const char *fm_session_near_attribute(struct fm_session *s, const char *bean, const char *wanted);
+const char *fm_session_near_bean(struct fm_session *s, const char *wanted);
+
 #endif

@@ -108,6 +108,7 @@ static enum fm_code override_presets(struct fm_watch *w, struct fm_err *err)
 enum fm_code fm_watch_prepare(struct fm_watch *w, const struct fm_words *words, struct fm_err *err)
 {
     const char *part = NULL;
+    w->words = words;
     w->interval_ms = w->opts->interval_ms > 0 && w->opts->interval_ms < INT_MAX
                          ? (unsigned)w->opts->interval_ms
                          : 1000;

@@ -45,7 +45,7 @@ static const char *reason(const struct fm_poll_status *t)
 }
 
 /* Answered, but nothing of what was asked is there. */
-static enum fm_code nothing_there(const struct fm_watch *w, const struct fm_poll_status *t,
+static enum fm_code nothing_there(struct fm_watch *w, const struct fm_poll_status *t,
                                   struct fm_err *err)
 {
     size_t beans = 0;
@@ -54,12 +54,13 @@ static enum fm_code nothing_there(const struct fm_watch *w, const struct fm_poll
     for (size_t i = 0; i < t->n_queries; i++)
         if (t->queries[i].error != NULL)
             return fm_err_set(err, FM_ENOTFOUND, "%s: %.200s", t->name, t->queries[i].error);
-    return fm_err_set(err, FM_ENOTFOUND,
-                      beans == 0
-                          ? "%s: no MBean matches; \"firstmile beans %s\" lists them"
-                          : "%s: these MBeans have none of the attributes; \"firstmile beans "
-                            "%s -l\" lists them",
-                      t->name, w->target.name);
+    (void)fm_err_set(err, FM_ENOTFOUND,
+                     beans == 0 ? "%s: no MBean matches; \"firstmile beans %s\" lists them"
+                                : "%s: these MBeans have none of the attributes; \"firstmile beans "
+                                  "%s -l\" lists them",
+                     t->name, w->target.name);
+    fm_watch_hint(w, err);
+    return FM_ENOTFOUND;
 }
 
 static void tell_status(struct fm_watch *w, const struct glance *g)
@@ -92,6 +93,8 @@ static void tell_status(struct fm_watch *w, const struct glance *g)
                        g->first->jvm != NULL ? ", " : "",
                        g->first->jvm != NULL ? g->first->jvm : "");
     }
+    if (w->absent[0] != '\0' && g->worst == NULL && !g->missing)
+        (void)snprintf(s->status, sizeof s->status, "up; %s", w->absent);
 }
 
 /* A remark on stderr when a target is lost or back. */
@@ -133,6 +136,8 @@ enum fm_code fm_watch_check(struct fm_watch *w, bool *done, struct fm_err *err)
                           g.worst->name, reason(g.worst));
     else if (!w->opts->wait && g.up > 0 && g.up == g.n && samples == 0 && g.first->polls > 0)
         code = nothing_there(w, g.first, err);
+    else if (samples > 0 && g.waiting == 0)
+        fm_watch_tell_absent(w);
     w->was_up = w->was_up || g.up > 0;
     if (code == FM_OK && w->live)
         tell_status(w, &g);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { WORD_MAX = 48, NEAR_MAX = 2 };
+enum { WORD_MAX = 96, NEAR_MAX = 2 };
 
 static size_t min3(size_t a, size_t b, size_t c)
 {
