@@ -26,7 +26,10 @@ enum fm_rest_dialect {
     FM_DIALECT_CONFLUENT_V3, /* the base URL ends before /clusters; a bare host means HOST/v3 */
     FM_DIALECT_KARAPACE,
     FM_DIALECT_STRIMZI,
-    FM_DIALECT_REDPANDA
+    FM_DIALECT_REDPANDA,
+    /* v3 through records:batch: one plain JSON document a request, for gateways that check bodies.
+     * At most 10 records a request, or batch_records if that is at most 50. */
+    FM_DIALECT_CONFLUENT_V3_BATCH
 };
 
 struct fm_producer; /* opaque */

@@ -331,7 +331,11 @@ static enum fm_rest_dialect dialect_of(const struct fm_cfg_rest *rest)
     case FM_CFG_DIALECT_CONFLUENT:
         break;
     }
-    return rest->api == FM_CFG_API_V3 ? FM_DIALECT_CONFLUENT_V3 : FM_DIALECT_CONFLUENT_V2;
+    static const enum fm_rest_dialect apis[] = {[FM_CFG_API_V2] = FM_DIALECT_CONFLUENT_V2,
+                                                [FM_CFG_API_V3] = FM_DIALECT_CONFLUENT_V3,
+                                                [FM_CFG_API_V3_BATCH] =
+                                                    FM_DIALECT_CONFLUENT_V3_BATCH};
+    return apis[rest->api];
 }
 
 static enum fm_code fill_way_out(struct fm_rest_opts *out, const struct fm_cfg_rest *rest,
@@ -420,7 +424,7 @@ enum fm_code fm_plan_rest(struct fm_rest_opts *out, const struct fm_config *conf
         struct fm_buf url;
         fm_buf_init(&url, 0);
         fm_buf_printf(&url, "%s%s", sandbox_url != NULL ? sandbox_url : "",
-                      out->dialect == FM_DIALECT_CONFLUENT_V3 ? "/v3" : "");
+                      fm_rest_is_v3(out->dialect) ? "/v3" : "");
         char *copy = url.failed || sandbox_url == NULL
                          ? NULL
                          : fm_arena_strndup(arena, fm_buf_str(&url), url.len);

@@ -298,7 +298,7 @@ static void check_rest(struct fm_build *b)
     fm_check_topic(b, &rest->section, rest->topic);
     if (rest->topic == NULL)
         fm_build_key_error(b, &rest->section, "topic", "a topic is needed");
-    if (rest->api == FM_CFG_API_V3 && rest->dialect != FM_CFG_DIALECT_CONFLUENT)
+    if (rest->api != FM_CFG_API_V2 && rest->dialect != FM_CFG_DIALECT_CONFLUENT)
         fm_build_key_error(b, &rest->section, "api",
                            "only Confluent's proxies speak v3: leave dialect at confluent, or set "
                            "api = v2");

@@ -23,7 +23,7 @@ struct fm_strlist {
     size_t n;
 };
 
-enum fm_cfg_api { FM_CFG_API_V2, FM_CFG_API_V3 };
+enum fm_cfg_api { FM_CFG_API_V2, FM_CFG_API_V3, FM_CFG_API_V3_BATCH };
 enum fm_cfg_dialect {
     FM_CFG_DIALECT_CONFLUENT,
     FM_CFG_DIALECT_KARAPACE,

@@ -38,9 +38,10 @@ const struct fm_option fm_options[] = {
          "Base URL of the REST proxy; several, separated by commas, for fail-over; or sandbox."},
     {ROW(rest, topic), STR, .def = "firstmile", .flags = FM_OPT_TEMPLATE,
      .help = "Topic; may hold ${agent}, ${host} and ${target}."},
-    {ROW(rest, api), ENUM("v2 v3"), .def = "v2",
+    {ROW(rest, api), ENUM("v2 v3 v3-batch"), .def = "v2",
      .help = "Version of the proxy's API; v3 wants a url that ends before /clusters; a bare host "
-             "means HOST/v3."},
+             "means HOST/v3. v3-batch sends plain JSON documents of few records, for gateways that "
+             "check bodies."},
     {ROW(rest, dialect), ENUM("confluent karapace strimzi redpanda"), .def = "confluent",
      .help = "Which proxy it is; their answers differ."},
     {ROW(rest, format), ENUM("json binary avro protobuf jsonschema"), .def = "json",
@@ -112,7 +113,8 @@ const struct fm_option fm_options[] = {
     {ROW(rest, schema_file), STR,
      .help = "File with the schema to register instead of the records' own."},
 
-    {ROW(batch, records), COUNT(1, 100000), .def = "500", .help = "Most records in one request."},
+    {ROW(batch, records), COUNT(1, 100000), .def = "500",
+     .help = "Most records in one request; with api = v3-batch at most 50, and 10 for more."},
     {ROW(batch, bytes), SIZE(1, 64 * MIB), .def = "350KiB",
      .help = "Largest body of a request; a record longer than that travels alone."},
     {AT(batch, linger_ms), .key = "linger", MSEC(0, 3600000), .def = "1s",

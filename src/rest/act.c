@@ -107,7 +107,7 @@ static void on_auth(struct fm_request *r, const struct fm_http_answer *http,
 
 static size_t stored_size(const struct fm_rest_opts *o, const struct fm_spool_item *item)
 {
-    bool identity = o->dialect == FM_DIALECT_CONFLUENT_V3 && o->agent != NULL;
+    bool identity = fm_rest_is_v3(o->dialect) && o->agent != NULL;
     return fm_batch_stored_size(fm_batch_format(o->format, item), item) +
            (identity ? FM_IDENTITY_EXTRA + strlen(o->agent) : 0);
 }

@@ -183,7 +183,8 @@ static bool read_array(struct fm_answer *a, struct fm_jscan *s, enum fm_rest_dia
     }
 }
 
-/* The number that a 207 entry carries as its id, which is text. */
+/* The number that a 207 entry carries as its id, which is text: in the one spelling that is sent.
+ */
 static int64_t multi_id(const char *text, size_t len)
 {
     int64_t n = 0;
@@ -192,7 +193,7 @@ static int64_t multi_id(const char *text, size_t len)
             return -1;
         n = n * 10 + (text[i] - '0');
     }
-    return len > 0 ? n : -1;
+    return len > 0 && text[0] != '0' ? n : -1;
 }
 
 static bool read_multi_entry(struct fm_jscan *s, bool success, struct fm_report *r)
@@ -203,11 +204,14 @@ static bool read_multi_entry(struct fm_jscan *s, bool success, struct fm_report 
     decide_ok(r, FM_DIALECT_CONFLUENT_V3);
     r->ok = r->ok && success;
     r->id = -1;
+    bool again = false;
     for (enum fm_jtoken t = fm_jscan_next(&copy); t == FM_J_KEY; t = fm_jscan_next(&copy)) {
         bool id = fm_jscan_is(&copy, "id");
         t = fm_jscan_next(&copy);
-        if (id && t == FM_J_STRING)
-            r->id = multi_id(copy.text, copy.text_len);
+        if (id) { /* two names are none */
+            r->id = t == FM_J_STRING && !again ? multi_id(copy.text, copy.text_len) : -1;
+            again = true;
+        }
         if (!fm_jscan_skip(&copy, t))
             return false;
     }

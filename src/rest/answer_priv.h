@@ -17,6 +17,7 @@ enum {
     FM_V_ALONE = 1 << 3, /* "Expiring": no halves either */
     FM_V_SLOW = 1 << 4, /* slow the whole sender, floor 1 s */
     FM_V_BODY = 1 << 5, /* lower the body limit below this body */
+    FM_V_ENTRIES = 1 << 6, /* records:batch: fewer records a request, at once */
     FM_V_ENDPOINT = 1 << 7, /* an ALERT that holds the endpoint, not only the topic */
     FM_V_FRESH = 1 << 8, /* next request on a new connection */
     FM_V_NOW = 1 << 9, /* no back-off before the next step */
@@ -34,12 +35,13 @@ enum {
 enum { FM_CODE_NONE = -1000002 };
 enum {
     FM_D_C2 = 1,
-    FM_D_C3 = 2,
+    FM_D_B = 32, /* v3 through records:batch */
+    FM_D_C3 = 2 | FM_D_B,
     FM_D_K = 4,
     FM_D_S = 8,
     FM_D_R = 16,
-    FM_D_ALL = 31,
-    FM_D_JSON = 15
+    FM_D_ALL = 63,
+    FM_D_JSON = 15 | FM_D_B
 };
 
 /** One row. A row matches if every condition that it states holds; the first one wins. */

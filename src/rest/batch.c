@@ -1,5 +1,5 @@
-/* The request's body (v3: see v3.c), written straight from the spool's records into one reused
- * buffer. */
+/* The request's body (a v3 record: see v3.c), written straight from the spool's records into one
+ * reused buffer. */
 #include <string.h>
 
 #include "base/base64.h"
@@ -75,7 +75,7 @@ const char *fm_batch_content_type(enum fm_rest_dialect dialect, enum fm_rest_for
         [FM_REST_BINARY] = "Content-Type: application/vnd.kafka.binary.v2+json",
         [FM_REST_AVRO] = "Content-Type: application/vnd.kafka.avro.v2+json",
         [FM_REST_JSONSCHEMA] = "Content-Type: application/vnd.kafka.jsonschema.v2+json"};
-    return dialect == FM_DIALECT_CONFLUENT_V3 ? "Content-Type: application/json" : types[format];
+    return fm_rest_is_v3(dialect) ? "Content-Type: application/json" : types[format];
 }
 
 static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
@@ -174,26 +174,32 @@ static bool same_format(const struct fm_batch_limits *limits, const struct fm_sp
 {
     const struct fm_spool_item *first = &batch->items[0], *item = &batch->items[n];
     enum fm_rest_format format = fm_batch_format(limits->format, item);
-    if (limits->dialect != FM_DIALECT_CONFLUENT_V3 &&
-        format != fm_batch_format(limits->format, first))
+    if (!fm_rest_is_v3(limits->dialect) && format != fm_batch_format(limits->format, first))
         return false;
     return !fm_typed_is(format) || fm_typed_fits(limits->use, limits->o, first, item);
+}
+
+/* The records one after the other, without a document around them. */
+static bool is_stream(const struct fm_batch_limits *limits)
+{
+    return limits->dialect == FM_DIALECT_CONFLUENT_V3;
 }
 
 /* What stands before the records. @return how many records there may be */
 static size_t begin(struct fm_buf *body, const struct fm_batch_limits *limits,
                     const struct fm_spool_batch *batch)
 {
-    bool v3 = limits->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(limits->dialect);
     bool typed = batch->n > 0 && fm_typed_is(fm_batch_format(limits->format, &batch->items[0]));
     size_t max = batch->n < limits->max_records ? batch->n : limits->max_records;
     if (fm_typed_is(limits->format))
         fm_typed_begin(limits->typed, limits->use, limits->o, batch->items, max);
     fm_buf_reset(body);
-    fm_buf_puts(body, v3 ? "" : "{");
+    fm_buf_puts(body, !is_stream(limits) ? "{" : "");
     if (typed && !v3)
         fm_typed_head(body, limits->use, limits->o);
-    fm_buf_puts(body, v3 ? "" : "\"records\":[");
+    if (!is_stream(limits))
+        fm_buf_puts(body, v3 ? "\"entries\":[" : "\"records\":[");
     return typed && max > 1 && fm_typed_alone(limits->typed, limits->use, limits->o) ? 1 : max;
 }
 
@@ -203,7 +209,6 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
     size_t max_body = limits->max_body, sum = 0, n = 0;
     if (limits->dialect == FM_DIALECT_KARAPACE && max_body >= FM_KAFKA_MAX)
         max_body = FM_KAFKA_MAX - 1;
-    bool v3 = limits->dialect == FM_DIALECT_CONFLUENT_V3;
     size_t max = begin(body, limits, batch);
     struct opening opening = {0};
     while (n < max) {
@@ -216,9 +221,9 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         if (n > 0 && (over || sum_over || !same_format(limits, batch, n)))
             break;
         if (n > 0)
-            fm_buf_putc(body, v3 ? '\n' : ',');
-        if (v3)
-            fm_v3_put_record(body, limits, item);
+            fm_buf_putc(body, is_stream(limits) ? '\n' : ',');
+        if (fm_rest_is_v3(limits->dialect))
+            fm_v3_put_record(body, limits, item, n + 1);
         else
             put_record(body, limits, item, &opening);
         if (n > 0 && body->len + 2 > max_body && !body->failed) {
@@ -230,7 +235,7 @@ enum fm_code fm_batch_build(struct fm_buf *body, const struct fm_batch_limits *l
         if (over)
             break;
     }
-    fm_buf_puts(body, v3 ? "" : "]}");
+    fm_buf_puts(body, is_stream(limits) ? "" : "]}");
     *used = n;
     return fm_buf_code(body, err);
 }

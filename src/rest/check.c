@@ -61,7 +61,7 @@ static bool say_way(struct check *c, const struct fm_http_answer *http)
 static void say_limit(struct check *c, const struct fm_http_answer *http)
 {
     char text[160];
-    bool v3 = c->o->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(c->o->dialect);
     uint64_t n = c->o->size_limit != 0 ? c->o->size_limit
                  : http == NULL        ? 0
                  : v3                  ? fm_v3_limit(http->body, http->body_len)
@@ -116,15 +116,19 @@ static bool say_answer(struct check *c, const struct fm_http_answer *http)
     return false;
 }
 
-static enum fm_code ask(const struct check *c, const char *path, struct fm_http_answer *http,
-                        struct fm_err *err)
+/* @param body  to POST; NULL: a GET */
+static enum fm_code ask(const struct check *c, const char *path, const char *body,
+                        struct fm_http_answer *http, struct fm_err *err)
 {
     const struct fm_asker asker = {.client = c->client, .way = c->o, .token = c->token};
     const struct fm_question question = {
-        .method = "GET",
+        .method = body != NULL ? "POST" : "GET",
+        .body = body,
+        .body_len = body != NULL ? strlen(body) : 0,
+        .content_type = body != NULL ? "application/json" : NULL,
         .base = c->endpoint,
         .path = path,
-        .accept = c->o->dialect == FM_DIALECT_CONFLUENT_V3
+        .accept = fm_rest_is_v3(c->o->dialect)
                       ? "application/json"
                       : "application/vnd.kafka.v2+json, application/json;q=0.5",
         .timeout_ms = c->o->probe_timeout_ms};
@@ -140,7 +144,7 @@ static enum fm_code check_cluster(struct check *c, char id[FM_CLUSTER_ID], bool 
         return FM_OK;
     }
     struct fm_http_answer http;
-    FM_TRY(ask(c, "/clusters", &http, err));
+    FM_TRY(ask(c, "/clusters", NULL, &http, err));
     *way_told = true;
     if (!say_way(c, &http))
         return FM_OK;
@@ -167,15 +171,44 @@ static enum fm_code check_limit(struct check *c, const char *cluster, struct fm_
     char path[FM_V3_PATH];
     struct fm_http_answer http;
     fm_v3_path(cluster, c->topic, "/configs/max.message.bytes", path, sizeof path);
-    enum fm_code code = ask(c, path, &http, err);
+    enum fm_code code = ask(c, path, NULL, &http, err);
     if (code == FM_OK)
         say_limit(c, http.failure == FM_HTTP_OK && http.status == 200 ? &http : NULL);
     return code;
 }
 
+/* records:batch: an empty batch is refused where it is offered, and is not found where it is not.
+ */
+static enum fm_code check_batch(struct check *c, const char *cluster, struct fm_err *err)
+{
+    char path[FM_V3_PATH], text[FM_REST_TEXT], detail[240];
+    struct fm_http_answer http;
+    fm_v3_path(cluster, c->topic, fm_v3_tail(c->o->dialect), path, sizeof path);
+    FM_TRY(ask(c, path, "{\"entries\":[]}", &http, err));
+    bool answered = http.failure == FM_HTTP_OK;
+    if (answered && (http.status == 422 || http.status == 207)) {
+        say(c, "batch", FM_REST_CHECK_OK, "records:batch is offered");
+        return FM_OK;
+    }
+    if (answered)
+        fm_answer_text(c->o->dialect, &http, detail, sizeof detail);
+    if (answered && (http.status == 404 || http.status == 405)) {
+        snprintf(text, sizeof text,
+                 "the proxy, or a gateway before it, does not offer records:batch (%s); set "
+                 "[rest] api = v3",
+                 detail);
+        say(c, "batch", FM_REST_CHECK_FAIL, text);
+        return FM_OK;
+    }
+    snprintf(text, sizeof text, "whether records:batch is offered cannot be told: %s",
+             answered ? detail : fm_err_text(&http.err));
+    say(c, "batch", FM_REST_CHECK_WARN, text);
+    return FM_OK;
+}
+
 static enum fm_code check_one(struct check *c, struct fm_err *err)
 {
-    bool v3 = c->o->dialect == FM_DIALECT_CONFLUENT_V3, way_told = false;
+    bool v3 = fm_rest_is_v3(c->o->dialect), way_told = false;
     char path[FM_V3_PATH], cluster[FM_CLUSTER_ID] = "";
     if (v3) {
         FM_TRY(check_cluster(c, cluster, &way_told, err));
@@ -190,7 +223,7 @@ static enum fm_code check_one(struct check *c, struct fm_err *err)
         snprintf(path, sizeof path, "/topics");
     struct fm_http_answer http;
     bool topic = false;
-    enum fm_code code = ask(c, path, &http, err);
+    enum fm_code code = ask(c, path, NULL, &http, err);
     if (code == FM_OK && way_told && http.failure != FM_HTTP_OK)
         say(c, "answer", FM_REST_CHECK_FAIL, fm_err_text(&http.err));
     else if (code == FM_OK && (way_told || say_way(c, &http)))
@@ -199,6 +232,8 @@ static enum fm_code check_one(struct check *c, struct fm_err *err)
         code = check_limit(c, cluster, err);
     else if (topic)
         say_limit(c, &http);
+    if (topic && code == FM_OK && c->o->dialect == FM_DIALECT_CONFLUENT_V3_BATCH)
+        code = check_batch(c, cluster, err);
     return code;
 }
 

@@ -12,7 +12,10 @@ static void set_default(unsigned *value, unsigned def)
 
 static void fill_defaults(struct fm_rest_opts *o)
 {
-    set_default(&o->batch_records, 500);
+    if (o->dialect == FM_DIALECT_CONFLUENT_V3_BATCH && o->batch_records > FM_REST_ENTRIES_MAX)
+        o->batch_records = 0;
+    set_default(&o->batch_records,
+                o->dialect == FM_DIALECT_CONFLUENT_V3_BATCH ? FM_REST_ENTRIES : 500);
     set_default(&o->backoff_ms, 1000);
     set_default(&o->max_backoff_ms, 60000);
     set_default(&o->isolate_backoff_ms, 30000);
@@ -81,7 +84,7 @@ static const char *base_url(struct fm_rest_conf *c, const char *url)
         len--;
     const char *host = strstr(url, "://") + 3;
     bool bare = memchr(host, '/', (size_t)(url + len - host)) == NULL;
-    bool v3 = bare && c->o.dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = bare && fm_rest_is_v3(c->o.dialect);
     char *copy = fm_arena_alloc(&c->arena, len + sizeof "/v3");
     if (copy != NULL)
         (void)snprintf(copy, len + sizeof "/v3", "%.*s%s", (int)len, url, v3 ? "/v3" : "");

@@ -47,7 +47,7 @@ static enum fm_code find_bases(struct fm_rest_consumer *c, const char *url, stru
     for (size_t i = 0; i < o->n_urls; i++)
         c->urls[i] = o->urls[i];
     c->n_urls = o->n_urls;
-    if (url == NULL && o->dialect != FM_DIALECT_CONFLUENT_V3)
+    if (url == NULL && !fm_rest_is_v3(o->dialect))
         return FM_OK;
     const char *from = url != NULL ? url : o->urls[0];
     size_t len = strlen(from);

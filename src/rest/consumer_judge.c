@@ -36,6 +36,7 @@ const struct fm_consume_dialect *fm_consume_dialect(enum fm_rest_dialect dialect
         return &redpanda;
     case FM_DIALECT_CONFLUENT_V2:
     case FM_DIALECT_CONFLUENT_V3:
+    case FM_DIALECT_CONFLUENT_V3_BATCH:
     case FM_DIALECT_KARAPACE:
         break;
     }

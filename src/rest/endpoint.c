@@ -21,7 +21,7 @@ void fm_endpoints_init(struct fm_rest *rest)
 bool fm_endpoint_forget_cluster(struct fm_rest *rest, size_t i)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
-    if (o->dialect != FM_DIALECT_CONFLUENT_V3 || o->cluster_id != NULL)
+    if (!fm_rest_is_v3(o->dialect) || o->cluster_id != NULL)
         return false;
     rest->endpoints[i].cluster[0] = '\0';
     return true;
@@ -145,7 +145,7 @@ static void on_checked(const struct fm_http_answer *http, void *arg)
     if (http->failure == FM_HTTP_CANCELLED)
         return;
     enum fm_rest_dialect dialect = rest->conf->o.dialect;
-    bool cluster = dialect == FM_DIALECT_CONFLUENT_V3 && e->cluster[0] == '\0';
+    bool cluster = fm_rest_is_v3(dialect) && e->cluster[0] == '\0';
     bool good = cluster ? http->failure == FM_HTTP_OK && http->status == 200 &&
                               fm_v3_cluster(http->body, http->body_len, e->cluster)
                         : fm_probe_judge(dialect, e->check_topic, http) == FM_PROBE_GOOD;

@@ -54,7 +54,7 @@ bool fm_lanes_wanted(const struct fm_topic *t)
     if (t->state != FM_REST_RUN || o->max_in_flight <= 1 || t->lanes.serial)
         return false;
     /* What fits into one request needs no more of them. */
-    return held(t) > 0 || t->line.pending > o->batch_records + t->iso.n_suspects + t->held.n;
+    return held(t) > 0 || t->line.pending > fm_line_records(t) + t->iso.n_suspects + t->held.n;
 }
 
 size_t fm_lanes_flying(const struct fm_topic *t)
@@ -281,14 +281,13 @@ static bool worth_sending(const struct fm_topic *t, const struct fm_lane *lane, 
 {
     if (lane->req.flight != FM_FLIGHT_NONE || lane->n == 0)
         return false;
-    return lane->n >= t->rest->conf->o.batch_records || !t->lanes.more || stocked ||
-           fm_lanes_flying(t) == 0;
+    return lane->n >= fm_line_records(t) || !t->lanes.more || stocked || fm_lanes_flying(t) == 0;
 }
 
 static bool start(struct fm_lane *lane, int64_t now, struct fm_err *err)
 {
     struct fm_request *r = &lane->req;
-    size_t max = r->topic->rest->conf->o.batch_records;
+    size_t max = fm_line_records(r->topic);
     lane->view = (struct fm_spool_batch){.items = lane->items, .n = lane->n};
     r->batch = &lane->view;
     if (fm_request_produce(r, max, now, err) == FM_OK)
@@ -323,7 +322,7 @@ void fm_lanes_send(struct fm_topic *t, int64_t now, int64_t *due)
         t->lanes.serial = true; /* no memory: one at a time will do */
         return;
     }
-    const size_t window = AHEAD * (size_t)t->lanes.n * t->rest->conf->o.batch_records;
+    const size_t window = AHEAD * (size_t)t->lanes.n * fm_line_records(t);
     bool failed = fill_up(t, window, now, due, &err) != FM_OK;
     bool stocked = held(t) >= window / 2 || !room_for_piece(t);
     for (unsigned i = 0; i < t->lanes.n && !failed; i++)

@@ -10,9 +10,9 @@
 void fm_probe_path(enum fm_rest_dialect dialect, const char *cluster, const char *topic, char *out,
                    size_t size)
 {
-    if (dialect == FM_DIALECT_CONFLUENT_V3 && cluster[0] == '\0')
+    if (fm_rest_is_v3(dialect) && cluster[0] == '\0')
         snprintf(out, size, "/clusters");
-    else if (dialect == FM_DIALECT_CONFLUENT_V3)
+    else if (fm_rest_is_v3(dialect))
         fm_v3_path(cluster, topic, "", out, size);
     else if (dialect == FM_DIALECT_REDPANDA)
         snprintf(out, size, "/topics");
@@ -119,7 +119,7 @@ static void read_limit(struct fm_topic *t, const struct fm_http_answer *http)
         t->size.known = true;
         return;
     }
-    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(o->dialect);
     uint64_t n = http == NULL ? 0
                  : v3         ? fm_v3_limit(http->body, http->body_len)
                               : fm_probe_limit(http->body, http->body_len);
@@ -254,7 +254,7 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
         read_limit(t, http);
         return true;
     }
-    bool v3 = t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3; /* asks for nothing else */
+    bool v3 = fm_rest_is_v3(t->rest->conf->o.dialect); /* asks for nothing else */
     if (http->failure == FM_HTTP_OK &&
         (http->status == 401 || http->status == 403 || (v3 && http->status < 500))) {
         read_limit(t, NULL);
@@ -351,7 +351,7 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
         probe_good(t, now);
         return;
     }
-    if (rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3) {
+    if (fm_rest_is_v3(rest->conf->o.dialect)) {
         if (limit_only)
             probe_bad(t, http, now);
         else
@@ -410,7 +410,7 @@ void fm_probe_start(struct fm_topic *t, bool limit_only)
 {
     char path[FM_V3_PATH];
     const struct fm_endpoint *e = &t->rest->endpoints[t->rest->cur];
-    bool v3 = t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(t->rest->conf->o.dialect);
     t->probe.limit_only = limit_only && !(v3 && e->cluster[0] == '\0');
     if (v3 && t->probe.limit_only) {
         start_limit(t);

@@ -18,7 +18,7 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
     const struct fm_rest_opts *o = &rest->conf->o;
     const char *headers[7];
     size_t n = 0;
-    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(o->dialect);
     headers[n++] = v3 ? "Accept: application/json"
                       : "Accept: application/vnd.kafka.v2+json, application/json;q=0.5";
     headers[n++] = "User-Agent: firstmile/" FM_VERSION;
@@ -123,7 +123,7 @@ enum fm_code fm_request_produce(struct fm_request *r, size_t max_records, int64_
                                      .typed = &t->typed,
                                      .use = &r->typed,
                                      .o = o};
-    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(o->dialect);
     limits.agent = v3 ? o->agent : NULL;
     FM_TRY(fm_batch_build(&r->body, &limits, r->batch, &r->n, err));
     if (!room_for(r, r->n))
@@ -137,7 +137,8 @@ enum fm_code fm_request_produce(struct fm_request *r, size_t max_records, int64_
                                   .fresh = t->fresh};
     char path[FM_V3_PATH];
     if (v3)
-        fm_v3_path(rest->endpoints[rest->cur].cluster, t->name, "/records", path, sizeof path);
+        fm_v3_path(rest->endpoints[rest->cur].cluster, t->name, fm_v3_tail(o->dialect), path,
+                   sizeof path);
     else
         snprintf(path, sizeof path, "/topics/%s", t->name);
     enum fm_rest_format format = fm_batch_format(o->format, &r->batch->items[0]);

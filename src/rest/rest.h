@@ -29,6 +29,12 @@ enum fm_rest_auth {
  * @return false if there is none to be had */
 typedef bool fm_rest_secret_fn(void *arg, struct fm_buf *out);
 
+/** Whether it is spoken under /v3, be it as a stream of records or as a batch. */
+static inline bool fm_rest_is_v3(enum fm_rest_dialect dialect)
+{
+    return dialect == FM_DIALECT_CONFLUENT_V3 || dialect == FM_DIALECT_CONFLUENT_V3_BATCH;
+}
+
 /** Everything is copied by fm_rest_new(), but for spool, log and the callbacks' arguments, which
  * must outlive the sender. A 0 means the default in brackets, unless said otherwise. */
 struct fm_rest_opts {
@@ -58,7 +64,7 @@ struct fm_rest_opts {
     const char *connect_to; /* see struct fm_http_request; NULL */
     const char *cluster_id; /* v3; NULL: ask the proxy */
     const char *agent; /* v3: the header firstmile-agent; NULL: no identity headers */
-    unsigned batch_records; /* [500] */
+    unsigned batch_records; /* [500; V3_BATCH: 10, and 10 for more than FM_REST_ENTRIES_MAX] */
     size_t batch_bytes; /* of the encoded body [350 KiB] */
     unsigned linger_ms; /* 0: none */
     unsigned backoff_ms; /* [1 s] */
@@ -160,6 +166,7 @@ enum fm_rest_hop {
 };
 const char *fm_rest_hop_name(enum fm_rest_hop hop); /* "name", "TCP", "HTTP proxy", ... */
 
+enum { FM_REST_ENTRIES = 10, FM_REST_ENTRIES_MAX = 50 }; /* of records:batch */
 enum { FM_REST_ENDPOINTS = 8, FM_REST_TOPICS = 32, FM_REST_TEXT = 400 };
 
 struct fm_rest_topic {

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/jscan.h"
 #include "rest/answer_priv.h"
 #include "rest/oauth_priv.h"
 #include "rest/rest.h"
@@ -99,13 +100,18 @@ enum { FM_CLUSTER_ID = 128, FM_V3_PATH = 600 };
 
 /** "/clusters/ID/topics/TOPIC" and tail. */
 void fm_v3_path(const char *cluster, const char *topic, const char *tail, char *out, size_t size);
+/** Enter the member of the open object with this name. @return its first token, or FM_J_END */
+enum fm_jtoken fm_v3_enter(struct fm_jscan *s, const char *name);
 bool fm_v3_cluster_valid(const char *id, size_t len);
 /** The first cluster's id in the answer to GET /clusters. @return false: none there */
 bool fm_v3_cluster(const char *body, size_t len, char out[FM_CLUSTER_ID]);
 /** The value of a config's answer; 0: not there. */
 uint64_t fm_v3_limit(const char *body, size_t len);
+/** What a POST goes to, behind the topic: as a stream, or as a batch. */
+const char *fm_v3_tail(enum fm_rest_dialect dialect);
+/** @param nth  from 1: a batch's entry is called that, and its verdict comes under this name */
 void fm_v3_put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
-                      const struct fm_spool_item *item);
+                      const struct fm_spool_item *item, size_t nth);
 
 struct fm_topic; /* topic_priv.h */
 
@@ -122,6 +128,7 @@ struct fm_endpoint {
     size_t check_at;
     int64_t hold_next; /* one topic at a time tries in an endpoint's HOLD */
     bool no_gzip; /* it does not take compressed requests */
+    size_t max_entries; /* records:batch: learnt from a refusal; 0: not yet */
     char cluster[FM_CLUSTER_ID]; /* v3; "": not known (again) */
 };
 

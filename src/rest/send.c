@@ -31,6 +31,13 @@ size_t fm_line_skip(const struct fm_topic *t, struct fm_spool_id skip[FM_SKIP_MA
     return n;
 }
 
+size_t fm_line_records(const struct fm_topic *t)
+{
+    const struct fm_rest *rest = t->rest;
+    size_t wanted = rest->conf->o.batch_records, most = rest->endpoints[rest->cur].max_entries;
+    return most > 0 && most < wanted ? most : wanted;
+}
+
 size_t fm_line_bytes(const struct fm_topic *t)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
@@ -81,7 +88,7 @@ static bool send_batch(struct fm_topic *t, enum fm_code read, size_t max_records
 /* Parts under isolation come before the line. */
 static bool send_part(struct fm_topic *t, bool one, int64_t now, int64_t *due)
 {
-    const size_t max = t->rest->conf->o.batch_records;
+    const size_t max = fm_line_records(t);
     struct fm_spool_id *ids = calloc(one ? 1 : max, sizeof *ids);
     struct fm_err err;
     bool started = false;
@@ -129,11 +136,12 @@ bool fm_line_ready(struct fm_topic *t, uint64_t aside, int64_t now, int64_t *due
     if (t->line.waiting_since == 0)
         t->line.waiting_since = now;
     uint64_t n = t->line.pending - aside;
-    if (n <= o->batch_records) { /* what came meanwhile has been caught up with */
+    const size_t batch = fm_line_records(t);
+    if (n <= batch) { /* what came meanwhile has been caught up with */
         t->backlog = false;
         fm_topic_caught_up(t);
     }
-    bool full = n >= o->batch_records || (double)n * t->line.avg_bytes >= (double)o->batch_bytes ||
+    bool full = n >= batch || (double)n * t->line.avg_bytes >= (double)o->batch_bytes ||
                 t->rest->finishing || atomic_load(&t->rest->end_of_input);
     if (full || t->state != FM_REST_RUN || now - t->line.waiting_since >= (int64_t)o->linger_ms)
         return true;
@@ -232,5 +240,5 @@ void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due)
     if (fm_lanes_wanted(t))
         fm_lanes_send(t, now, due);
     else
-        send_line(t, one ? 1 : t->rest->conf->o.batch_records, now, due);
+        send_line(t, one ? 1 : fm_line_records(t), now, due);
 }

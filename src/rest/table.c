@@ -57,6 +57,10 @@ static const struct fm_row transport_rows[] = {
      .hop = FM_REST_HOP_NONE, .what = "the request could not be made"},
 };
 
+/* The topic's own path was good before. */
+#define NO_BATCH "the proxy, or a gateway before it, does not offer records:batch"
+#define NOT_BATCH "set [rest] api = v3"
+
 /* 7.4 */
 static const struct fm_row status_rows[] = {
     {"400-idle", FM_D_ALL, 400, NULL, "Idle timeout expired", "Early EOF", .cls = FM_CLS_RETRY,
@@ -96,9 +100,13 @@ static const struct fm_row status_rows[] = {
     {"404-partition", FM_D_ALL, 404, CODES(40402), .cls = FM_CLS_ALERT, .flags = FM_V_ENDS,
      .hop = FM_REST_HOP_KAFKA, .what = "the configured partition does not exist",
      .remedy = "check [record] partition"},
+    {"404-no-batch", FM_D_B, 404, NULL, .cls = FM_CLS_ALERT, .flags = FM_V_ENDS | FM_V_ENDPOINT,
+     .hop = FM_REST_HOP_REST_PROXY, .what = NO_BATCH, .remedy = NOT_BATCH},
     {"404-other", FM_D_ALL, 404, NULL, .cls = FM_CLS_ALERT, .flags = FM_V_ENDS | FM_V_ENDPOINT,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the base URL leads nowhere",
      .remedy = "check [rest] url, api and cluster_id"},
+    {"405-no-batch", FM_D_B, 405, NULL, .cls = FM_CLS_ALERT, .flags = FM_V_ENDS | FM_V_ENDPOINT,
+     .hop = FM_REST_HOP_REST_PROXY, .what = NO_BATCH, .remedy = NOT_BATCH},
     {"405", FM_D_ALL, 405, NULL, .cls = FM_CLS_ALERT, .flags = FM_V_ENDS,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the method is not allowed there",
      .remedy = "check [rest] url and api"},
@@ -169,6 +177,9 @@ static const struct fm_row status_rows[] = {
      .flags = FM_V_ENDS | FM_V_SCHEMA, .hop = FM_REST_HOP_REST_PROXY,
      .what = "the schema is missing or invalid",
      .remedy = "check [rest] format, schema_id and schema_file"},
+    {"422-entries", FM_D_B, 422, CODES(42208), "oo many entries", .cls = FM_CLS_ALERT,
+     .flags = FM_V_ENDS | FM_V_ENTRIES, .hop = FM_REST_HOP_REST_PROXY,
+     .what = "the proxy takes no record through records:batch", .remedy = NOT_BATCH},
     {"422-other", FM_D_ALL, 422, NULL, .cls = FM_CLS_ISOLATE, .flags = FM_V_P | FM_V_SCHEMA,
      .hop = FM_REST_HOP_REST_PROXY, .what = "the proxy refuses the shape of the request"},
     {"429", FM_D_ALL, 429, NULL, .cls = FM_CLS_RETRY, .flags = FM_V_ENDS | FM_V_SLOW,

@@ -207,7 +207,7 @@ static bool limit_due(const struct fm_topic *t, int64_t now)
 /* v3: without the cluster's id there is no path to produce to. */
 static bool cluster_wanted(const struct fm_topic *t)
 {
-    return t->rest->conf->o.dialect == FM_DIALECT_CONFLUENT_V3 &&
+    return fm_rest_is_v3(t->rest->conf->o.dialect) &&
            t->rest->endpoints[t->rest->cur].cluster[0] == '\0';
 }
 

@@ -258,6 +258,8 @@ enum { FM_READ_WAIT_MS = 1000, FM_DRY_MS = 25, FM_SKIP_MAX = 1024 };
 void fm_send_due(struct fm_topic *t, int64_t now, int64_t *due);
 /** What a read of the line leaves out: suspects, and what a HOLD saw refused. @return how many */
 size_t fm_line_skip(const struct fm_topic *t, struct fm_spool_id skip[FM_SKIP_MAX]);
+/** Records for one request. */
+size_t fm_line_records(const struct fm_topic *t);
 /** Bytes of keys and values for one request. */
 size_t fm_line_bytes(const struct fm_topic *t);
 /** Whether a batch should be read now, aside of so many that are already in requests. */

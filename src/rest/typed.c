@@ -4,6 +4,7 @@
 
 #include "base/jscan.h"
 #include "base/json.h"
+#include "rest/rest_priv.h"
 
 bool fm_typed_is(enum fm_rest_format format)
 {
@@ -47,7 +48,7 @@ bool fm_typed_fits(const struct fm_typed_use *use, const struct fm_rest_opts *o,
                    const struct fm_spool_item *first, const struct fm_spool_item *item)
 {
     enum fm_schema shape = use->shape;
-    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(o->dialect);
     if (!v3 && (first->rec.key == NULL) != (item->rec.key == NULL))
         return false; /* a null key would go through the key's schema */
     return !has_shape(item, &shape) || shape == use->shape;
@@ -56,7 +57,7 @@ bool fm_typed_fits(const struct fm_typed_use *use, const struct fm_rest_opts *o,
 bool fm_typed_alone(const struct fm_typed *typed, const struct fm_typed_use *use,
                     const struct fm_rest_opts *o)
 {
-    return o->dialect == FM_DIALECT_CONFLUENT_V3 && !typed->silent && use->value_id == 0;
+    return fm_rest_is_v3(o->dialect) && !typed->silent && use->value_id == 0;
 }
 
 /* ---- writing ---- */
@@ -135,9 +136,10 @@ void fm_typed_side(struct fm_buf *body, const struct fm_typed_use *use,
 static void find_ids(struct fm_jscan *s, bool v3, uint32_t *key, uint32_t *value)
 {
     enum fm_jtoken token;
+    const size_t members = s->depth;
     while (fm_jscan_next(s) == FM_J_KEY) {
         int64_t id;
-        bool side = v3 && s->depth == 1 && fm_jscan_is(s, "value");
+        bool side = v3 && s->depth == members && fm_jscan_is(s, "value");
         uint32_t *to = fm_jscan_is(s, v3 ? "schema_id" : "value_schema_id") ? value
                        : !v3 && fm_jscan_is(s, "key_schema_id")             ? key
                                                                             : NULL;
@@ -157,12 +159,16 @@ void fm_typed_learn(struct fm_typed *typed, const struct fm_typed_use *use,
                     const struct fm_rest_opts *o, const char *answer, size_t len)
 {
     uint32_t *value = &typed->value_id[use->slot];
-    bool v3 = o->dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(o->dialect);
     if ((o->schema_id != 0 || *value != 0) && (v3 || !use->has_key || typed->key_id != 0))
         return;
     struct fm_jscan s;
     fm_jscan_init(&s, answer, len);
-    if (fm_jscan_next(&s) == FM_J_OBJECT)
+    bool open = fm_jscan_next(&s) == FM_J_OBJECT;
+    if (o->dialect == FM_DIALECT_CONFLUENT_V3_BATCH) /* any one of those that were accepted */
+        open =
+            open && fm_v3_enter(&s, "successes") == FM_J_ARRAY && fm_jscan_next(&s) == FM_J_OBJECT;
+    if (open)
         find_ids(&s, v3, &typed->key_id, value);
     if (*value == typed->refused_value[use->slot])
         *value = 0;

@@ -1,5 +1,5 @@
-/* What is different in v3: paths, the cluster's id, and the body, one JSON object after the other.
- * Reference rest-proxy.md, section 2. */
+/* What is different in v3: paths, the cluster's id, and the body: one JSON object after the other,
+ * or the entries of one document (records:batch). Reference rest-proxy.md, section 2. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,8 +15,12 @@ void fm_v3_path(const char *cluster, const char *topic, const char *tail, char *
     snprintf(out, size, "/clusters/%s/topics/%s%s", cluster, topic, tail);
 }
 
-/* Enter the member of the open object with this name. @return its first token, or FM_J_END */
-static enum fm_jtoken enter(struct fm_jscan *s, const char *name)
+const char *fm_v3_tail(enum fm_rest_dialect dialect)
+{
+    return dialect == FM_DIALECT_CONFLUENT_V3_BATCH ? "/records:batch" : "/records";
+}
+
+enum fm_jtoken fm_v3_enter(struct fm_jscan *s, const char *name)
 {
     for (;;) {
         if (fm_jscan_next(s) != FM_J_KEY)
@@ -48,8 +52,8 @@ bool fm_v3_cluster(const char *body, size_t len, char out[FM_CLUSTER_ID])
 {
     struct fm_jscan s;
     fm_jscan_init(&s, body, len);
-    if (fm_jscan_next(&s) != FM_J_OBJECT || enter(&s, "data") != FM_J_ARRAY ||
-        fm_jscan_next(&s) != FM_J_OBJECT || enter(&s, "cluster_id") != FM_J_STRING ||
+    if (fm_jscan_next(&s) != FM_J_OBJECT || fm_v3_enter(&s, "data") != FM_J_ARRAY ||
+        fm_jscan_next(&s) != FM_J_OBJECT || fm_v3_enter(&s, "cluster_id") != FM_J_STRING ||
         !fm_v3_cluster_valid(s.text, s.text_len))
         return false;
     memcpy(out, s.text, s.text_len);
@@ -63,7 +67,7 @@ uint64_t fm_v3_limit(const char *body, size_t len)
     fm_jscan_init(&s, body, len);
     if (fm_jscan_next(&s) != FM_J_OBJECT)
         return 0;
-    enum fm_jtoken t = enter(&s, "value");
+    enum fm_jtoken t = fm_v3_enter(&s, "value");
     if ((t != FM_J_STRING && t != FM_J_NUMBER) || s.text_len == 0 || s.text_len > 10)
         return 0;
     uint64_t n = 0;
@@ -148,10 +152,15 @@ static void put_value(struct fm_buf *body, const struct fm_batch_limits *limits,
 }
 
 void fm_v3_put_record(struct fm_buf *body, const struct fm_batch_limits *limits,
-                      const struct fm_spool_item *item)
+                      const struct fm_spool_item *item, size_t nth)
 {
     const struct fm_record *rec = &item->rec;
     fm_buf_putc(body, '{');
+    if (limits->dialect == FM_DIALECT_CONFLUENT_V3_BATCH) {
+        fm_buf_puts(body, "\"id\":\"");
+        fm_buf_u64(body, nth);
+        fm_buf_puts(body, "\",");
+    }
     if (rec->partition != FM_NO_PARTITION) {
         fm_buf_puts(body, "\"partition_id\":");
         fm_buf_i64(body, rec->partition);

@@ -259,19 +259,37 @@ static void clean_up(struct fm_request *r)
     }
 }
 
-/* The same records once more, plain; only then does an answer count. */
-static void send_plain(struct fm_request *r, int64_t now)
+/* The same records once more, in another form; only then does an answer count. */
+static void send_again(struct fm_request *r, int64_t now, const char *why)
 {
     struct fm_topic *t = r->topic;
     struct fm_left left;
-    t->plain = true;
+    fm_lanes_stop(t);
     t->next_at = now;
     if (r->mode == FM_MODE_PART && fm_left_collect(r, &left)) {
         (void)!fm_isolate_push(t, left.ids, left.n, false);
         fm_left_clear(&left);
     }
-    snprintf(t->rest->now.last_send.error, sizeof t->rest->now.last_send.error,
-             "the compressed request was refused; it is sent again uncompressed");
+    snprintf(t->rest->now.last_send.error, sizeof t->rest->now.last_send.error, "%s", why);
+}
+
+/* records:batch takes fewer records than were sent: how many is not said, so it is tried: what is
+ * usual, then halves. @return whether it is that, and the same records can go in smaller requests
+ */
+static bool fewer_entries(struct fm_request *r, const struct fm_judgement *j)
+{
+    struct fm_rest *rest = r->topic->rest;
+    struct fm_endpoint *e = &rest->endpoints[r->endpoint];
+    if ((j->flags & FM_V_ENTRIES) == 0 || r->n <= 1)
+        return false;
+    size_t n = r->n > FM_REST_ENTRIES ? FM_REST_ENTRIES : r->n / 2;
+    if (e->max_entries != 0 && e->max_entries <= n)
+        return true;
+    e->max_entries = n;
+    fm_log(rest->log, FM_LOG_INFO,
+           "%s refuses %zu records in a request of records:batch: from now on at most %zu", e->url,
+           r->n, n);
+    return true;
 }
 
 /* What was refused compressed has been sent plain. */
@@ -343,8 +361,12 @@ void fm_request_answered(struct fm_request *r, const struct fm_http_answer *http
         j.unknown = 0; /* what cannot be read is not written */
     note_send(r, http, &j, now);
     if (doubt) {
-        fm_lanes_stop(r->topic);
-        send_plain(r, now);
+        r->topic->plain = true;
+        send_again(r, now, "the compressed request was refused; it is sent again uncompressed");
+    } else if (fewer_entries(r, &j)) {
+        send_again(r, now,
+                   "too many records for records:batch; they are sent again in smaller "
+                   "requests");
     } else {
         answered(r, http, &j, now);
     }

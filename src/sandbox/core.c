@@ -273,6 +273,9 @@ static void render_produce(struct fm_exchange *x)
         return;
     }
     job->n = fault->any && fault->entries < asked ? fault->entries : asked;
+    x->v2.odd.both = fault->both;
+    x->v2.odd.renamed = fault->renamed;
+    x->v2.odd.new_name = fault->new_name;
     fm_v2_render(&x->v2);
     job->n = asked;
     if (fault->any && fault->status != 0)

@@ -149,6 +149,13 @@ static void apply_clause(const struct fm_fault_clause *c, struct fm_fault *fault
     case FM_FAULT_ENTRIES:
         fault->entries = (size_t)c->number;
         break;
+    case FM_FAULT_BOTH:
+        fault->both = (size_t)c->number;
+        break;
+    case FM_FAULT_RENAME:
+        fault->renamed = (size_t)c->number;
+        copy_text(fault->new_name, sizeof fault->new_name, c);
+        break;
     case FM_FAULT_RECORD:
         refuse_records(c, job);
         break;

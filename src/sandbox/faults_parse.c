@@ -4,7 +4,7 @@
 
 #include "sandbox/faults_rule_priv.h"
 
-enum arg { NONE, NUMBER, TIME, TEXT, REFUSAL };
+enum arg { NONE, NUMBER, TIME, TEXT, NUMBER_TEXT, REFUSAL };
 
 static const struct {
     const char *name;
@@ -30,6 +30,8 @@ static const struct {
     {"lose", FM_FAULT_LOSE, NONE},
     {"take", FM_FAULT_TAKE, NUMBER},
     {"entries", FM_FAULT_ENTRIES, NUMBER},
+    {"both", FM_FAULT_BOTH, NUMBER},
+    {"rename", FM_FAULT_RENAME, NUMBER_TEXT},
     {"record", FM_FAULT_RECORD, REFUSAL},
 };
 
@@ -182,9 +184,11 @@ static bool parse_arg(struct reader *r, struct fm_fault_clause *c, enum arg arg)
     case REFUSAL:
         return parse_refusal(r, c);
     case NUMBER:
+    case NUMBER_TEXT:
         ok = next_word(r, &word, &len);
         digits = ok ? word : "";
-        ok = parse_digits(&digits, &c->number) && *digits == '\0';
+        ok = parse_digits(&digits, &c->number) && *digits == '\0' &&
+             (arg == NUMBER || next_word(r, &c->text, &c->text_len));
         break;
     case TIME:
         ok = next_word(r, &word, &len) && parse_time(word, &c->number);

@@ -25,6 +25,8 @@
  *     store / lose           store the records all the same / answer as if stored, but do not
  *     take N                 store only the first N records (of a request that is stored or not)
  *     entries N              give only the first N verdicts
+ *     both N                 records:batch: the verdict of record N stands in both lists
+ *     rename N TEXT          records:batch: the verdict of record N comes under that id
  *     record WHICH error CODE "TEXT"       these records (1... in the request) are refused
  *     record if "TEXT" error CODE "TEXT"   those whose value holds TEXT are refused
  *
@@ -49,6 +51,8 @@ struct fm_fault {
     bool silent; /* lose: but answer as if it had been run */
     size_t take; /* SIZE_MAX: all */
     size_t entries; /* SIZE_MAX: all */
+    size_t both, renamed; /* from 1; 0: none */
+    char new_name[84];
     size_t cut_at; /* SIZE_MAX: never */
     size_t short_at; /* SIZE_MAX: never */
     unsigned drip_ms;

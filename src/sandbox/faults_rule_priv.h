@@ -28,6 +28,8 @@ enum fm_fault_kind {
     FM_FAULT_LOSE,
     FM_FAULT_TAKE,
     FM_FAULT_ENTRIES,
+    FM_FAULT_BOTH,
+    FM_FAULT_RENAME,
     FM_FAULT_RECORD
 };
 

@@ -76,6 +76,10 @@ struct fm_v2 {
     char cluster[128]; /* of the path */
     struct fm_v3_note *notes; /* owned; n_notes, beside job.records */
     size_t n_notes;
+    struct { /* what a fault script does to the verdicts of a batch; see faults_priv.h */
+        size_t both, renamed;
+        const char *new_name;
+    } odd;
     struct fm_consume *consume; /* owned; a consumer's read under way */
 };
 

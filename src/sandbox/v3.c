@@ -266,13 +266,22 @@ static void put_list(struct fm_v2 *v2, const char *name, bool failures)
     bool first = true;
     fm_buf_printf(out, "\"%s\":[", name);
     for (size_t i = 0; i < v2->job.n; i++) {
-        if ((v2->job.verdicts[i].error_code != 0) != failures)
+        bool here = (v2->job.verdicts[i].error_code != 0) == failures;
+        if (!here && v2->odd.both != i + 1)
             continue;
         fm_buf_puts(out, first ? "{\"id\":\"" : ",{\"id\":\"");
         first = false;
-        fm_buf_put(out, v2->notes[i].id, v2->notes[i].id_len);
+        if (v2->odd.renamed == i + 1)
+            fm_buf_puts(out, v2->odd.new_name);
+        else
+            fm_buf_put(out, v2->notes[i].id, v2->notes[i].id_len);
         fm_buf_puts(out, "\",");
-        put_report(v2, i);
+        if (here)
+            put_report(v2, i);
+        else if (failures)
+            fm_buf_puts(out, "\"error_code\":500,\"message\":\"The fault script says so.\"}");
+        else
+            fm_buf_puts(out, "\"partition_id\":0,\"offset\":0}");
     }
     fm_buf_putc(out, ']');
 }

@@ -36,6 +36,12 @@ void fm_v3_render(struct fm_v2 *v2);
  * @return false: v2->reply is the answer */
 bool fm_v3_parse_body(struct fm_v2 *v2, const char *body, size_t len);
 
+/** records:batch (v3_batch.c): whether an entry may be called so: 1 to 80 letters, digits, - and _.
+ */
+bool fm_v3_batch_id(const struct fm_v3_note *note);
+/** @return what is wrong with the entries together, NULL: nothing */
+const char *fm_v3_batch_fault(const struct fm_v2 *v2, size_t most);
+
 void fm_v3_error(struct fm_v2_reply *reply, unsigned status, int error_code, const char *fmt, ...)
     FM_PRINTF(4, 5);
 

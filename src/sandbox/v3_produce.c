@@ -450,16 +450,19 @@ static bool parse_batch(struct parse *p, const char *body, size_t len)
     while ((token = fm_jscan_next(&p->s)) == FM_J_OBJECT) {
         if (!add(p))
             return false;
-        if (!read_record(p) || p->note->id == NULL)
+        if (!read_record(p))
             return bad_batch(p);
+        if (!fm_v3_batch_id(p->note)) {
+            fm_v3_error(&p->v2->reply, 422, 42208, "Batch entry identifier is not a valid string.");
+            return false;
+        }
     }
     if (token != FM_J_ARRAY_END)
         return bad_batch(p);
-    if (p->v2->job.n > BATCH_MAX) {
-        fm_v3_error(&p->v2->reply, 422, 42208, "Too many entries in batch.");
-        return false;
-    }
-    return true;
+    const char *why = fm_v3_batch_fault(p->v2, BATCH_MAX);
+    if (why != NULL)
+        fm_v3_error(&p->v2->reply, 422, 42208, "%s", why);
+    return why == NULL;
 }
 
 bool fm_v3_parse_body(struct fm_v2 *v2, const char *body, size_t len)

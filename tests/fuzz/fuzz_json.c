@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
-    enum fm_rest_dialect dialect = (enum fm_rest_dialect)(data[0] % (FM_DIALECT_REDPANDA + 1));
+    enum fm_rest_dialect dialect =
+        (enum fm_rest_dialect)(data[0] % (FM_DIALECT_CONFLUENT_V3_BATCH + 1));
     const char *text = (const char *)data + 1;
     struct fm_err err = {0};
     enum fm_code quick = fm_rest_check_json(dialect, text, size - 1, &err);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const int32_t partitions[8] = {0, 1, 2, 0, 1, 2, 0, 1};
     if (size < 2)
         return 0;
-    size_t n = 1 + data[0] / 5 % 8, len = size - 2;
+    size_t n = 1 + data[0] / 6 % 8, len = size - 2;
     char *body = malloc(len + 1);
     if (body == NULL)
         return 0;
@@ -24,10 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .body_len = len,
                                   .failure = data[1] >= 250 ? FM_HTTP_BROKEN : FM_HTTP_OK,
                                   .body_sent = true};
-    struct fm_sent sent = {.dialect = (enum fm_rest_dialect)(data[0] % 5),
-                           .n_records = n,
-                           .all_partitions = data[1] % 2 == 0,
-                           .partitions = partitions};
+    struct fm_sent sent = {
+        .dialect = (enum fm_rest_dialect)(data[0] % (FM_DIALECT_CONFLUENT_V3_BATCH + 1)),
+        .n_records = n,
+        .all_partitions = data[1] % 2 == 0,
+        .partitions = partitions};
     struct fm_verdict verdicts[8];
     struct fm_judgement j;
     char text[100];

@@ -73,6 +73,33 @@ static void make_reports(const struct mock_request *req, struct mock_reply *repl
     reply->body = req->n > 0 ? fm_buf_take(&b) : strdup("");
 }
 
+/* records:batch: by id, the last one first. */
+static void make_multi(const struct mock_request *req, struct mock_reply *reply)
+{
+    struct fm_buf b;
+    fm_buf_init(&b, 0);
+    for (int list = 0; list < 2; list++) {
+        const char *between = "";
+        fm_buf_puts(&b, list == 0 ? "{\"successes\":[" : "],\"failures\":[");
+        for (size_t i = req->n; i-- > 0;) {
+            const char *error = reply->error[i], *comma = error != NULL ? strchr(error, ',') : NULL;
+            if ((error != NULL) != (list == 1))
+                continue;
+            fm_buf_printf(&b, "%s{\"id\":\"%zu\",", between, i + 1);
+            between = ",";
+            if (error == NULL)
+                fm_buf_printf(&b, "\"partition_id\":0,\"offset\":%zu}", i);
+            else
+                fm_buf_printf(&b, "\"error_code\":%.*s,\"message\":\"%s\"}", (int)(comma - error),
+                              error, comma + 1);
+        }
+    }
+    fm_buf_puts(&b, "]}");
+    free(reply->body);
+    reply->body = fm_buf_take(&b);
+    reply->status = reply->status == 200 ? 207 : reply->status;
+}
+
 static void put_bare_entry(struct fm_buf *b, const struct mock_reply *reply, size_t i)
 {
     const char *error = reply->error[i], *comma = error != NULL ? strchr(error, ',') : NULL;
@@ -85,6 +112,10 @@ static void put_bare_entry(struct fm_buf *b, const struct mock_reply *reply, siz
 
 static void make_body(const struct mock_request *req, struct mock_reply *reply)
 {
+    if (strstr(req->head, "/records:batch ") != NULL) {
+        make_multi(req, reply);
+        return;
+    }
     if (strstr(req->head, "/clusters") != NULL) {
         make_reports(req, reply);
         return;
@@ -133,7 +164,7 @@ static void write_ledger(struct mock *m, const struct mock_request *req,
         }
         if ((!reply->raw || reply->proves) && reply->error[i] == NULL &&
             reply->how == MOCK_ANSWER && reply->cut == 0 &&
-            (reply->status == 200 || reply->status / 100 == 4))
+            (reply->status == 200 || reply->status == 207 || reply->status / 100 == 4))
             m->accepted[seq] = true;
     }
     pthread_mutex_unlock(&m->lock);

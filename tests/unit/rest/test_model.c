@@ -295,3 +295,63 @@ Test(model, a_plain_reading_of_the_reference_gives_the_same_verdicts)
     for (size_t i = 0; i < 5; i++)
         cr_assert_gt(seen[i], 1000, "class %s hardly comes up", fm_class_name((enum fm_class)i));
 }
+
+/* records:batch: each verdict by its id, in either list, in any order; some go astray. */
+Test(model, the_verdicts_of_a_batch_are_those_under_its_ids)
+{
+    size_t seen[6] = {0};
+    struct fm_buf body;
+    fm_buf_init(&body, 0);
+    for (unsigned k = 0; k < ANSWERS / 4; k++) {
+        struct entry e[ENTRIES];
+        unsigned id[ENTRIES];
+        bool good[ENTRIES];
+        struct fm_verdict got[RECORDS];
+        size_t n = 1 + dice(RECORDS), m = dice(10) > 0 ? n : dice(ENTRIES), first = dice(ENTRIES);
+        for (size_t i = 0; i < m; i++) {
+            e[i] = random_entry(true);
+            good[i] = dice(8) > 0 ? succeeded(FM_DIALECT_CONFLUENT_V3, &e[i]) : dice(2) == 0;
+            id[i] = dice(12) > 0 ? (unsigned)((i + first) % n) + 1 : dice(RECORDS + 2);
+        }
+        fm_buf_reset(&body);
+        for (int list = 0; list < 2; list++) {
+            const char *between = "";
+            fm_buf_puts(&body, list == 0 ? "{\"successes\":[" : "],\"failures\":[");
+            for (size_t i = 0; i < m; i++) {
+                struct fm_buf one;
+                if (good[i] != (list == 0))
+                    continue;
+                fm_buf_init(&one, 0);
+                put_entry(&one, &e[i], true);
+                const char *rest = fm_buf_str(&one) + 1;
+                fm_buf_printf(&body, "%s{\"id\":\"%u\"%s%s", between, id[i],
+                              rest[0] == '}' ? "" : ",", rest);
+                between = ",";
+                fm_buf_clear(&one);
+            }
+        }
+        fm_buf_puts(&body, "]}");
+        const struct fm_sent sent = {.dialect = FM_DIALECT_CONFLUENT_V3_BATCH, .n_records = n};
+        const struct fm_http_answer http = {
+            .status = 207, .body = fm_buf_str(&body), .body_len = body.len, .body_sent = true};
+        struct fm_judgement j;
+        cr_assert_eq(fm_judge(&j, got, &sent, &http, NULL), FM_OK);
+        for (size_t r = 0; r < n; r++) {
+            enum fm_class want = FM_CLS_RETRY;
+            size_t hits = 0;
+            for (size_t i = 0; i < m; i++)
+                if (id[i] == r + 1 && hits++ == 0) {
+                    want = expected(FM_DIALECT_CONFLUENT_V3, &e[i]);
+                    if (want == FM_CLS_OK && !good[i]) /* no success; its text alone says more */
+                        want = got[r].cls == FM_CLS_OK ? FM_CLS_RETRY : got[r].cls;
+                }
+            want = hits == 1 ? want : FM_CLS_RETRY;
+            cr_assert_eq(got[r].cls, want, "answer %u, record %zu of %zu: %s, not %s: %s", k, r, n,
+                         fm_class_name(got[r].cls), fm_class_name(want), http.body);
+            seen[want]++;
+        }
+    }
+    fm_buf_clear(&body);
+    for (size_t i = 0; i < 5; i++)
+        cr_assert_gt(seen[i], 300, "class %s hardly comes up", fm_class_name((enum fm_class)i));
+}

@@ -11,6 +11,7 @@
 #define KP FM_DIALECT_KARAPACE
 #define SB FM_DIALECT_STRIMZI
 #define RP FM_DIALECT_REDPANDA
+#define BA FM_DIALECT_CONFLUENT_V3_BATCH
 enum { NONE = FM_CODE_NONE };
 
 struct cell {
@@ -49,6 +50,13 @@ static const struct cell statuses[] = {
     {C2, 404, 40402, "x", "ALERT/404-partition"},
     {C2, 404, 404, "x", "ALERT/404-other"},
     {C2, 404, NONE, "404: Not Found", "ALERT/404-other"},
+    {C3, 404, 404, "HTTP 404 Not Found", "ALERT/404-other"},
+    {BA, 404, 404, "HTTP 404 Not Found", "ALERT/404-no-batch"},
+    {BA, 404, NONE, "no Route matched with those values", "ALERT/404-no-batch"},
+    {BA, 404, 40403, "x", "PROBE/404-topic"},
+    {BA, 404, 40402, "x", "ALERT/404-partition"},
+    {BA, 405, 405, "", "ALERT/405-no-batch"},
+    {C3, 405, 405, "", "ALERT/405"},
     {C2, 405, 405, "", "ALERT/405"},
     {C2, 406, 406, "", "ALERT/406"},
     {C2, 409, 40902, "", "ALERT/409"},
@@ -78,6 +86,9 @@ static const struct cell statuses[] = {
     {C2, 422, 42205, "", "ALERT/422-schema"},
     {C2, 422, 42206, "", "ALERT/422-schema"},
     {KP, 422, 42205, "", "ISOLATE+P/422-42205-karapace"},
+    {BA, 422, 42208, "Too many entries in batch.", "ALERT/422-entries"},
+    {BA, 422, 42208, "Batch entry IDs are not distinct.", "ISOLATE+P/422-other"},
+    {C3, 422, 42208, "Too many entries in batch.", "ISOLATE+P/422-other"},
     {C2, 422, 422, "Unrecognized field: x", "ISOLATE+P/422-other"},
     {C2, 422, NONE, "", "ISOLATE+P/422-other"},
     {C2, 429, 42901, "", "RETRY/429"},
@@ -111,6 +122,12 @@ Test(table, a_status_and_code_have_their_class)
 static const struct cell records[] = {
     {C2, 0, 40101, "x", "ALERT/kafka-rights"},
     {C3, 0, 40301, "x", "ALERT/kafka-rights"},
+    {BA, 0, 40301, "x", "ALERT/kafka-rights"},
+    {BA, 0, 40401, "x", "PROBE/no-metadata-v3"},
+    {BA, 0, 413, "x", "ISOLATE+P/size-code"},
+    {BA, 0, 400, "else", "ISOLATE+P/v3-400"},
+    {BA, 0, 429, "x", "RETRY/v3-429"},
+    {BA, 0, 7777, "x", "RETRY/unknown-code"},
     {KP, 0, 1, "Topic authorization failed.", "ALERT/kafka-rights-karapace"},
     {KP, 0, 2, "Authentication failed", "ALERT/kafka-rights-karapace"},
     {SB, 0, 500, "Not authorized to access topics: [t]", "ALERT/kafka-rights-strimzi"},
@@ -332,6 +349,41 @@ Test(judge, reads_each_shape_of_answer)
          "OK RETRY/unreported RETRY/unreported", 2},
         {C3, 1, 207, "{\"successes\":[],\"failures\":[{\"id\":\"1\",\"error_code\":400}]}",
          "ISOLATE+P/v3-400", 0},
+        /* D68: whatever the order; in both, twice, in none, unknown, without a name, two names */
+        {BA, 3, 207,
+         "{\"failures\":[{\"error_code\":40401,\"id\":\"2\"}],\"successes\":[{\"offset\":6,\"id\":"
+         "\"3\"},{\"id\":\"1\",\"offset\":5}]}",
+         "OK PROBE/no-metadata-v3 OK", 0},
+        {BA, 2, 207,
+         "{\"successes\":[{\"id\":\"1\",\"offset\":5},{\"id\":\"2\",\"offset\":6}],"
+         "\"failures\":[{\"id\":\"2\",\"error_code\":400}]}",
+         "OK RETRY/unreported", 1},
+        {BA, 2, 207, "{\"successes\":[{\"id\":\"2\",\"offset\":5},{\"id\":\"2\",\"offset\":6}]}",
+         "RETRY/unreported RETRY/unreported", 2},
+        {BA, 2, 207,
+         "{\"failures\":[{\"id\":\"1\",\"error_code\":400},{\"id\":\"1\",\"error_code\":400}]}",
+         "RETRY/unreported RETRY/unreported", 2},
+        {BA, 2, 207, "{\"successes\":[{\"id\":\"2\",\"offset\":5}],\"failures\":[]}",
+         "RETRY/unreported OK", 1},
+        {BA, 2, 207,
+         "{\"successes\":[{\"id\":\"2\",\"offset\":5},{\"id\":\"3\",\"offset\":6},{\"id\":\"01\","
+         "\"offset\":7},{\"id\":\"x\",\"offset\":8},{\"id\":\"\",\"offset\":9},{\"id\":1,"
+         "\"offset\":10},{"
+         "\"offset\":11},{\"id\":\"\\u0031\",\"offset\":12},{\"id\":\"18446744073709551617\","
+         "\"offset\":"
+         "13}]}",
+         "RETRY/unreported OK", 1},
+        {BA, 2, 207, "{\"successes\":[{\"id\":\"2\",\"id\":\"1\",\"offset\":5}]}",
+         "RETRY/unreported RETRY/unreported", 2},
+        {BA, 1, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":null}]}", "RETRY/unknown-code", 1},
+        {BA, 1, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":4,\"error_code\":50002}]}",
+         "ISOLATE+P/50002", 0},
+        {BA, 1, 207, "{\"failures\":[{\"id\":\"1\",\"offset\":4}]}", "RETRY/unknown-code", 1},
+        {BA, 1, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":4}],\"failures\":[", "RETRY/portal",
+         1},
+        {BA, 1, 200, "{\"successes\":[{\"id\":\"1\",\"offset\":4}],\"failures\":[]}",
+         "RETRY/portal", 1},
+        {BA, 1, 200, "{\"error_code\":200,\"offset\":1}", "RETRY/portal", 1},
         {RP, 3, 200,
          "{\"offsets\":[{\"partition\":0,\"offset\":7},{\"partition\":1,\"offset\":9}]}",
          "OK OK OK", 0},

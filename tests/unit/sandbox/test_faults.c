@@ -124,6 +124,45 @@ Test(faults, shape_the_answer)
     ask_close(&core);
 }
 
+/* D68: the words for records:batch. */
+Test(faults, bend_the_verdicts_of_a_batch)
+{
+    static const char body[] =
+        "{\"entries\":[{\"id\":\"1\",\"value\":{\"type\":\"JSON\",\"data\":1}},{\"id\":\"2\","
+        "\"value\":{\"type\":\"JSON\",\"data\":2}}]}";
+    static const struct fm_v2_request request = {.method = "POST",
+                                                 .path = "/v3/clusters/c/topics/t/records:batch",
+                                                 .accept = "application/json",
+                                                 .content_type = "application/json",
+                                                 .body = body,
+                                                 .body_len = sizeof body - 1};
+    struct fm_core core;
+    struct answer a;
+    open_script(&core, "1 both 2\n"
+                       "2 rename 2 \"1\"\n"
+                       "3 rename 1 other\n"
+                       "4 entries 1\n"
+                       "5 record 1 error 50002 no both 1\n");
+    static const char *const has[] = {
+        "\"failures\":[{\"id\":\"2\",\"error_code\":500,",
+        "\"id\":\"1\",\"cluster_id\":\"c\",\"topic_name\":\"t\",\"partition_id\":0,\"offset\":3,",
+        "{\"successes\":[{\"id\":\"other\",", "\"failures\":[]}",
+        "{\"successes\":[{\"id\":\"1\",\"partition_id\":0,\"offset\":0},{\"id\":\"2\","};
+    static const size_t successes[] = {2, 2, 2, 1, 2};
+    for (size_t i = 0; i < 5; i++) {
+        ask(&core, &request, NULL, &a);
+        cr_assert_eq(a.status, 207);
+        cr_assert_not_null(strstr(a.body, has[i]), "%zu: %s", i + 1, a.body);
+        size_t n = 0;
+        for (const char *p = a.body; (p = strstr(p, "\"offset\":")) != NULL; p++)
+            n++;
+        cr_assert_eq(n, successes[i], "%zu: %s", i + 1, a.body);
+        ask_clear(&a);
+    }
+    cr_assert_eq(stored(&core), 9);
+    ask_close(&core);
+}
+
 Test(faults, delay_answers_without_holding_others)
 {
     struct fm_core core;

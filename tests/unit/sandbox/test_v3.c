@@ -147,6 +147,27 @@ Test(v3, batch_tells_successes_and_failures_by_id_and_takes_ten)
     cr_assert_eq(a.status, 422);
     cr_assert_not_null(strstr(a.body, "42208"), "%s", a.body);
     ask_clear(&a);
+    static const struct {
+        const char *body, *why;
+    } faults[] = {
+        {"{\"entries\":[]}", "Empty batch."},
+        {"{\"entries\":[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"a\"}]}", "not distinct"},
+        {"{\"entries\":[{\"id\":\"a.b\"}]}", "not a valid string"},
+        {"{\"entries\":[{\"id\":\"\"}]}", "not a valid string"},
+        {"{\"entries\":[{\"id\":7}]}", "not a valid string"},
+        {"{\"entries\":[{\"value\":null}]}", "not a valid string"},
+        {"{\"entries\":[{\"id\":"
+         "\"123456789012345678901234567890123456789012345678901234567890123456789012345678901\"}]}",
+         "not a valid string"}};
+    uint64_t before = atomic_load(&core.n_records);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        post(&core, RECORDS ":batch", faults[i].body, &a);
+        cr_assert_eq(a.status, 422, "%s: %s", faults[i].body, a.body);
+        cr_assert_not_null(strstr(a.body, "42208"), "%s", a.body);
+        cr_assert_not_null(strstr(a.body, faults[i].why), "%s", a.body);
+        ask_clear(&a);
+    }
+    cr_assert_eq(atomic_load(&core.n_records), before);
     post(&core, RECORDS ":batch", "{\"entries\":[{\"id\":\"a\"", &a);
     cr_assert_eq(a.status, 400);
     ask_clear(&a);
