@@ -180,20 +180,23 @@ static bool set_body(struct fm_call *call, const struct fm_http_request *request
     return ok;
 }
 
-/* TLS to the host inside TLS to the proxy: libcurl forgets why it refused the host's certificate
- * and calls it a failed system call. Its trace shows the fatal alert that it sent. */
+/* What libcurl's trace shows and nothing else: the certificate of a peer that was refused; and with
+ * TLS to the host inside TLS to the proxy, where libcurl calls the refusal a failed system call,
+ * the fatal alert that was sent. */
 static int on_trace(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
 {
     static const char mark[] = " (OUT), TLS alert, ";
     (void)easy;
     struct fm_call *call = arg;
+    if (type == CURLINFO_SSL_DATA_IN && !call->ready)
+        (void)fm_net_met_read(&call->met, data, size);
     if (type != CURLINFO_TEXT || memmem(data, size, mark, sizeof mark - 1) == NULL)
         return 0;
     const char *open = memrchr(data, '(', size);
     unsigned code = 0; /* level and description, a byte each */
     for (const char *p = open + 1; p < data + size && *p >= '0' && *p <= '9' && code <= 9999; p++)
         code = code * 10 + (unsigned)(*p - '0');
-    if (code >> 8 == 2 && !call->ready)
+    if (code >> 8 == 2 && !call->ready && call->target.proxy_tls)
         call->alert = code & 0xff;
     return 0;
 }
@@ -205,7 +208,10 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
               fm_net_setup_proxy(call->easy, request->proxy, &call->target);
     if (call->target.use_tls)
         ok = ok && fm_net_setup_tls(call->easy, request->tls);
-    if (call->target.use_tls && call->target.proxy_tls) {
+    /* Not for a peer that was trusted before: its handshakes are the many that go well. Once one
+     * does not, it is no longer known. */
+    bool stranger = fm_net_cert_of(call->client, &call->target) == NULL;
+    if (call->target.proxy_tls || (call->target.use_tls && stranger)) {
         SET(CURLOPT_VERBOSE, 1L);
         SET(CURLOPT_DEBUGFUNCTION, on_trace);
         SET(CURLOPT_DEBUGDATA, call);

@@ -35,20 +35,30 @@ static size_t on_wire(const struct fm_call *call)
     return sent > 0 ? (size_t)sent : 0;
 }
 
+static void put_peer(char *out, size_t size, const struct fm_net_target *t)
+{
+    (void)snprintf(out, size, "%s:%s", t->host, t->port);
+}
+
+struct fm_net_cert *fm_net_cert_of(struct fm_client *client, const struct fm_net_target *t)
+{
+    char peer[sizeof client->certs[0].peer];
+    put_peer(peer, sizeof peer, t);
+    for (size_t i = 0; t->use_tls && i < FM_NET_CERTS; i++)
+        if (strcmp(client->certs[i].peer, peer) == 0)
+            return &client->certs[i];
+    return NULL;
+}
+
 /* When the server's certificate ends: from the handshake of this call, else as remembered from the
  * one that opened the kept connection. */
 static int cert_days(struct fm_call *call)
 {
     struct fm_client *client = call->client;
     struct curl_certinfo *info = NULL;
-    char peer[sizeof client->certs[0].peer];
     if (!call->target.use_tls)
         return -1;
-    (void)snprintf(peer, sizeof peer, "%s:%s", call->target.host, call->target.port);
-    struct fm_net_cert *cert = NULL;
-    for (size_t i = 0; i < FM_NET_CERTS && cert == NULL; i++)
-        if (strcmp(client->certs[i].peer, peer) == 0)
-            cert = &client->certs[i];
+    struct fm_net_cert *cert = fm_net_cert_of(client, &call->target);
     if (curl_easy_getinfo(call->easy, CURLINFO_CERTINFO, &info) == CURLE_OK && info != NULL &&
         info->num_of_certs > 0) {
         for (struct curl_slist *line = info->certinfo[0]; line != NULL; line = line->next) {
@@ -56,7 +66,7 @@ static int cert_days(struct fm_call *call)
                 continue;
             if (cert == NULL)
                 cert = &client->certs[client->next_cert++ % FM_NET_CERTS];
-            (void)snprintf(cert->peer, sizeof cert->peer, "%s", peer);
+            put_peer(cert->peer, sizeof cert->peer, &call->target);
             cert->until_s = curl_getdate(line->data + 12, NULL);
         }
     }
@@ -126,6 +136,7 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
                              .reused = answer->reused,
                              .any_answer = call->head_bytes > 0,
                              .alert = call->alert,
+                             .met = &call->met,
                              .detail = call->detail[0] != '\0' ? call->detail
                                                                : curl_easy_strerror(result)};
     if (!call->ready)
@@ -136,6 +147,9 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
     answer->failure = verdict.failure;
     answer->hop = verdict.hop;
     answer->cert_days = cert_days(call);
+    struct fm_net_cert *known = fm_net_cert_of(call->client, t);
+    if (answer->failure == FM_HTTP_TLS_VERIFY && known != NULL)
+        known->peer[0] = '\0';
     answer->duration_ms = (double)(fm_clock_ns() - call->started_ns) / 1e6;
     answer->body_len = call->answer.len;
     call->answer.failed = call->answer.over_limit = false; /* what fitted is still shown */

@@ -30,6 +30,7 @@ struct fm_call {
     bool interim; /* the head now read is a 1xx */
     bool ready; /* the connection stands, the request goes out */
     unsigned alert; /* the TLS alert by which we refused the host inside a proxy's TLS; 0: none */
+    struct fm_net_met met;
     bool too_large;
     bool slow;
     bool cancelled;

@@ -42,6 +42,13 @@ struct fm_net_target {
     unsigned total_ms;
 };
 
+/* The certificate that a peer showed in its handshake; met.c. */
+struct fm_net_met {
+    bool seen;
+    char subject[64], issuer[64]; /* RFC 4514, cut */
+    char from[12], until[12]; /* "2026-01-31" */
+};
+
 /* What is known after a handle has ended. */
 struct fm_net_end {
     CURLcode result;
@@ -52,6 +59,7 @@ struct fm_net_end {
     bool reused;
     bool any_answer; /* at least one byte of an answer's head */
     unsigned alert; /* the TLS alert (RFC 8446, 6.2) by which we refused the host; 0: none seen */
+    const struct fm_net_met *met; /* NULL or not seen: nothing is known of its certificate */
     const char *detail; /* libcurl's own text */
 };
 
@@ -130,6 +138,17 @@ curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port);
 /* An answer whose head and body are two packets: without this the body waits for our delayed
  * acknowledgement of the head, 40 ms (Nagle on the other side). */
 void fm_net_quick_ack(curl_socket_t fd);
+
+/* call_end.c: what is remembered of the certificate of a target that was trusted; NULL: nothing */
+struct fm_net_cert *fm_net_cert_of(struct fm_client *client, const struct fm_net_target *t);
+
+/* met.c */
+/* A message of a TLS handshake: if it is the peer's certificates, what its own one says.
+ * @return whether it was */
+bool fm_net_met_read(struct fm_net_met *met, const void *message, size_t size);
+/* " (SUBJECT, issued by ISSUER, FROM to UNTIL)" in at most width bytes, less where these are few;
+ * "" if nothing is known. @return out */
+const char *fm_net_met_text(const struct fm_net_met *met, size_t width, char *out, size_t size);
 
 /* explain.c: libcurl's result to failure, hop and a sentence. */
 struct fm_net_verdict fm_net_explain(CURL *easy, const struct fm_net_target *target,

@@ -72,12 +72,26 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 
 #define SET(option, value) ok = ok && curl_easy_setopt(conn->easy, option, value) == CURLE_OK
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl wrote the signature */
+static int on_trace(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
+{
+    (void)easy;
+    struct fm_conn *conn = arg;
+    if (type == CURLINFO_SSL_DATA_IN)
+        (void)fm_net_met_read(&conn->met, data, size);
+    return 0;
+}
+
 static bool set_options(struct fm_conn *conn, const struct fm_conn_opts *opts, const char *url)
 {
     bool ok = fm_net_setup_common(conn->client, conn->easy, conn->detail) &&
               fm_net_setup_proxy(conn->easy, NULL, &conn->target);
-    if (opts->use_tls)
+    if (opts->use_tls) {
         ok = ok && fm_net_setup_tls(conn->easy, opts->tls);
+        SET(CURLOPT_VERBOSE, 1L); /* until it stands */
+        SET(CURLOPT_DEBUGFUNCTION, on_trace);
+        SET(CURLOPT_DEBUGDATA, conn);
+    }
     SET(CURLOPT_URL, url);
     SET(CURLOPT_PRIVATE, conn);
     SET(CURLOPT_CONNECT_ONLY, 1L);
@@ -220,6 +234,7 @@ static void fail_open(struct fm_conn *conn, CURLcode result)
     struct fm_err err = {0};
     struct fm_net_end end = {.result = result,
                              .connected = conn->watch.connected,
+                             .met = &conn->met,
                              .detail = conn->detail[0] != '\0' ? conn->detail
                                                                : curl_easy_strerror(result)};
     (void)fm_net_explain(conn->easy, &conn->target, &end, &err);
@@ -232,6 +247,8 @@ static void fail_open(struct fm_conn *conn, CURLcode result)
 
 void fm_net_conn_done(struct fm_conn *conn, CURLcode result)
 {
+    (void)curl_easy_setopt(conn->easy, CURLOPT_DEBUGFUNCTION, NULL);
+    (void)curl_easy_setopt(conn->easy, CURLOPT_VERBOSE, 0L);
     if (result == CURLE_OK)
         result = curl_easy_getinfo(conn->easy, CURLINFO_ACTIVESOCKET, &conn->fd);
     if (result == CURLE_OK && conn->fd == CURL_SOCKET_BAD)

@@ -18,6 +18,7 @@ struct fm_conn {
     struct curl_slist *connect_to;
     struct fm_err open_err; /* why no socket could be had in the other namespace */
     struct fm_net_watch watch;
+    struct fm_net_met met;
     curl_socket_t fd;
     enum fm_net_conn_state state;
     int netns_pid;

@@ -185,40 +185,56 @@ static struct fm_net_verdict explain_timeout(const struct fm_net_target *t, cons
     return VERDICT(FM_HTTP_TIMEOUT, FM_HOP_HTTP);
 }
 
-/* OpenSSL's verdict on the certificate, in words; cure: what its user may do, NULL: nothing here.
- */
+/* OpenSSL's verdict on the certificate, in words that go on after "its certificate"; cure: what its
+ * user may do, NULL: nothing here. */
 static const char *verify_reason(long result, const char **cure)
 {
     *cure = NULL;
     switch (result) {
     case V_EXPIRED:
-        return "its certificate (or one of its chain) has expired; renew it there, or check this "
-               "host's clock";
+        return "(or one of its chain) has expired; renew it there, or check this host's clock";
     case V_NOT_YET_VALID:
-        return "its certificate is not valid yet; is this host's clock right?";
+        return "is not valid yet; is this host's clock right?";
     case V_SELF_SIGNED:
-        *cure = "put that certificate into the file";
-        return "its certificate is self-signed";
+        *cure = "put that certificate into";
+        return "is self-signed";
     case V_SELF_SIGNED_IN_CHAIN:
-        *cure = "put the CA's certificate into the file";
-        return "its certificate comes from a CA that is not trusted here";
+        *cure = "put the CA's certificate into";
+        return "comes from a CA that is unknown here";
     case V_NO_ISSUER:
     case V_NO_LOCAL_ISSUER:
     case V_NO_LEAF_SIGNATURE:
-        *cure = "put the CA's certificate into the file";
-        return "its certificate comes from a CA that is not trusted here, or an intermediate one "
-               "is missing";
+        *cure = "put the CA's certificate into";
+        return "comes from a CA that is unknown here, or an intermediate one is missing";
     case V_REVOKED:
-        return "its certificate was revoked";
+        return "was revoked";
     case V_PURPOSE:
-        return "its certificate is not meant for servers";
+        return "is not meant for servers";
     case V_CA_HASH_TOO_WEAK:
     case V_KEY_TOO_SMALL:
     case V_CA_KEY_TOO_SMALL:
-        return "its certificate uses a key or hash that is too weak";
+        return "uses a key or hash that is too weak";
     default:
         return NULL;
     }
+}
+
+/* "WHO is not trusted: its certificate (what it says) REASON[; CURE]". What it says is cut so that
+ * the rest stays whole. */
+static void tell_distrust(const char *who, const struct fm_net_met *met, const char *reason,
+                          const char *cure, const char *setting, struct fm_err *err)
+{
+    static const char form[] = "%s is not trusted: its certificate%s %s%s%s%s%s";
+    const char *parts[] = {reason, cure != NULL ? "; " : "", cure != NULL ? cure : "",
+                           cure != NULL ? " " : "", cure != NULL ? setting : ""};
+    size_t taken = sizeof form + strlen(who);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        taken += strlen(parts[i]);
+    char shown[220];
+    size_t room = sizeof err->text > taken ? sizeof err->text - taken : 0;
+    (void)fm_net_met_text(met, room, shown, sizeof shown);
+    (void)fm_err_set(err, FM_ETLS, form, who, shown, parts[0], parts[1], parts[2], parts[3],
+                     parts[4]);
 }
 
 static struct fm_net_verdict explain_verify(CURL *easy, const struct fm_net_target *t,
@@ -236,18 +252,19 @@ static struct fm_net_verdict explain_verify(CURL *easy, const struct fm_net_targ
     if (!at_proxy && end->alert != 0)
         result = result_of_alert(end->alert);
     const char *cure, *reason = verify_reason(result, &cure);
-    if (cure != NULL)
-        (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s; %s %s names", who, reason, cure,
-                         at_proxy ? "http_proxy_ca_file" : "ca_file");
-    else if (reason != NULL)
-        (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s", who, reason);
+    if (reason != NULL)
+        tell_distrust(who, end->met, reason, cure, at_proxy ? "http_proxy_ca_file" : "ca_file",
+                      err);
     else if (has(end, "alternative certificate subject") ||
              has(end, "does not match target host") || has(end, "unable to obtain common name"))
-        (void)fm_err_set(
-            err, FM_ETLS, "%s is not trusted: its certificate was issued for another name; %s", who,
-            at_proxy     ? "put a name from the certificate into http_proxy"
-            : t->is_conn ? "connect by the name in the certificate, or set tls_name to that name"
-                         : "put a name from the certificate into the URL");
+        tell_distrust(who, end->met, "was issued for another name",
+                      at_proxy     ? "put a name from the certificate into"
+                      : t->is_conn ? "connect by the name in the certificate, or set"
+                                   : "put a name from the certificate into the",
+                      at_proxy     ? "http_proxy"
+                      : t->is_conn ? "tls_name to that name"
+                                   : "URL",
+                      err);
     else
         (void)fm_err_set(err, FM_ETLS, "%s is not trusted: %s", who, end->detail);
     return VERDICT(FM_HTTP_TLS_VERIFY, at_proxy ? FM_HOP_PROXY : FM_HOP_TLS);

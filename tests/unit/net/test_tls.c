@@ -129,6 +129,37 @@ Test(tls, tells_an_unknown_ca)
     says("ca_file");
 }
 
+Test(tls, shows_what_the_certificate_says_that_is_refused)
+{
+    distrusts("stranger", "(CN=stranger, issued by CN=Test other, "); /* as inspection does */
+    says("; put the CA's certificate into ca_file");
+    fm_server_stop(server);
+    distrusts("expired", "(CN=expired, issued by CN=Test ca, 2020-01-01 to 2020-02-01) ");
+    says("renew it");
+    fm_server_stop(server);
+    distrusts("self", "(CN=self, issued by CN=self, ");
+}
+
+Test(tls, shows_a_certificate_that_took_the_place_of_a_trusted_one)
+{
+    serve("server");
+    uint16_t port = fm_server_port(server);
+    cr_expect_eq(get("127.0.0.1"), FM_HTTP_OK, "%s", answer.err.text);
+    fm_server_stop(server);
+    struct fm_err err = {0};
+    char at[32];
+    (void)snprintf(at, sizeof at, "127.0.0.1:%u", (unsigned)port);
+    struct fm_server_opts opts = {.listen = at,
+                                  .handler = handle,
+                                  .cert_file = certs_path(pem, sizeof pem, "stranger.pem"),
+                                  .key_file = certs_path(key, sizeof key, "stranger.key")};
+    cr_assert_eq(fm_server_start(&server, &opts, &err), FM_OK, "%s", err.text);
+    cr_expect_eq(get("127.0.0.1"), FM_HTTP_TLS_VERIFY, "%s", answer.err.text);
+    says("; put the CA's certificate into ca_file");
+    cr_expect_eq(get("127.0.0.1"), FM_HTTP_TLS_VERIFY, "%s", answer.err.text);
+    says("issued by CN=Test other, ");
+}
+
 Test(tls, trusts_the_systems_cas_only_without_a_ca_file)
 {
     tls.ca_file = NULL;
@@ -350,6 +381,15 @@ Test(tls, tells_the_alert_for_a_missing_client_certificate)
     tls.cert_file = certs_path(client_pem, sizeof client_pem, "client.pem");
     tls.key_file = certs_path(client_key, sizeof client_key, "client.key");
     cr_expect_eq(get_at("https", "127.0.0.1", port), FM_HTTP_OK, "%s", answer.err.text);
+    child_end(&s_server);
+}
+
+Test(tls, shows_the_certificate_of_a_handshake_of_1_2)
+{
+    tls.ca_file = certs_path(ca, sizeof ca, "other.pem");
+    uint16_t port = serve_openssl("-tls1_2", "-no_ticket");
+    cr_expect_eq(get_at("https", "127.0.0.1", port), FM_HTTP_TLS_VERIFY, "%s", answer.err.text);
+    says("(CN=server, issued by CN=Test ca, ");
     child_end(&s_server);
 }
 
