@@ -107,6 +107,11 @@ static enum fm_code sum_up(struct fm_produce *p, struct fm_err *err)
 {
     fm_produce_clear(p);
     uint64_t refused = p->bad + p->stats->dead;
+    if (p->given == 0 && p->bad == 0)
+        fm_cmd_note(p->cli, "no line came: %s empty",
+                    p->lines.n_files > 1                        ? "all files are"
+                    : strcmp(p->lines.files[0], "-") == 0 ? "the input was"
+                                                                : "the file is");
     if (p->stats->records > 0)
         fm_cmd_note(p->cli, "%" PRIu64 " line%s acknowledged by %s", p->stats->records,
                     fm_plural(p->stats->records), p->stats->last_send.endpoint);
@@ -142,7 +147,7 @@ static enum fm_code check_opts(struct fm_produce *p, struct fm_err *err)
     if (o->separator != NULL && o->separator[0] == '\0')
         return fm_err_set(err, FM_EUSAGE, "produce: -K wants a separator");
     if (!p->text && o->key != NULL && !fm_utf8_valid(o->key, strlen(o->key)))
-        return fm_err_set(err, FM_EUSAGE, "produce: the key is not UTF-8");
+        return fm_err_set(err, FM_EUSAGE, "produce: the key is not UTF-8: use --format text to send its exact bytes");
     p->key_len = o->key != NULL ? strlen(o->key) : 0;
     p->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
     return FM_OK;
@@ -170,8 +175,11 @@ static enum fm_code configure(struct fm_produce *p, const struct fm_words *words
                           "set [rest] schema_file or schema_id");
     static const char *const standard_input[] = {"-"};
     bool files = words->n > 1;
-    return fm_lines_open(&p->lines, files ? words->items + 1 : standard_input,
-                         files ? words->n - 1 : 1, (size_t)p->config->record.max_bytes, err);
+    enum fm_code code =
+        fm_lines_open(&p->lines, files ? words->items + 1 : standard_input,
+                      files ? words->n - 1 : 1, (size_t)p->config->record.max_bytes, err);
+    /* Whoever mends it and starts again must not send the other files twice. */
+    return code == FM_OK ? FM_OK : fm_err_context(err, "nothing was sent");
 }
 
 static void release(struct fm_produce *p)
@@ -241,6 +249,7 @@ static const char *const text[] = {
     "REST proxy of the configuration, in their order, at least once. A line that is unfit or that "
     "the proxy refuses is reported as FILE:LINE with the reason, and the others go on; the exit "
     "code is 0 only when every line was acknowledged.",
+    "A file that cannot be read ends it before anything is sent.",
     "No envelope is added: a JSON line is the value of its record. With api = v3 the headers "
     "firstmile-agent, -stream and -seq say where it came from; seq is the order of input. On a "
     "terminal a line shows progress, rate and the time left.",

@@ -173,7 +173,9 @@ static bool split(const struct fm_produce *p, const struct fm_line *line, struct
     if (p->text)
         return true;
     if (p->o->separator != NULL && !fm_utf8_valid(rec->key, rec->key_len))
-        return fm_err_set(why, FM_EUSAGE, "the key is not UTF-8") == FM_OK;
+        return fm_err_set(why, FM_EUSAGE,
+                          "the key is not UTF-8: use --format text to send its exact bytes") ==
+               FM_OK;
     return fm_rest_check_json(p->way.dialect, rec->value, rec->value_len, why) == FM_OK;
 }
 

@@ -246,6 +246,27 @@ Test(produce, text_keeps_its_bytes_and_takes_keys_from_the_lines)
     cr_assert_eq(stored().bytes, 4 + 4 + 9);
 }
 
+Test(produce, json_that_is_no_utf8_is_refused_with_the_remedy)
+{
+    static const char text[] = "\"a\xff\"\n{}\n";
+    const char *file = put_file("latin", text, sizeof text - 1);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "-o", url), 1);
+    cr_assert(says("/latin:1: this is not UTF-8: use --format text"), "%s", errors);
+    cr_assert(says("1 line was refused"), "%s", errors);
+    cr_assert_eq(stored().records, 1);
+}
+
+Test(produce, says_that_nothing_came)
+{
+    const char *file = put_file("empty", "", 0);
+    cr_assert_eq(PRODUCE(nothing(), "t", "-o", url), 0);
+    cr_assert(says("no line came: the input was empty"), "%s", errors);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "-o", url), 0);
+    cr_assert(says("no line came: the file is empty"), "%s", errors);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, file, "-o", url, "-q"), 0);
+    cr_assert_str_eq(errors, "");
+}
+
 Test(produce, gives_up_when_nothing_is_acknowledged_in_time)
 {
     char dead[80];
@@ -403,7 +424,7 @@ Test(produce, says_what_is_wrong_with_its_arguments_and_sends_nothing)
     cr_assert_eq(PRODUCE(nothing(), "t", "-k", "a", "-K", ":", "-o", url), 2);
     const char *file = put_file("f", "1\n", 2);
     cr_assert_eq(PRODUCE(nothing(), "t", file, "/nowhere/at/all", "-o", url), 1);
-    cr_assert(says("/nowhere/at/all"), "%s", errors);
+    cr_assert(says("nothing was sent: cannot read /nowhere/at/all"), "%s", errors);
     cr_assert_eq(PRODUCE(nothing(), "t", folder, "-o", url), 1);
     cr_assert(says("is a folder"), "%s", errors);
     cr_assert_eq(stored().records, 0);
