@@ -20,7 +20,8 @@ struct fm_check_run {
     struct fm_plan *plan;
     struct fm_table table;
     unsigned failures, warnings;
-    bool bad_config; /* cannot be used at all */
+    unsigned config_errors;
+    bool bad_config; /* cannot be used at all; of what else can be looked at, failures are told */
     bool incomplete; /* would not start */
 };
 

@@ -163,6 +163,23 @@ static enum fm_code run_action(const struct fm_cmd *cmd, struct fm_cmd_call *cal
     return code;
 }
 
+/* Keys of the target without a name: where there is none they would change nothing. */
+static enum fm_code check_overrides(const struct fm_cmd *cmd, const struct fm_globals *global,
+                                    struct fm_err *err)
+{
+    for (size_t i = 0; i < global->overrides.n && !cmd->target; i++) {
+        const char *text = global->overrides.items[i];
+        if (strncmp(text, "target.", 7) == 0)
+            return fm_err_set(err, FM_EUSAGE,
+                              "%s: -o %.*s concerns the TARGET of beans, get and watch, and there "
+                              "is none here; write -o target:NAME.%.*s=... with the name of a "
+                              "[target:NAME]",
+                              cmd->name, (int)strcspn(text, "="), text, (int)strcspn(text + 7, "="),
+                              text + 7);
+    }
+    return FM_OK;
+}
+
 static enum fm_code run_command(const struct fm_cmd *cmd, struct fm_cmd_call *call,
                                 struct fm_err *err)
 {
@@ -174,6 +191,7 @@ static enum fm_code run_command(const struct fm_cmd *cmd, struct fm_cmd_call *ca
         return fm_err_set(err, FM_EUSAGE, "%s: --json: this command prints no table", cmd->name);
     if (call->cli->global.verbose + call->cli->global.quiet > 0)
         fm_log_set(call->cli->log, fm_cmd_level(call->cli, FM_LOG_WARN), FM_LOG_TEXT);
+    FM_TRY(check_overrides(cmd, &call->cli->global, err));
     if (cmd->actions != NULL)
         return run_action(cmd, call, err);
     FM_TRY(

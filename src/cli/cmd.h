@@ -63,6 +63,7 @@ struct fm_cmd {
     const struct fm_action *actions; /* ends with a row without a name; NULL: none */
     unsigned min_words, max_words;
     bool hidden; /* for shells, not for people: in no list */
+    bool target; /* takes a TARGET: -o target.KEY=VALUE sets keys of the one without a name */
     bool json; /* prints a table or an object that --json turns into JSON */
     fm_cmd_fn *run;
 };

@@ -143,6 +143,7 @@ const struct fm_cmd fm_cmd_beans = {
     .opts_size = sizeof(struct beans_opts),
     .min_words = 1,
     .max_words = 2,
+    .target = true,
     .json = true,
     .run = run_beans,
 };

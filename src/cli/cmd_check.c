@@ -25,6 +25,10 @@ void fm_check_run_add_facts(struct fm_check_run *w, const char *what, const char
                             const char *step, enum fm_verdict verdict, const char *detail,
                             const struct fm_check_facts *facts)
 {
+    w->failures += verdict == FAIL;
+    w->warnings += verdict == WARN;
+    if ((w->cli->global.quiet > 0 || w->bad_config) && verdict != FAIL)
+        return;
     static const struct {
         const char *name;
         enum fm_colour colour;
@@ -44,8 +48,6 @@ void fm_check_run_add_facts(struct fm_check_run *w, const char *what, const char
         else
             fm_table_text(&w->table, NULL);
     }
-    w->failures += verdict == FAIL;
-    w->warnings += verdict == WARN;
 }
 
 void fm_check_run_add(struct fm_check_run *w, const char *what, const char *name, const char *step,
@@ -74,6 +76,7 @@ static enum fm_code check_config(struct fm_check_run *w, struct fm_err *err)
         .n_overrides = w->cli->global.overrides.n,
         .errors = errors,
         .n_errors = &n,
+        .faulty = true, /* the files that it names are looked at, too */
     };
     enum fm_code code = fm_config_load(&w->config, path, &opts, err);
     if (code != FM_OK && code != FM_ECONF)
@@ -232,8 +235,12 @@ static enum fm_code check_endpoints(struct fm_check_run *w, struct fm_err *err)
 static enum fm_code look(struct fm_check_run *w, struct fm_err *err)
 {
     FM_TRY(check_config(w, err));
-    if (w->bad_config)
+    if (w->bad_config) {
+        w->config_errors = w->failures;
+        if (w->config != NULL)
+            fm_check_run_places(w);
         return FM_OK;
+    }
     if (w->opts->dump) {
         struct fm_buf text;
         fm_buf_init(&text, 0);
@@ -256,9 +263,15 @@ static enum fm_code look(struct fm_check_run *w, struct fm_err *err)
 
 static enum fm_code verdict(const struct fm_check_run *w, struct fm_err *err)
 {
+    unsigned others = w->failures - w->config_errors;
+    char more[48] = "";
+    if (others > 0)
+        (void)snprintf(more, sizeof more, ", and %u other step%s failed", others,
+                       fm_plural(others));
     if (w->bad_config)
-        return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s", w->failures,
-                          fm_plural(w->failures));
+        return fm_err_set(err, FM_ECONF, "check: the configuration has %u error%s%s%s",
+                          w->config_errors, fm_plural(w->config_errors), more,
+                          w->opts->offline ? "" : "; targets and endpoints were not asked");
     if (w->failures > 0)
         return fm_err_set(err, w->incomplete ? FM_ECONF : FM_EREMOTE, "check: %u step%s failed",
                           w->failures, fm_plural(w->failures));
@@ -297,6 +310,7 @@ static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
     const struct fm_table_style style = fm_cmd_style(call->cli);
     /* With --dump the configuration alone is the data, as long as it is a good one. */
     bool silent = w.opts->dump && w.opts->offline && !w.bad_config;
+    silent = silent || (w.cli->global.quiet > 0 && w.failures == 0 && !w.cli->global.json);
     if (code == FM_OK && !silent)
         code = fm_table_print(&w.table, stdout, &style, err);
     if (code == FM_OK)
@@ -328,7 +342,7 @@ static const char *const text[] = {
     "-v also what the JVM merely does not have); of each target and of all together about how "
     "many records and bytes that makes in an hour. With --json the numbers are fields.",
     "Exit code 0: nothing failed (there may be warnings); 1: a step failed; 2: the configuration "
-    "is wrong.",
+    "is wrong (then targets and endpoints are not asked). With -q only failures are printed.",
     NULL,
 };
 static const char *const examples[] = {

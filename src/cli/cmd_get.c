@@ -330,6 +330,7 @@ const struct fm_cmd fm_cmd_get = {
     .examples = examples,
     .min_words = 2,
     .max_words = FM_WORDS_MANY,
+    .target = true,
     .json = true,
     .run = run_get,
 };

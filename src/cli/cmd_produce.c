@@ -109,9 +109,9 @@ static enum fm_code sum_up(struct fm_produce *p, struct fm_err *err)
     uint64_t refused = p->bad + p->stats->dead;
     if (p->given == 0 && p->bad == 0)
         fm_cmd_note(p->cli, "no line came: %s empty",
-                    p->lines.n_files > 1                        ? "all files are"
+                    p->lines.n_files > 1                  ? "all files are"
                     : strcmp(p->lines.files[0], "-") == 0 ? "the input was"
-                                                                : "the file is");
+                                                          : "the file is");
     if (p->stats->records > 0)
         fm_cmd_note(p->cli, "%" PRIu64 " line%s acknowledged by %s", p->stats->records,
                     fm_plural(p->stats->records), p->stats->last_send.endpoint);
@@ -147,7 +147,9 @@ static enum fm_code check_opts(struct fm_produce *p, struct fm_err *err)
     if (o->separator != NULL && o->separator[0] == '\0')
         return fm_err_set(err, FM_EUSAGE, "produce: -K wants a separator");
     if (!p->text && o->key != NULL && !fm_utf8_valid(o->key, strlen(o->key)))
-        return fm_err_set(err, FM_EUSAGE, "produce: the key is not UTF-8: use --format text to send its exact bytes");
+        return fm_err_set(
+            err, FM_EUSAGE,
+            "produce: the key is not UTF-8: use --format text to send its exact bytes");
     p->key_len = o->key != NULL ? strlen(o->key) : 0;
     p->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
     return FM_OK;

@@ -294,6 +294,7 @@ const struct fm_cmd fm_cmd_watch = {
     .opts_size = sizeof(struct fm_watch_opts),
     .min_words = 1,
     .max_words = FM_WORDS_MANY,
+    .target = true,
     .json = true,
     .run = run_watch,
 };

@@ -63,6 +63,22 @@ static enum fm_code find_named(struct fm_cli *cli, const char *target, struct fm
     return *out != NULL ? FM_OK : unknown_target(*config, file, name, err);
 }
 
+/* -o target.KEY=VALUE is for a target without a section. */
+static enum fm_code check_unnamed(const struct fm_cli *cli, const struct fm_cfg_target *section,
+                                  struct fm_err *err)
+{
+    for (size_t i = 0; i < cli->global.overrides.n; i++) {
+        const char *text = cli->global.overrides.items[i];
+        int len = (int)strcspn(text, "=");
+        bool preset = strncmp(text, "target.preset=", 14) == 0; /* `watch` says it so itself */
+        if (strncmp(text, "target.", 7) == 0 && !preset)
+            return fm_err_set(err, FM_EUSAGE,
+                              "%s has a section of its own: write -o target:%s.%.*s=",
+                              section->section.name, section->section.name, len - 7, text + 7);
+    }
+    return FM_OK;
+}
+
 enum fm_code fm_cmd_target(struct fm_cli *cli, const char *target, struct fm_config **config,
                            struct fm_poll_target_opts *out, const char **part, struct fm_err *err)
 {
@@ -72,6 +88,7 @@ enum fm_code fm_cmd_target(struct fm_cli *cli, const char *target, struct fm_con
     *part = NULL;
     if (named) {
         FM_TRY(find_named(cli, target, config, &section, part, err));
+        FM_TRY(check_unnamed(cli, section, err));
     } else {
         FM_TRY(fm_target_check(target, err));
         FM_TRY(load(cli, cli->global.config, config, err));

@@ -23,6 +23,7 @@ struct fm_entry {
     const char *key;
     const char *value;
     bool exposed; /* the file can be read by group or others */
+    bool torn; /* a head: of a section with lines that cannot be read */
 };
 
 struct fm_entries {

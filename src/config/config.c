@@ -79,7 +79,10 @@ static enum fm_code finish(struct fm_build *b, struct fm_config **out,
         *opts->n_errors = b->n_errors;
     }
     if (b->nomem || b->n_errors > 0) {
-        fm_config_free(b->cfg);
+        if (!b->nomem && opts->faulty)
+            *out = b->cfg;
+        else
+            fm_config_free(b->cfg);
         if (b->nomem)
             return fm_err_nomem(err);
         return fm_err_set(err, FM_ECONF, "%s", b->errors[0].text);

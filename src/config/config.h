@@ -66,6 +66,7 @@ struct fm_section {
     const char *file; /* where it begins; NULL: nowhere */
     unsigned line;
     struct fm_place *places; /* one for each key of the kind; private to config */
+    bool torn; /* lines of it could not be read; private to config */
 };
 
 struct fm_cfg_agent {
@@ -287,10 +288,11 @@ struct fm_config_opts {
     /* Every error found, up to FM_CONFIG_ERRORS; NULL: only the first is wanted */
     struct fm_config_error *errors;
     size_t *n_errors; /* set if errors is */
+    bool faulty; /* hand out also what has errors, to look at the rest of it; with FM_ECONF */
 };
 
 /** Read and check a configuration.
- * @param out   set on success only; the caller owns it, see fm_config_free()
+ * @param out   set on success only (but for opts->faulty); the caller owns it, see fm_config_free()
  * @param path  NULL: no file, only defaults and overrides
  * @return FM_OK, FM_ECONF (err: the first error, "FILE:LINE: sentence") or FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_config_load(struct fm_config **out, const char *path,

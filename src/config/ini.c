@@ -1,6 +1,6 @@
 /* Files to entries, with libini_config. It is handed the bytes of a file that was read and bounded
  * here; section lines, which it does not tell, are found by looking at the heads. */
-#include "config/build_priv.h"
+#include "config/ini_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/thread.h"
-#include "base/utf8.h"
 
 bool fm_entries_add(struct fm_build *b, const struct fm_entry *entry)
 {
@@ -32,164 +30,6 @@ bool fm_entries_add(struct fm_build *b, const struct fm_entry *entry)
     }
     list->items[list->n++] = *entry;
     return true;
-}
-
-/* ---- looking at the bytes before the library does ---- */
-
-struct head {
-    const char *name; /* in the arena */
-    unsigned line;
-};
-
-/* A key as it stands in the text; for telling what stands twice. */
-struct written {
-    const char *key; /* not terminated */
-    size_t len;
-    size_t head; /* of its section: its place in heads, and one more; 0: before the first */
-    unsigned line;
-};
-
-struct text {
-    const char *file;
-    const char *data;
-    size_t len;
-    bool exposed;
-    struct head *heads; /* malloc'ed */
-    size_t n_heads;
-    struct written *keys; /* malloc'ed */
-    size_t n_keys, room;
-};
-
-/* Also the last duty of a line: telling what the library would call "no equal sign". */
-static const char *const bad_bytes[] = {"a NUL byte", "text that is not UTF-8"};
-
-static bool check_line(struct fm_build *b, const struct text *t, const char *line, size_t len,
-                       unsigned number)
-{
-    const char *what = NULL;
-    if (len > FM_INI_LINE_MAX)
-        what = "a line longer than 64 KiB";
-    else if (memchr(line, '\0', len) != NULL)
-        what = bad_bytes[0];
-    else if (!fm_utf8_valid(line, len))
-        what = bad_bytes[1];
-    if (what != NULL)
-        fm_build_error(b, t->file, number, "%s; this is no configuration file", what);
-    return what == NULL;
-}
-
-static bool add_head(struct fm_build *b, struct text *t, const char *line, size_t len,
-                     unsigned number)
-{
-    const char *end = memchr(line, ']', len);
-    if (end == NULL)
-        return true; /* the library complains */
-    const char *start = line + 1;
-    while (start < end && (*start == ' ' || *start == '\t'))
-        start++;
-    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    char *name = fm_build_strndup(b, start, (size_t)(end - start));
-    struct head *heads = realloc(t->heads, (t->n_heads + 1) * sizeof *heads);
-    if (heads != NULL)
-        t->heads = heads;
-    if (name == NULL || heads == NULL) {
-        b->nomem = true;
-        return false;
-    }
-    if (strcasecmp(name, INI_DEFAULT_SECTION) == 0) {
-        fm_build_error(b, t->file, number, "there is no section [%s]", name);
-        return false;
-    }
-    for (size_t i = 0; i < t->n_heads; i++) {
-        if (strcasecmp(t->heads[i].name, name) != 0)
-            continue;
-        fm_build_error(b, t->file, number, "section [%s] stands already in line %u", name,
-                       t->heads[i].line);
-        return false;
-    }
-    t->heads[t->n_heads++] = (struct head){.name = name, .line = number};
-    return true;
-}
-
-static void add_key(struct fm_build *b, struct text *t, const char *line, size_t len,
-                    unsigned number)
-{
-    const char *equal = memchr(line, '=', len);
-    const char *end = equal;
-    if (equal == NULL || *line == '#' || *line == ';')
-        return;
-    if (t->n_keys == t->room) {
-        size_t room = t->room == 0 ? 64 : 2 * t->room;
-        struct written *keys = realloc(t->keys, room * sizeof *keys);
-        if (keys == NULL) {
-            b->nomem = true;
-            return;
-        }
-        t->keys = keys;
-        t->room = room;
-    }
-    while (line < end && (*line == ' ' || *line == '\t'))
-        line++;
-    while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    t->keys[t->n_keys++] = (struct written){line, (size_t)(end - line), t->n_heads, number};
-}
-
-/* By section and key, as the library compares them; then by line. */
-static int compare_written(const void *x, const void *y)
-{
-    const struct written *a = x, *b = y;
-    if (a->head != b->head)
-        return a->head < b->head ? -1 : 1;
-    int order = strncasecmp(a->key, b->key, a->len < b->len ? a->len : b->len);
-    if (order != 0 || a->len != b->len)
-        return order != 0 ? order : a->len < b->len ? -1 : 1;
-    return a->line < b->line ? -1 : a->line > b->line;
-}
-
-/* What stands twice is told here, with its name; the library then keeps the first. */
-static void tell_doubles(struct fm_build *b, struct text *t)
-{
-    if (t->n_keys > 1)
-        qsort(t->keys, t->n_keys, sizeof *t->keys, compare_written);
-    for (size_t i = 1; i < t->n_keys; i++) {
-        const struct written *was = &t->keys[i - 1], *now = &t->keys[i];
-        if (was->head != now->head || was->len != now->len || now->len == 0 ||
-            strncasecmp(was->key, now->key, now->len) != 0)
-            continue;
-        const char *section = now->head > 0 ? t->heads[now->head - 1].name : NULL;
-        fm_build_error(b, t->file, now->line, "%s%s%s%.*s is set already in line %u",
-                       section != NULL ? "[" : "", section != NULL ? section : "",
-                       section != NULL ? "] " : "", (int)(now->len < 60 ? now->len : 60), now->key,
-                       was->line);
-    }
-}
-
-static bool look(struct fm_build *b, struct text *t)
-{
-    bool ok = true;
-    unsigned number = 0;
-    for (size_t at = 0; at < t->len;) {
-        const char *line = t->data + at;
-        const char *end = memchr(line, '\n', t->len - at);
-        size_t len = end == NULL ? t->len - at : (size_t)(end - line);
-        at += len + 1;
-        number++;
-        if (++b->lines > FM_INI_LINES_MAX) {
-            fm_build_error(b, t->file, number, "more than %d lines of configuration",
-                           FM_INI_LINES_MAX);
-            return false;
-        }
-        if (!check_line(b, t, line, len, number))
-            return false;
-        if (len > 0 && *line == '[' && !add_head(b, t, line, len, number))
-            ok = false;
-        else if (len > 0 && *line != '[')
-            add_key(b, t, line, len, number);
-    }
-    tell_doubles(b, t);
-    return ok && !b->nomem;
 }
 
 /* ---- the library ---- */
@@ -219,7 +59,7 @@ static const char *syntax_text(unsigned code)
     }
 }
 
-static void report_syntax(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini)
+static void report_syntax(struct fm_build *b, struct fm_ini_text *t, struct ini_cfgobj *ini)
 {
     char **list = NULL;
     if (ini_config_error_count(ini) == 0 || ini_config_get_errors(ini, &list) != 0) {
@@ -228,15 +68,16 @@ static void report_syntax(struct fm_build *b, const struct text *t, struct ini_c
     }
     for (size_t i = 0; list[i] != NULL; i++) {
         unsigned code = 0, line = 0;
-        if (sscanf(list[i], "%*[^(](%u) on line %u", &code, &line) == 2 && line > 0)
+        if (sscanf(list[i], "%*[^(](%u) on line %u", &code, &line) == 2 && line > 0) {
             fm_build_error(b, t->file, line - 1, "%s", syntax_text(code));
-        else
+            fm_ini_mark(t, line - 1);
+        } else
             fm_build_error(b, t->file, 0, "%s", list[i]);
     }
     ini_config_free_errors(list);
 }
 
-static void take_key(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini,
+static void take_key(struct fm_build *b, const struct fm_ini_text *t, struct ini_cfgobj *ini,
                      const char *section, const char *key)
 {
     struct value_obj *vo = NULL;
@@ -260,14 +101,18 @@ static void take_key(struct fm_build *b, const struct text *t, struct ini_cfgobj
         (void)fm_entries_add(b, &entry);
 }
 
-static void take_section(struct fm_build *b, const struct text *t, struct ini_cfgobj *ini,
+static void take_section(struct fm_build *b, const struct fm_ini_text *t, struct ini_cfgobj *ini,
                          const char *section)
 {
     for (size_t i = 0; i < t->n_heads; i++) {
         if (strcmp(t->heads[i].name, section) != 0)
             continue;
         struct fm_entry head = {
-            .file = t->file, .line = t->heads[i].line, .section = t->heads[i].name};
+            .file = t->file,
+            .line = t->heads[i].line,
+            .section = t->heads[i].name,
+            .torn = t->heads[i].torn,
+        };
         (void)fm_entries_add(b, &head);
     }
     int n = 0, bad = 0;
@@ -278,29 +123,31 @@ static void take_section(struct fm_build *b, const struct text *t, struct ini_cf
         ini_free_attribute_list(keys);
 }
 
-static void parse(struct fm_build *b, struct text *t)
+/* @param again  after the lines were left out that the library refused: they were told
+ * @return false: it refused some */
+static bool parse(struct fm_build *b, struct fm_ini_text *t, bool again)
 {
     struct ini_cfgobj *ini = NULL;
     struct ini_cfgfile *file = NULL;
-    /* The library wants a buffer that it may write to, and one byte more to end it with. */
-    size_t len = FIRST_LINE + t->len;
-    char *copy = malloc(len + 1);
-    if (copy == NULL || ini_config_create(&ini) != 0) {
-        free(copy);
+    struct fm_buf copy; /* the library wants a buffer that it may write to */
+    fm_buf_init(&copy, 0);
+    fm_buf_put(&copy, first_line, FIRST_LINE);
+    fm_ini_clean(t, &copy);
+    uint32_t len = (uint32_t)copy.len;
+    char *text = fm_buf_take(&copy);
+    if (text == NULL || ini_config_create(&ini) != 0) {
+        free(text);
         b->nomem = true;
-        return;
+        return true;
     }
-    memcpy(copy, first_line, FIRST_LINE);
-    memcpy(copy + FIRST_LINE, t->data, t->len);
-    copy[len] = '\0';
-    int code = ini_config_file_from_mem(copy, (uint32_t)len, &file);
+    int code = ini_config_file_from_mem(text, len, &file);
     if (code == 0)
         code = ini_config_parse(file, INI_STOP_ON_NONE,
                                 INI_MV1S_PRESERVE | INI_MV2S_PRESERVE | INI_MS_MERGE,
                                 INI_PARSE_NOWRAP | INI_PARSE_NO_C_COMMENTS, ini);
-    if (code != 0) {
+    if (code != 0 && !again) {
         report_syntax(b, t, ini);
-    } else {
+    } else if (code == 0) {
         int n = 0, bad = 0;
         char **sections = ini_get_section_list(ini, &n, &bad);
         for (int i = 0; sections != NULL && i < n && !b->nomem; i++)
@@ -310,22 +157,20 @@ static void parse(struct fm_build *b, struct text *t)
     }
     ini_config_file_destroy(file);
     ini_config_destroy(ini);
-    free(copy);
+    free(text);
+    return code == 0;
 }
 
-static void read_text(struct fm_build *b, struct text *t)
+static void read_text(struct fm_build *b, struct fm_ini_text *t)
 {
-    if (look(b, t) && t->len > 0)
-        parse(b, t);
-    free(t->heads);
-    free(t->keys);
-    t->heads = NULL;
-    t->keys = NULL;
+    if (fm_ini_look(b, t) && t->len > 0 && !parse(b, t, false))
+        (void)parse(b, t, true);
+    fm_ini_text_clear(t);
 }
 
 void fm_ini_read_text(struct fm_build *b, const char *name, const char *text, bool exposed)
 {
-    struct text t = {.file = name, .data = text, .len = strlen(text), .exposed = exposed};
+    struct fm_ini_text t = {.file = name, .data = text, .len = strlen(text), .exposed = exposed};
     read_text(b, &t);
 }
 
@@ -451,10 +296,10 @@ static void read_file(struct fm_build *b, const char *path, const struct trail *
         return;
     b->cfg->files.items[b->cfg->files.n++] = name;
     size_t skip = len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    struct text t = {.file = name,
-                     .data = data + skip,
-                     .len = len - skip,
-                     .exposed = (st.st_mode & (S_IRWXG | S_IRWXO)) != 0};
+    struct fm_ini_text t = {.file = name,
+                            .data = data + skip,
+                            .len = len - skip,
+                            .exposed = (st.st_mode & (S_IRWXG | S_IRWXO)) != 0};
     size_t from = b->entries.n;
     read_text(b, &t);
     struct trail here = {.up = up,

@@ -56,6 +56,8 @@ void fm_build_key_error(struct fm_build *b, const struct fm_section *section, co
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     const struct fm_place *place = fm_section_place(section, key);
+    if (place == NULL && section->torn)
+        return; /* it may stand in a line that was complained about */
     const char *file = place != NULL ? place->file : section->file;
     unsigned line = place != NULL ? place->line : section->line;
     const char *colon = section->name[0] == '\0' ? "" : ":";
@@ -391,6 +393,8 @@ static void set_all(struct fm_build *b, struct sections *s)
             continue;
         struct fm_section *section = find_section(b, s, e);
         missing = section == NULL ? e->section : NULL;
+        if (section != NULL)
+            section->torn = section->torn || e->torn;
         if (section != NULL && e->key != NULL && section->places != NULL)
             set_key(b, e, section);
     }

@@ -132,6 +132,76 @@ Test(cmd, check_names_line_and_remedy_of_every_error)
     json_decref(json);
 }
 
+Test(cmd, check_tells_the_errors_of_all_stages_at_once)
+{
+    program_file("bad.ini", "[agent\n"
+                            "intervall = 5s\n"
+                            "[rest]\n"
+                            "url https://proxy:8082\n"
+                            "api = v4\n"
+                            "ca_file = absent.pem\n"
+                            "[target:a]\n"
+                            "url = localhost:9010\n"
+                            "timeout = soon\n"
+                            "[rest]\n"
+                            "retries = 3\n"
+                            "[target:b]\n"
+                            "preset = jvm\n"
+                            "nonsense\n"
+                            "[batch] x\n"
+                            "records = many\n");
+    cr_expect_eq(RUN("check", "--offline", "--json", "-c", "bad.ini"), 2);
+    static const char *const places[] = {
+        "bad.ini:1: the section's name has no closing bracket",
+        "bad.ini:2: [agent] has no key intervall; did you mean interval?",
+        "bad.ini:4: neither [section] nor key = value",
+        "bad.ini:5: [rest] api",
+        "bad.ini:9: [target:a] timeout",
+        "bad.ini:10: section [rest] stands already in line 3",
+        "bad.ini:11: [rest] has no key retries",
+        "bad.ini:14: neither [section]",
+        "bad.ini:15: the section's name has no closing bracket, or something follows it",
+        "bad.ini:16: [batch] records",
+        "absent.pem",
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        expect_out(places[i]);
+    /* what seems to be missing may stand in a line that could not be read: b's url, [rest] url */
+    cr_expect_null(strstr(result.out, "[target:b] url"), "%s", result.out);
+    json_t *json = json_loads(result.out, 0, NULL);
+    cr_expect_eq(json_array_size(json), 11, "%s", result.out);
+    json_decref(json);
+    expect_sentence("check: the configuration has 10 errors, and 1 other step failed");
+}
+
+Test(cmd, check_is_quiet_about_what_is_well)
+{
+    program_file("good.ini", "[rest]\nurl = sandbox\n[target:a]\nurl = localhost:9010\n");
+    cr_expect_eq(RUN("check", "-q", "--offline", "-c", "good.ini"), 0);
+    cr_expect_str_eq(result.out, "");
+    cr_expect_str_eq(result.err, "");
+    cr_expect_eq(RUN("check", "-q", "--offline", "--json", "-c", "good.ini"), 0);
+    cr_expect_str_eq(result.out, "[]\n");
+    program_file("bad.ini", "[rest]\nurl = sandbox\nca_file = absent.pem\n"
+                            "[target:a]\nurl = localhost:9010\n");
+    cr_expect_eq(RUN("check", "-q", "--offline", "-c", "bad.ini"), 1);
+    expect_out("absent.pem");
+    cr_expect_null(strstr(result.out, "warn"), "%s", result.out);
+    cr_expect_null(strstr(result.out, " ok"), "%s", result.out);
+}
+
+Test(cmd, keys_of_a_target_that_is_not_there_are_refused)
+{
+    static const char *const commands[] = {"run", "once", "check", "produce", "spool", "audit"};
+    program_file("config.ini", "[rest]\nurl = sandbox\n[target:a]\nurl = localhost:9010\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        cr_expect_eq(RUN(commands[i], "-o", "target.attach=on"), 2, "%s", commands[i]);
+        expect_sentence("write -o target:NAME.attach=...");
+    }
+    cr_expect_eq(RUN("get", "a", "x:y=z", "-o", "target.attach=on"), 2);
+    expect_sentence("a has a section of its own: write -o target:a.attach=");
+}
+
 Test(cmd, check_and_run_agree_on_what_cannot_start)
 {
     program_file("empty.ini", "");
