@@ -9,7 +9,7 @@ PREFIX   ?= /usr/local
 B        := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 Q        := $(if $(filter 1,$(V)),,@)
 CC       ?= cc
-PKGS     := libcurl jansson libmicrohttpd gnutls sqlite3 ini_config zlib
+PKGS     := libcurl jansson libmicrohttpd gnutls sqlite3 ini_config zlib liblz4
 # A recursive make uses every core, unless the user said otherwise.
 PMAKE     = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 # librdkafka: the program loads it by itself; the tests want its mock cluster.

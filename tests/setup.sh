@@ -3,7 +3,7 @@
 # usage: tests/setup.sh GROUP...   groups: build test lint fuzz demo e2e
 set -eu
 declare -A groups=(
-    [build]="gcc make pkg-config libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev zlib1g-dev
+    [build]="gcc make pkg-config libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libsqlite3-dev zlib1g-dev liblz4-dev
              libini-config-dev librdkafka-dev"
     [test]="libcriterion-dev openssl python3 zsh JDK"
     [lint]="clang-format clang-tidy cppcheck"

@@ -4,12 +4,13 @@
 
 #include "base/json.h"
 #include "cli/cmd.h"
+#include "frame/frame.h"
 #include "net/client.h"
 #include "net/server.h"
 #include "sandbox/sandbox.h"
 #include "spool/spool.h"
 
-enum { LIBRARIES = 5, VERSION_MAX = 24 };
+enum { LIBRARIES = 6, VERSION_MAX = 24 };
 
 struct library {
     const char *name; /* put in front when the library does not say it itself */
@@ -23,7 +24,8 @@ static void list_libraries(struct library out[LIBRARIES], char kafka[VERSION_MAX
     out[1] = (struct library){"libmicrohttpd/", fm_server_version()};
     out[2] = (struct library){"SQLite/", fm_spool_version()};
     out[3] = (struct library){"jansson/", JANSSON_VERSION};
-    out[4] = (struct library){"librdkafka/", kafka};
+    out[4] = (struct library){"LZ4/", fm_frame_version()};
+    out[5] = (struct library){"librdkafka/", kafka};
     fm_sandbox_kafka_version(kafka, VERSION_MAX);
     for (size_t i = 0; i < LIBRARIES; i++)
         if (strchr(out[i].version, '/') != NULL)

@@ -141,7 +141,8 @@ const struct fm_option fm_options[] = {
      .help = "Folder of the spool; empty: state_dir/spool; memory: nothing survives a restart."},
     {AT(spool, max_size_bytes), .key = "max_size", SIZE(1 * MIB, 1024 * GIB), .def = "1GiB",
      .help = "Largest size of the spool on disk: database, write-ahead log and reserve. Dead "
-             "letters (dead_max_size) and damage set aside (as much again at most) are beside it."},
+             "letters (dead_max_size) and damage set aside (as much again at most) are beside it. "
+             "Records are packed: those of JMX to about a fifth."},
     {AT(spool, max_age_ms), .key = "max_age", MSEC(0, 3650 * DAY_MS), .def = "0",
      .help = "Records older than this are dropped and declared; 0: none are."},
     {ROW(spool, on_full), ENUM("drop_oldest drop_newest block"), .def = "drop_oldest",

@@ -3,6 +3,7 @@
 
 #include "base/cursor.h"
 #include "frame/frame.h"
+#include "frame/pack_priv.h"
 
 enum {
     COUNT_AT = 4, /* offset of the number of records */
@@ -11,17 +12,21 @@ enum {
     CRC_BYTES = 4,
     FIXED_BYTES = 23, /* kind to the number of headers */
     MAX_TOPIC = 255,
-    FEW_PAGES = 8192
+    FEW_PAGES = 8192,
+    SMALL = 1024 /* fits into a page with others: not packed */
 };
 #define NO_KEY UINT32_MAX
-static const char magic[4] = {'F', 'M', 'C', '1'};
+static const char magic[4] = {'F', 'M', 'C', '2'};
+static const char magic_1[4] = {'F', 'M', 'C', '1'};
 
 struct fm_chunk {
-    struct fm_buf buf; /* the stored form, save what fm_chunk_data() adds */
+    struct fm_buf buf; /* the stored form, save what seal() adds */
+    struct fm_buf packed; /* empty: none */
     size_t first; /* offset of the first record */
     size_t foreign; /* up to here the bytes came from elsewhere: checksums are looked at */
     size_t sealed; /* up to here records have their checksums */
     uint32_t count;
+    bool placeless; /* of FMC1: checksums do not know their place */
     bool chained; /* the lengths lead exactly to the end */
     char topic[MAX_TOPIC + 1];
 };
@@ -88,7 +93,7 @@ enum fm_code fm_chunk_new(struct fm_chunk **out, const char *topic, struct fm_er
         return fm_err_nomem(err);
     }
     char *p = put_bytes(chunk->buf.data, magic, sizeof magic);
-    p = put_le32(p, 0); /* the number of records: see fm_chunk_data() */
+    p = put_le32(p, 0); /* the number of records: see seal() */
     p = put_le16(p, (uint16_t)len);
     p = put_bytes(p, topic, len);
     chunk->buf.len = (size_t)(p - chunk->buf.data);
@@ -111,17 +116,41 @@ static bool is_chained(struct fm_cursor *cur, uint32_t count)
     return fm_cursor_left(cur) == 0;
 }
 
+/* A checksum goes on from its record's offset: where damage makes a packed chunk repeat a record,
+ * it is not taken for the one that was there. */
+static uint32_t sum_of(const struct fm_chunk *chunk, size_t start, const void *body, size_t len)
+{
+    return fm_crc32c(chunk->placeless ? 0 : (uint32_t)start, body, len);
+}
+
+static bool take_magic(struct fm_chunk *chunk, struct fm_cursor *cur)
+{
+    const unsigned char *p;
+    if (!fm_cursor_take(cur, sizeof magic, &p))
+        return false;
+    chunk->placeless = memcmp(p, magic_1, sizeof magic_1) == 0;
+    return chunk->placeless || memcmp(p, magic, sizeof magic) == 0;
+}
+
 static bool load_head(struct fm_chunk *chunk, struct fm_cursor *cur)
 {
     const unsigned char *p;
     uint16_t len;
-    if (!fm_cursor_take(cur, sizeof magic, &p) || memcmp(p, magic, sizeof magic) != 0 ||
-        !fm_cursor_le32(cur, &chunk->count) || !take_le16(cur, &len) || len == 0 ||
-        len > MAX_TOPIC || !fm_cursor_take(cur, len, &p) || memchr(p, '\0', len) != NULL)
+    if (!take_magic(chunk, cur) || !fm_cursor_le32(cur, &chunk->count) || !take_le16(cur, &len) ||
+        len == 0 || len > MAX_TOPIC || !fm_cursor_take(cur, len, &p) ||
+        memchr(p, '\0', len) != NULL)
         return false;
     memcpy(chunk->topic, p, len);
     chunk->first = cur->at;
     return chunk->count <= fm_cursor_left(cur) / (LENGTH_BYTES + CRC_BYTES + FIXED_BYTES);
+}
+
+static enum fm_code take_bytes(struct fm_buf *buf, const void *data, size_t len, struct fm_err *err)
+{
+    if (fm_pack_is(data, len))
+        return fm_unpack(buf, data, len, err);
+    fm_buf_put(buf, data, len);
+    return fm_buf_code(buf, err);
 }
 
 enum fm_code fm_chunk_load(struct fm_chunk **out, const void *data, size_t len, struct fm_err *err)
@@ -129,20 +158,18 @@ enum fm_code fm_chunk_load(struct fm_chunk **out, const void *data, size_t len, 
     struct fm_chunk *chunk = calloc(1, sizeof *chunk);
     if (chunk == NULL)
         return fm_err_nomem(err);
+    enum fm_code code = take_bytes(&chunk->buf, data, len, err);
     struct fm_cursor cur;
-    fm_cursor_init(&cur, data, len);
-    if (!load_head(chunk, &cur)) {
+    fm_cursor_init(&cur, chunk->buf.data, chunk->buf.len);
+    if (code == FM_OK && !load_head(chunk, &cur))
+        code =
+            fm_err_set(err, FM_EDAMAGE, "the head of a stored chunk of %zu bytes is damaged", len);
+    if (code != FM_OK) {
         fm_chunk_free(chunk);
-        return fm_err_set(err, FM_EDAMAGE, "the head of a stored chunk of %zu bytes is damaged",
-                          len);
+        return code;
     }
     chunk->chained = is_chained(&cur, chunk->count);
-    fm_buf_put(&chunk->buf, data, len);
-    if (chunk->buf.failed) {
-        fm_chunk_free(chunk);
-        return fm_err_nomem(err);
-    }
-    chunk->foreign = chunk->sealed = len;
+    chunk->foreign = chunk->sealed = chunk->buf.len;
     *out = chunk;
     return FM_OK;
 }
@@ -152,6 +179,7 @@ void fm_chunk_free(struct fm_chunk *chunk)
     if (chunk == NULL)
         return;
     fm_buf_clear(&chunk->buf);
+    fm_buf_clear(&chunk->packed);
     free(chunk);
 }
 
@@ -194,6 +222,7 @@ enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
     if (rest + CRC_BYTES > UINT32_MAX || chunk->count == UINT32_MAX)
         return fm_err_set(err, FM_ELIMIT, "a record of %llu bytes is too long to store",
                           (unsigned long long)rest);
+    fm_buf_clear(&chunk->packed);
     struct fm_buf *buf = &chunk->buf;
     size_t more = LENGTH_BYTES + CRC_BYTES + (size_t)rest;
     /* What has outgrown a few pages mostly becomes a full chunk: one copy instead of four. */
@@ -205,7 +234,7 @@ enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_record *rec,
         return fm_err_nomem(err);
     }
     char *p = put_le32(buf->data + buf->len, (uint32_t)(rest + CRC_BYTES));
-    p = put_le32(p, 0); /* the checksum: see fm_chunk_data() */
+    p = put_le32(p, 0); /* the checksum: see seal() */
     *p++ = (char)rec->kind;
     p = put_le64(p, (uint64_t)rec->time_ms);
     p = put_le32(p, (uint32_t)rec->partition);
@@ -235,17 +264,44 @@ size_t fm_chunk_bytes(const struct fm_chunk *chunk)
     return chunk->buf.len;
 }
 
-const void *fm_chunk_data(struct fm_chunk *chunk)
+/* Give the records their checksums, and the head their number. */
+static void seal(struct fm_chunk *chunk)
 {
     struct fm_buf *buf = &chunk->buf;
     while (chunk->sealed < buf->len) {
         char *crc = buf->data + chunk->sealed + LENGTH_BYTES;
         size_t len = get_le32((const unsigned char *)crc - LENGTH_BYTES) - CRC_BYTES;
-        (void)put_le32(crc, fm_crc32c(0, crc + CRC_BYTES, len));
+        (void)put_le32(crc, sum_of(chunk, chunk->sealed, crc + CRC_BYTES, len));
         chunk->sealed += LENGTH_BYTES + CRC_BYTES + len;
     }
     (void)put_le32(buf->data + COUNT_AT, chunk->count);
-    return buf->data;
+}
+
+void fm_chunk_pack(struct fm_chunk *chunk)
+{
+    if (chunk->buf.len < SMALL || chunk->packed.len > 0)
+        return;
+    seal(chunk);
+    if (!fm_pack(&chunk->packed, chunk->buf.data, chunk->buf.len))
+        fm_buf_clear(&chunk->packed);
+}
+
+void fm_chunk_forget_packed(struct fm_chunk *chunk)
+{
+    fm_buf_clear(&chunk->packed);
+}
+
+const void *fm_chunk_stored(struct fm_chunk *chunk, size_t *len)
+{
+    const struct fm_buf *form = chunk->packed.len > 0 ? &chunk->packed : &chunk->buf;
+    seal(chunk);
+    *len = form->len;
+    return form->data;
+}
+
+size_t fm_chunk_stored_bytes(const struct fm_chunk *chunk)
+{
+    return chunk->packed.len > 0 ? chunk->packed.len : chunk->buf.len;
 }
 
 static bool take_header(struct fm_cursor *cur, struct fm_header *out)
@@ -328,7 +384,7 @@ enum fm_code fm_chunk_next(const struct fm_chunk *chunk, size_t *at, struct fm_r
     size_t next = start + cur.at;
     fetch_ahead(chunk, start, next);
     if (start < chunk->foreign &&
-        fm_crc32c(0, body, len - CRC_BYTES) != get_le32(head + LENGTH_BYTES)) {
+        sum_of(chunk, start, body, len - CRC_BYTES) != get_le32(head + LENGTH_BYTES)) {
         /* Where the chain of lengths is broken somewhere, this may be the place. */
         *at = chunk->chained ? next : chunk->buf.len;
         return fm_err_set(err, FM_EDAMAGE, "a stored record's checksum is wrong");

@@ -4,10 +4,11 @@
  * disk. A record's content never changes after it was put; stream and seq, given at commit, are put
  * into the value's empty place when it is read. Nothing here depends on api, dialect or format.
  *
- * Layout (little-endian): chunk = magic "FMC1", u32 records, u16 topic length, topic, records.
- * record = u32 length of what follows, u32 crc32c of the rest, u8 kind, i64 time_ms,
- * i32 partition (-1: none), u32 id_at, u32 key length (0xffffffff: no key), u16 headers,
- * headers (u16 name length, name, u32 value length, value), key, value. */
+ * Layout (little-endian): chunk = magic "FMC2", u32 records, u16 topic length, topic, records.
+ * record = u32 length of what follows, u32 crc32c of the rest, begun with the record's offset
+ * ("FMC1": with 0), u8 kind, i64 time_ms, i32 partition (-1: none), u32 id_at, u32 key length
+ * (0xffffffff: no key), u16 headers, headers (u16 name length, name, u32 value length, value), key,
+ * value. */
 #ifndef FM_FRAME_FRAME_H
 #define FM_FRAME_FRAME_H
 
@@ -58,8 +59,9 @@ struct fm_chunk; /* opaque: frame/chunk.c */
 /** An empty chunk for a topic of 1 to 255 bytes. @return FM_OK, FM_ELIMIT or FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_chunk_new(struct fm_chunk **out, const char *topic, struct fm_err *err);
 
-/** A chunk from stored bytes, copied. Checks the head and whether the lengths of the records lead
- * exactly to the end; where they do not, the records before the break can still be read.
+/** A chunk from stored bytes, packed or not, copied. Checks the head and whether the lengths of the
+ * records lead exactly to the end; where they do not, the records before the break can still be
+ * read.
  * @return FM_OK, FM_EDAMAGE (the head is wrong: no record can be trusted) or FM_ENOMEM */
 FM_MUST_USE enum fm_code fm_chunk_load(struct fm_chunk **out, const void *data, size_t len,
                                        struct fm_err *err);
@@ -76,11 +78,21 @@ FM_MUST_USE enum fm_code fm_chunk_add(struct fm_chunk *chunk, const struct fm_re
 
 const char *fm_chunk_topic(const struct fm_chunk *chunk);
 size_t fm_chunk_count(const struct fm_chunk *chunk);
-size_t fm_chunk_bytes(const struct fm_chunk *chunk); /* of the stored form */
-/** The stored form; borrowed until the next fm_chunk_add(). Records get their checksums here, so
- * that what never leaves memory costs none; no other thread may be in this call or read the result.
- */
-const void *fm_chunk_data(struct fm_chunk *chunk);
+size_t fm_chunk_bytes(const struct fm_chunk *chunk); /* of the form above, in memory */
+
+/** Make the form for the disk small, before fm_chunk_stored(): "FMZ1", u32 bytes of the form above,
+ * that form as one LZ4 block. A chunk that is small already, or does not get smaller, stays as it
+ * is; so does it where memory is missing. Records get their checksums here. No other thread may be
+ * in this call. */
+void fm_chunk_pack(struct fm_chunk *chunk);
+/** Give back the memory of the packed form; the records stay. Same threads. */
+void fm_chunk_forget_packed(struct fm_chunk *chunk);
+
+/** What the disk gets, len bytes: the packed form, where there is one. Borrowed until the next
+ * fm_chunk_add() or fm_chunk_forget_packed(). Records get their checksums here, so that what never
+ * leaves memory costs none; no other thread may be in this call or read the result. */
+const void *fm_chunk_stored(struct fm_chunk *chunk, size_t *len);
+size_t fm_chunk_stored_bytes(const struct fm_chunk *chunk);
 
 /** Walk over the records. Start with *at = 0. Checksums are looked at in a chunk that was loaded.
  * @return FM_OK and *rec; FM_ENOTFOUND behind the last; FM_EDAMAGE: this record's checksum or
@@ -107,5 +119,7 @@ uint32_t fm_crc32c(uint32_t crc, const void *data, size_t len);
 
 /** The same by table only; what machines without the instruction run. */
 uint32_t fm_crc32c_table(uint32_t crc, const void *data, size_t len);
+
+const char *fm_frame_version(void); /* of the LZ4 loaded: "1.9.4" */
 
 #endif

@@ -99,7 +99,7 @@ static enum fm_code make_room(struct fm_spool *sp, size_t *take, struct fm_err *
     if (sp->opts.on_full == FM_SPOOL_DROP_OLDEST)
         FM_TRY(drop_oldest(sp, 0, limit, err)); /* a limit that was lowered */
     while ((op = op_pop(&sp->appends)) != NULL) {
-        uint64_t cost = row_cost(sp, op->bytes);
+        uint64_t cost = row_cost(sp, fm_chunk_stored_bytes(op->chunk));
         later = later || (*take > 0 && incoming + cost > batch);
         if (later) {
             op_push(&keep, op);
@@ -160,8 +160,8 @@ static enum fm_code number(struct fm_spool *sp, struct op *op, struct fm_err *er
     (void)!fm_chunk_next(op->chunk, &at, &rec, NULL);
     row->time_ms = rec.time_ms;
     row->born_ms = spool_line_ms(sp);
-    row->bytes = (uint32_t)op->bytes;
-    row->cost = row_cost(sp, op->bytes);
+    row->bytes = (uint32_t)fm_chunk_stored_bytes(op->chunk);
+    row->cost = row_cost(sp, row->bytes);
     row->loaded = loaded_new(op->chunk);
     enum fm_code code = row->loaded != NULL ? row_link(sp, row, err) : fm_err_nomem(err);
     if (code != FM_OK) {
@@ -195,66 +195,16 @@ static void unnumber(struct fm_spool *sp, size_t n)
     }
 }
 
-/* ---- writing ---- */
-
-static enum fm_code write_row(struct fm_spool *sp, const struct row *row, struct fm_err *err)
-{
-    if (row->out)
-        return store_drop_row(sp->store, row->id, err);
-    if (row->stored)
-        return store_mark_row(sp->store, row, err);
-    if (row->loaded != NULL)
-        return store_put_row(sp->store, row, row->loaded->chunk, err);
-    struct fm_chunk *chunk = NULL;
-    if (sp->old_store == NULL)
-        return fm_err_set(err, FM_EBUG, "a row has no bytes to be stored");
-    FM_TRY(store_row_body(sp->old_store, row->id, &chunk, err));
-    enum fm_code code = store_put_row(sp->store, row, chunk, err);
-    fm_chunk_free(chunk);
-    return code;
-}
-
-static enum fm_code write_all(struct fm_spool *sp, size_t n_new, struct fm_err *err)
-{
-    if (sp->resync)
-        FM_TRY(store_resync(sp->store, sp->resync_row, err));
-    for (const struct row *row = sp->dirty; row != NULL; row = row->dirty_next)
-        FM_TRY(write_row(sp, row, err));
-    for (const struct op *op = sp->appends.head; op != NULL && n_new > 0; op = op->next, n_new--)
-        FM_TRY(write_row(sp, op->row, err));
-    for (const struct dead *d = sp->dead_dirty; d != NULL; d = d->dirty_next)
-        FM_TRY(d->out ? store_drop_dead(sp->store, d->id, err) : store_put_dead(sp->store, d, err));
-    for (size_t i = 0; i < sp->n_streams; i++) {
-        if (sp->streams[i]->dirty)
-            FM_TRY(store_put_stream(sp->store, sp->streams[i], spool_line_ms(sp), err));
-    }
-    return FM_OK;
-}
-
-static enum fm_code transaction(struct fm_spool *sp, size_t n_new, struct fm_err *err)
-{
-    if (sp->dir == NULL)
-        return FM_OK;
-    if (sp->identity_dirty && identity_write(sp, NULL) == FM_OK)
-        sp->identity_dirty = false; /* if not: it only helps after damage, and is tried again */
-    FM_TRY(store_begin(sp->store, err));
-    enum fm_code code = write_all(sp, n_new, err);
-    if (code == FM_OK && sp->tight)
-        code = store_claim(sp->store, err);
-    if (code == FM_OK)
-        code = store_commit(sp->store, err);
-    if (code != FM_OK)
-        store_rollback(sp->store);
-    return code;
-}
+/* ---- what a transaction leaves ---- */
 
 static void row_is_stored(struct fm_spool *sp, struct row *row)
 {
     row->stored = true;
     if (sp->dir == NULL || row->loaded == NULL)
         return;
-    if (sp->cached + row->bytes <= APPEND_CACHE) {
-        sp->cached += row->bytes;
+    fm_chunk_forget_packed(row->loaded->chunk);
+    if (sp->cached + fm_chunk_bytes(row->loaded->chunk) <= APPEND_CACHE) {
+        sp->cached += fm_chunk_bytes(row->loaded->chunk);
         return;
     }
     loaded_unref(row->loaded);
@@ -339,7 +289,7 @@ static enum fm_code commit_new(struct fm_spool *sp, size_t take, struct fm_err *
         return code;
     if (n == 0 && !sp->changed)
         return FM_OK;
-    code = transaction(sp, n, err);
+    code = spool_write(sp, n, err);
     if (code != FM_OK) {
         unnumber(sp, n);
         sp->resync_row =

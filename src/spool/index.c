@@ -154,7 +154,7 @@ static void uncache(struct fm_spool *sp, struct row *row)
     if (row->loaded == NULL)
         return;
     if (row->stored && sp->dir != NULL)
-        sp->cached -= row->bytes;
+        sp->cached -= fm_chunk_bytes(row->loaded->chunk);
     loaded_unref(row->loaded);
     row->loaded = NULL;
 }
@@ -368,9 +368,9 @@ enum fm_code row_load(struct fm_spool *sp, struct row *row, struct loaded **out,
         fm_chunk_free(chunk);
         return fm_err_nomem(err);
     }
-    if (!row->out && sp->cached + row->bytes <= CACHE_MAX) {
+    if (!row->out && sp->cached + fm_chunk_bytes(chunk) <= CACHE_MAX) {
         row->loaded = loaded_ref(loaded);
-        sp->cached += row->bytes;
+        sp->cached += fm_chunk_bytes(chunk);
     }
     *out = loaded;
     return FM_OK;

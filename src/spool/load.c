@@ -5,7 +5,10 @@
 #include "base/clock.h"
 #include "spool/store_priv.h"
 
-enum { KEEP_PAGES = 64 /* free pages that are not given back */ };
+enum {
+    KEEP_PAGES = 64, /* free pages that are not given back */
+    MOST_ALIKE = 16 /* packed, so many records take more than a byte */
+};
 
 /* One table being read; next says what became of a row. */
 struct scan {
@@ -113,8 +116,8 @@ static enum fm_code take_row(struct scan *scan, sqlite3_stmt *q, struct fm_err *
     int64_t id = sqlite3_column_int64(q, 0), n = sqlite3_column_int64(q, 3);
     int64_t first = sqlite3_column_int64(q, 2), bytes = sqlite3_column_int64(q, 6);
     int64_t kind = sqlite3_column_int64(q, 7);
-    if (s == NULL || id <= 0 || n <= 0 || n > INT32_MAX || first <= 0 || bytes <= 0 || bytes < n ||
-        bytes > INT32_MAX || kind < ROW_DATA || kind > ROW_RETRIED)
+    if (s == NULL || id <= 0 || n <= 0 || n > INT32_MAX || first <= 0 || bytes <= 0 ||
+        bytes < n / MOST_ALIKE || bytes > INT32_MAX || kind < ROW_DATA || kind > ROW_RETRIED)
         return damaged(scan->st, "a row", err);
     struct row *row;
     FM_TRY(row_new(&row, s, (uint64_t)first, (uint32_t)n, err));
@@ -240,6 +243,16 @@ static uint64_t page_size(struct store *st)
     if (st->page_size == 0) /* it never changes */
         st->page_size = store_ask(st, "PRAGMA page_size");
     return (uint64_t)st->page_size;
+}
+
+/* Older versions would take a packed chunk for damage: so they are made to refuse it. */
+enum fm_code store_raise_format(struct store *st, struct fm_err *err)
+{
+    char text[48];
+    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA user_version=%d", FORMAT);
+    FM_TRY(store_exec(st, text, err));
+    st->format = FORMAT;
+    return FM_OK;
 }
 
 enum fm_code store_set_wal(struct store *st, uint64_t bytes, struct fm_err *err)

@@ -31,9 +31,12 @@ bool fm_spool_ready(const struct fm_spool *spool)
     return ready;
 }
 
-static enum fm_code append_op(struct op **out, struct fm_chunk *chunk, struct fm_err *err)
+static enum fm_code append_op(const struct fm_spool *sp, struct op **out, struct fm_chunk *chunk,
+                              struct fm_err *err)
 {
     FM_TRY(op_new(out, OP_APPEND, err));
+    if (sp->dir != NULL)
+        fm_chunk_pack(chunk); /* here: several callers share the work, and the commit is short */
     (*out)->bytes = fm_chunk_bytes(chunk);
     (*out)->n_records = fm_chunk_count(chunk);
     return FM_OK;
@@ -58,7 +61,7 @@ static enum fm_code append(struct fm_spool *sp, struct fm_chunk **chunk, const u
         return FM_OK;
     }
     struct op *op;
-    FM_TRY(append_op(&op, *chunk, err));
+    FM_TRY(append_op(sp, &op, *chunk, err));
     op->tagged = tag != NULL;
     op->tag = tag != NULL ? *tag : 0;
     enum fm_code code = FM_OK;
@@ -140,7 +143,7 @@ enum fm_code fm_spool_store(struct fm_spool *sp, struct fm_chunk **chunk, unsign
     if (fm_chunk_count(*chunk) == 0)
         return fm_err_set(err, FM_EUSAGE, "an empty chunk cannot be stored");
     struct op *op;
-    FM_TRY(append_op(&op, *chunk, err));
+    FM_TRY(append_op(sp, &op, *chunk, err));
     op->waited = true;
     (void)pthread_mutex_lock(&sp->lock);
     enum fm_code code = store_locked(sp, op, chunk, fm_clock_ms() + timeout_ms, err);

@@ -52,6 +52,11 @@ bool store_was_full(
 bool store_was_io(const struct store *st); /* ... a read, write or sync that failed */
 FM_MUST_USE enum fm_code store_check(struct store *st, struct fm_err *err);
 
+/* ---- write.c ---- */
+/* Write what is dirty and the first n_new of the queued chunks, in one transaction; nothing of it
+ * on an error. Nothing to do for the memory variant. */
+FM_MUST_USE enum fm_code spool_write(struct fm_spool *sp, size_t n_new, struct fm_err *err);
+
 /* ---- sums.c: checksums of metadata ---- */
 enum { GAP_BYTES = FM_STREAM_LEN + 6 * 8 };
 size_t put_gap(const struct gap *gap, unsigned char out[GAP_BYTES]);

@@ -53,7 +53,7 @@ static enum fm_code write_anew(struct fm_spool *sp, bool exact, struct fm_err *e
         if (row->out)
             continue;
         if (row->stored && row->loaded != NULL && sp->dir != NULL)
-            sp->cached -= row->bytes;
+            sp->cached -= fm_chunk_bytes(row->loaded->chunk);
         row->stored = false;
         row_dirty(sp, row);
     }

@@ -221,7 +221,7 @@ struct fm_spool_stream {
 
 struct fm_spool_stats {
     uint64_t records; /* pending */
-    uint64_t bytes; /* of chunk rows kept */
+    uint64_t bytes; /* of chunk rows kept, packed */
     uint64_t disk_bytes; /* of database, write-ahead log and reserve */
     int64_t oldest_ms;
     bool durable; /* on disk, sync full, not tmpfs */

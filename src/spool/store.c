@@ -195,7 +195,7 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
     FM_TRY(store_exec(st, "PRAGMA locking_mode=EXCLUSIVE", err));
     FM_TRY(
         store_exec(st,
-                   "PRAGMA page_size=16384;" /* FRESH_PAGE */
+                   "PRAGMA page_size=4096;" /* FRESH_PAGE */
                    "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
                    "PRAGMA cache_size=-1024;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;",
                    err));
@@ -218,6 +218,7 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
     (void)sqlite3_wal_hook(st->db, on_wal, st);
     FM_TRY(store_exec(st, "SELECT count(*) FROM sqlite_schema", err));
     *fresh = store_ask(st, "SELECT count(*) FROM sqlite_schema") == 0;
+    st->format = *fresh ? FORMAT : (int)store_ask(st, "PRAGMA user_version");
     if (!*fresh)
         return FM_OK;
     FM_TRY(store_exec(st, "BEGIN IMMEDIATE", err));
@@ -308,6 +309,7 @@ enum fm_code store_commit(struct store *st, struct fm_err *err)
 void store_rollback(struct store *st)
 {
     sqlite3_stmt *q = NULL;
+    st->format = 0;
     if (!sqlite3_get_autocommit(st->db) && prepare(st, ST_ROLLBACK, &q, NULL) == FM_OK)
         (void)run(st, q, NULL);
 }
@@ -327,6 +329,8 @@ enum fm_code store_put_row(struct store *st, const struct row *row, struct fm_ch
     sqlite3_stmt *q = NULL;
     unsigned char gap[GAP_BYTES];
     size_t gap_len = put_gap(row->gap, gap);
+    if (st->format < FORMAT)
+        FM_TRY(store_raise_format(st, err));
     FM_TRY(prepare(st, ST_PUT_ROW, &q, err));
     const int64_t v[] = {(int64_t)row->id, row->stream->id,   (int64_t)row->first,
                          row->n,           row->time_ms,      row->born_ms,
@@ -341,7 +345,10 @@ enum fm_code store_put_row(struct store *st, const struct row *row, struct fm_ch
     FM_TRY(run(st, q, err));
     FM_TRY(prepare(st, ST_PUT_BODY, &q, err));
     (void)sqlite3_bind_int64(q, 1, (int64_t)row->id);
-    int rc = sqlite3_bind_blob64(q, 2, fm_chunk_data(chunk), fm_chunk_bytes(chunk), SQLITE_STATIC);
+    size_t len;
+    fm_chunk_pack(chunk);
+    const void *body = fm_chunk_stored(chunk, &len);
+    int rc = sqlite3_bind_blob64(q, 2, body, len, SQLITE_STATIC);
     if (rc != SQLITE_OK) {
         (void)sqlite3_reset(q);
         return store_fail(st, rc, NULL, err);
@@ -411,8 +418,9 @@ enum fm_code store_put_dead(struct store *st, const struct dead *d, struct fm_er
     FM_TRY(prepare(st, ST_PUT_DEAD_BODY, &q, err));
     (void)sqlite3_bind_int64(q, 1, (int64_t)d->id);
     (void)sqlite3_bind_text(q, 2, d->reason, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_blob64(q, 3, fm_chunk_data(d->loaded->chunk),
-                              fm_chunk_bytes(d->loaded->chunk), SQLITE_STATIC);
+    size_t len;
+    const void *body = fm_chunk_stored(d->loaded->chunk, &len);
+    (void)sqlite3_bind_blob64(q, 3, body, len, SQLITE_STATIC);
     return run(st, q, err);
 }
 

@@ -106,6 +106,15 @@ void kit_done(struct kit *kit)
     (void)nftw(kit->base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Text that does not get smaller when it is packed. */
+static void noise(char *to, size_t len, uint32_t seed)
+{
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 1664525 + 1013904223;
+        to[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-"[seed >> 26];
+    }
+}
+
 struct fm_chunk *kit_chunk(const char *topic, unsigned from, unsigned n, size_t size)
 {
     struct fm_chunk *chunk = NULL;
@@ -113,16 +122,17 @@ struct fm_chunk *kit_chunk(const char *topic, unsigned from, unsigned n, size_t 
     cr_assert_not_null(value);
     cr_assert_eq(fm_chunk_new(&chunk, topic, NULL), FM_OK);
     for (unsigned i = 0; i < n; i++) {
-        int len = snprintf(value, 32, "{r%u}", from + i);
-        for (; (size_t)len < size; len++)
-            value[len] = ' ';
+        size_t len = (size_t)snprintf(value, 32, "{r%u}", from + i);
+        if (len < size)
+            noise(value + len, size - len, from + i);
+        len = len < size ? size : len;
         struct fm_record rec = {.kind = FM_RECORD_DATA,
                                 .time_ms = 1000 + from + i,
                                 .partition = FM_NO_PARTITION,
                                 .key = "key",
                                 .key_len = 3,
                                 .value = value,
-                                .value_len = (size_t)len,
+                                .value_len = len,
                                 .id_at = 1};
         cr_assert_eq(fm_chunk_add(chunk, &rec, NULL, 0, NULL), FM_OK);
     }

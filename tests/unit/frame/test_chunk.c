@@ -32,9 +32,28 @@ static struct fm_chunk *three(void)
 /* A copy of its stored form that a test may spoil. */
 static unsigned char *bytes_of(struct fm_chunk *chunk)
 {
-    unsigned char *copy = malloc(fm_chunk_bytes(chunk));
-    memcpy(copy, fm_chunk_data(chunk), fm_chunk_bytes(chunk));
+    size_t len;
+    const void *stored = fm_chunk_stored(chunk, &len);
+    unsigned char *copy = malloc(len);
+    memcpy(copy, stored, len);
     return copy;
+}
+
+static struct fm_chunk *reloaded(struct fm_chunk *chunk)
+{
+    struct fm_chunk *back = NULL;
+    size_t len;
+    const void *stored = fm_chunk_stored(chunk, &len);
+    cr_assert_eq(fm_chunk_load(&back, stored, len, NULL), FM_OK);
+    return back;
+}
+
+static void same_bytes(struct fm_chunk *a, struct fm_chunk *b)
+{
+    size_t n, m;
+    const void *of_a = fm_chunk_stored(a, &n), *of_b = fm_chunk_stored(b, &m);
+    cr_assert_eq(n, m);
+    cr_assert_eq(memcmp(of_a, of_b, n), 0);
 }
 
 /* Records read well and found damaged until the end. */
@@ -55,7 +74,7 @@ static void walk(const struct fm_chunk *chunk, size_t *good, size_t *bad)
 
 Test(chunk, gives_back_what_was_put)
 {
-    struct fm_chunk *chunk = NULL, *back = NULL;
+    struct fm_chunk *chunk = NULL;
     cr_assert_eq(fm_chunk_new(&chunk, "jmx", NULL), FM_OK);
     struct fm_record in = text_record("k", "{\"v\":1}", 7);
     in.partition = 3;
@@ -64,7 +83,7 @@ Test(chunk, gives_back_what_was_put)
     cr_assert_eq(fm_chunk_add(chunk, &in, headers, 2, NULL), FM_OK);
     struct fm_record plain = text_record(NULL, "", FM_NO_ID);
     cr_assert_eq(fm_chunk_add(chunk, &plain, NULL, 0, NULL), FM_OK);
-    cr_assert_eq(fm_chunk_load(&back, fm_chunk_data(chunk), fm_chunk_bytes(chunk), NULL), FM_OK);
+    struct fm_chunk *back = reloaded(chunk);
     cr_assert_str_eq(fm_chunk_topic(back), "jmx");
     cr_assert_eq(fm_chunk_count(back), 2);
 
@@ -103,26 +122,25 @@ Test(chunk, copies_the_headers_of_a_record_that_was_read)
     size_t at = 0;
     cr_assert_eq(fm_chunk_next(chunk, &at, &rec, NULL), FM_OK);
     cr_assert_eq(fm_chunk_add(copy, &rec, NULL, 0, NULL), FM_OK);
-    cr_assert_eq(fm_chunk_bytes(copy), fm_chunk_bytes(chunk));
-    cr_assert_eq(memcmp(fm_chunk_data(copy), fm_chunk_data(chunk), fm_chunk_bytes(chunk)), 0);
+    same_bytes(copy, chunk);
     fm_chunk_free(chunk);
     fm_chunk_free(copy);
 }
 
 Test(chunk, gives_checksums_to_what_is_added_after_its_bytes_were_asked_for)
 {
-    struct fm_chunk *chunk = three(), *once = three(), *back = NULL, *both = NULL;
+    struct fm_chunk *chunk = three(), *once = three();
     struct fm_record more = text_record(NULL, "{\"n\":4444}", 1);
-    size_t good, bad;
-    (void)fm_chunk_data(chunk);
+    size_t good, bad, len;
+    (void)fm_chunk_stored(chunk, &len);
     cr_assert_eq(fm_chunk_add(chunk, &more, NULL, 0, NULL), FM_OK);
     cr_assert_eq(fm_chunk_add(once, &more, NULL, 0, NULL), FM_OK);
-    cr_assert_eq(memcmp(fm_chunk_data(chunk), fm_chunk_data(once), fm_chunk_bytes(once)), 0);
-    cr_assert_eq(fm_chunk_load(&back, fm_chunk_data(chunk), fm_chunk_bytes(chunk), NULL), FM_OK);
+    same_bytes(chunk, once);
+    struct fm_chunk *back = reloaded(chunk);
     cr_assert_eq(fm_chunk_add(back, &more, NULL, 0, NULL), FM_OK);
     walk(back, &good, &bad);
     cr_assert_eq(good, 5, "behind what was loaded");
-    cr_assert_eq(fm_chunk_load(&both, fm_chunk_data(back), fm_chunk_bytes(back), NULL), FM_OK);
+    struct fm_chunk *both = reloaded(back);
     walk(both, &good, &bad);
     cr_assert_eq(good, 5);
     cr_assert_eq(bad, 0);
@@ -206,8 +224,7 @@ Test(chunk, never_gives_a_wrong_byte_whatever_is_flipped_or_cut)
         free(data);
     }
     for (size_t cut = 0; cut < len; cut++) {
-        unsigned char *data = malloc(cut + 1);
-        memcpy(data, fm_chunk_data(chunk), cut);
+        unsigned char *data = bytes_of(chunk);
         struct fm_chunk *back = NULL;
         if (fm_chunk_load(&back, data, cut, NULL) == FM_OK) {
             size_t good, bad;
@@ -218,6 +235,141 @@ Test(chunk, never_gives_a_wrong_byte_whatever_is_flipped_or_cut)
         free(data);
     }
     fm_chunk_free(chunk);
+}
+
+/* ---- packed ---- */
+
+enum { ALIKE = 40 };
+
+/* Records of one length, so that one could stand in the place of another; every fourth the same. */
+static struct fm_chunk *alike(void)
+{
+    struct fm_chunk *chunk = NULL;
+    cr_assert_eq(fm_chunk_new(&chunk, "jmx", NULL), FM_OK);
+    for (int i = 0; i < ALIKE; i++) {
+        char value[64];
+        (void)snprintf(value, sizeof value, "{\"n\":%04d,\"name\":\"HeapMemoryUsage\"}",
+                       i % 4 == 0 ? 0 : i);
+        struct fm_record rec = text_record("web-1", value, 1);
+        cr_assert_eq(fm_chunk_add(chunk, &rec, NULL, 0, NULL), FM_OK);
+    }
+    return chunk;
+}
+
+/* Whatever is read well is what was put at that place. @return how many are */
+static size_t true_records(const struct fm_chunk *back)
+{
+    size_t at = 0, good = 0, bad = 0;
+    struct fm_record rec;
+    enum fm_code code;
+    while ((code = fm_chunk_next(back, &at, &rec, NULL)) != FM_ENOTFOUND) {
+        int i = (int)(good + bad);
+        bad += code != FM_OK;
+        if (code != FM_OK)
+            continue;
+        int n = atoi(rec.value + 5);
+        cr_assert_eq(n, i % 4 == 0 ? 0 : i, "%d at place %d", n, i);
+        good++;
+    }
+    return good;
+}
+
+Test(pack, makes_a_chunk_small_and_gives_the_same_back)
+{
+    struct fm_chunk *chunk = alike(), *plain = alike();
+    fm_chunk_pack(chunk);
+    cr_assert_lt(fm_chunk_stored_bytes(chunk), fm_chunk_bytes(chunk) / 3);
+    cr_assert_eq(fm_chunk_bytes(chunk), fm_chunk_bytes(plain));
+    struct fm_chunk *back = reloaded(chunk);
+    cr_assert_eq(true_records(back), ALIKE);
+    fm_chunk_forget_packed(chunk);
+    same_bytes(chunk, plain);
+    same_bytes(back, plain);
+    fm_chunk_pack(chunk);
+    struct fm_record more = text_record(NULL, "{\"n\":4444}", 1);
+    cr_assert_eq(fm_chunk_add(chunk, &more, NULL, 0, NULL), FM_OK);
+    struct fm_chunk *longer = reloaded(chunk);
+    cr_assert_eq(fm_chunk_count(longer), ALIKE + 1, "what is added later is stored, too");
+    fm_chunk_free(chunk);
+    fm_chunk_free(plain);
+    fm_chunk_free(back);
+    fm_chunk_free(longer);
+}
+
+Test(pack, leaves_alone_what_is_small_or_does_not_get_smaller)
+{
+    struct fm_chunk *small = three(), *noise = NULL;
+    fm_chunk_pack(small);
+    cr_assert_eq(fm_chunk_stored_bytes(small), fm_chunk_bytes(small));
+    cr_assert_eq(fm_chunk_new(&noise, "jmx", NULL), FM_OK);
+    static char value[8192];
+    uint32_t x = 1;
+    for (size_t i = 0; i < sizeof value; i++)
+        value[i] = (char)(unsigned char)((x = x * 1664525 + 1013904223) >> 24);
+    struct fm_record rec = text_record("k", "", FM_NO_ID);
+    rec.value = value;
+    rec.value_len = sizeof value;
+    cr_assert_eq(fm_chunk_add(noise, &rec, NULL, 0, NULL), FM_OK);
+    fm_chunk_pack(noise);
+    cr_assert_eq(fm_chunk_stored_bytes(noise), fm_chunk_bytes(noise));
+    struct fm_chunk *back = reloaded(noise);
+    same_bytes(back, noise);
+    fm_chunk_free(small);
+    fm_chunk_free(noise);
+    fm_chunk_free(back);
+}
+
+Test(pack, never_gives_a_record_in_anothers_place_whatever_is_flipped_or_cut)
+{
+    struct fm_chunk *chunk = alike();
+    fm_chunk_pack(chunk);
+    size_t len = fm_chunk_stored_bytes(chunk), best = 0;
+    for (size_t i = 0; i < len * 8 + len; i++) {
+        unsigned char *data = bytes_of(chunk);
+        size_t n = i < len * 8 ? len : i - len * 8;
+        if (i < len * 8)
+            data[i / 8] ^= (unsigned char)(1u << (i % 8));
+        struct fm_chunk *back = NULL;
+        if (fm_chunk_load(&back, data, n, NULL) == FM_OK) {
+            size_t good = true_records(back);
+            best = good > best && n == len ? good : best;
+            cr_assert(n == len || good < ALIKE);
+        }
+        fm_chunk_free(back);
+        free(data);
+    }
+    cr_assert_gt(best, ALIKE / 2, "what lies before the damage is read");
+    fm_chunk_free(chunk);
+}
+
+/* A chunk as 0.1.0 wrote it before FMC2: checksums begun with 0. */
+Test(pack, reads_the_form_before)
+{
+    struct fm_chunk *chunk = three(), *back = NULL;
+    unsigned char *data = bytes_of(chunk);
+    size_t len = fm_chunk_bytes(chunk), at = 13;
+    data[3] = '1';
+    while (at < len) {
+        uint32_t n = data[at] | (uint32_t)data[at + 1] << 8;
+        uint32_t crc = fm_crc32c(0, data + at + 8, n - 4);
+        for (size_t i = 0; i < 4; i++)
+            data[at + 4 + i] = (unsigned char)(crc >> (8 * i));
+        at += 4 + n;
+    }
+    cr_assert_eq(fm_chunk_load(&back, data, len, NULL), FM_OK);
+    size_t good, bad;
+    walk(back, &good, &bad);
+    cr_assert_eq(good, 3);
+    cr_assert_eq(bad, 0);
+    struct fm_record more = text_record(NULL, "{\"n\":4444}", 1);
+    cr_assert_eq(fm_chunk_add(back, &more, NULL, 0, NULL), FM_OK);
+    struct fm_chunk *both = reloaded(back);
+    walk(both, &good, &bad);
+    cr_assert_eq(good, 4, "and goes on in it");
+    free(data);
+    fm_chunk_free(chunk);
+    fm_chunk_free(back);
+    fm_chunk_free(both);
 }
 
 Test(frame, puts_stream_and_seq_into_their_place)

@@ -432,8 +432,8 @@ static void fill(struct kit *kit, bool unclean)
     if (child == 0) {
         kit_open(kit);
         kit_store(kit, "t", 2, 4); /* after the start record */
-        for (unsigned i = 0; i < 39; i++)
-            kit_store(kit, "t", 6 + 4 * i, 4);
+        for (unsigned i = 0, seq = 6, n; i < 39; i++, seq += n)
+            kit_store(kit, "t", seq, n = i % 2 == 0 ? 4 : 40 /* packed */);
         if (!unclean)
             fm_spool_free(kit->spool, 10000);
         _exit(0);

@@ -1,0 +1,146 @@
+/* Chunks that lie packed on the disk. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "spool_kit.h"
+
+enum { KIB = 1024, MIB = 1024 * KIB };
+
+static int open_in(const struct kit *kit, const char *name)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/%s", kit->dir, name);
+    int fd = open(path, O_RDWR);
+    cr_assert_geq(fd, 0, "%s", path);
+    return fd;
+}
+
+/* Records as polls make them. @return bytes they take unpacked */
+static size_t store_alike(struct kit *kit, unsigned from, unsigned n)
+{
+    struct fm_chunk *chunk = NULL;
+    cr_assert_eq(fm_chunk_new(&chunk, "t", NULL), FM_OK);
+    for (unsigned i = from; i < from + n; i++) {
+        char value[400];
+        int len = snprintf(value, sizeof value,
+                           "{r%u}{\"mbean\":\"java.lang:type=MemoryPool,name=G1 Old Gen\","
+                           "\"attributes\":{\"Usage.committed\":%u,\"Usage.used\":%u,"
+                           "\"CollectionUsage.used\":%u}}",
+                           i, i * 2654435761u, i * 40503u, i * 2246822519u);
+        struct fm_record rec = {.time_ms = i,
+                                .partition = FM_NO_PARTITION,
+                                .key = "web-1",
+                                .key_len = 5,
+                                .value = value,
+                                .value_len = (size_t)len,
+                                .id_at = 1};
+        cr_assert_eq(fm_chunk_add(chunk, &rec, NULL, 0, NULL), FM_OK);
+    }
+    size_t bytes = fm_chunk_bytes(chunk);
+    cr_assert_eq(fm_spool_store(kit->spool, &chunk, 10000, NULL, NULL, NULL, NULL), FM_OK);
+    return bytes;
+}
+
+Test(packed, keeps_three_times_max_size_of_records_that_are_alike)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.max_size = 4 * MIB;
+    kit_open(&kit);
+    size_t stored = 0;
+    for (unsigned i = 0; kit_stats(&kit).lost_total == 0; i += 200)
+        stored += store_alike(&kit, i, 200);
+    cr_assert_gt(stored, 12 * MIB, "%zu bytes", stored);
+    cr_assert_leq(kit_stats(&kit).disk_bytes, 4 * MIB);
+    kit_done(&kit);
+}
+
+/* Read from the disk, not from what is kept in memory of it. */
+Test(packed, gives_all_records_back_after_a_restart)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit_open(&kit);
+    (void)store_alike(&kit, 2, 100);
+    kit_reopen(&kit);
+    struct fm_spool_batch *batch = kit_read(&kit, "t", 1000);
+    cr_assert_eq(batch->n, 101);
+    for (size_t i = 1; i < batch->n; i++) {
+        char want[32];
+        (void)snprintf(want, sizeof want, "{r%zu}", i + 1);
+        cr_assert_eq(batch->items[i].id.seq, i + 1);
+        cr_assert_eq(memcmp(batch->items[i].rec.value, want, strlen(want)), 0);
+    }
+    kit_deliver(&kit, batch);
+    cr_assert_eq(kit_stats(&kit).records, 0);
+    kit_done(&kit);
+}
+
+/* Where the packed form of the only chunk begins in the database. */
+static off_t packed_at(int fd)
+{
+    static char all[MIB];
+    ssize_t n = pread(fd, all, sizeof all, 0);
+    const char *at = n > 0 ? memmem(all, (size_t)n, "FMZ1", 4) : NULL;
+    cr_assert_not_null(at);
+    return at - all;
+}
+
+Test(packed, loses_what_lies_behind_a_hit_byte_and_says_how_much)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit_open(&kit);
+    (void)store_alike(&kit, 2, 100);
+    kit_close(&kit);
+    int fd = open_in(&kit, "spool.db");
+    cr_assert_eq(pwrite(fd, "\xff\xff\xff\xff", 4, packed_at(fd) + 400), 4);
+    (void)close(fd);
+    kit_open(&kit);
+    (void)kit_drain(&kit, "t");
+    struct fm_spool_stats stats = kit_stats(&kit);
+    cr_assert_eq(stats.records, 0);
+    cr_assert_gt(stats.lost_total, 0);
+    cr_assert_lt(stats.lost_total, 100, "what lies before it was sent: %llu lost",
+                 (unsigned long long)stats.lost_total);
+    cr_assert_neq(stats.last_damage_ms, 0);
+    kit_done(&kit);
+}
+
+enum { VERSION_AT = 63 /* user_version in the file's head, last byte */ };
+
+static int version_of(const struct kit *kit)
+{
+    unsigned char v = 0;
+    int fd = open_in(kit, "spool.db");
+    cr_assert_eq(pread(fd, &v, 1, VERSION_AT), 1);
+    (void)close(fd);
+    return v;
+}
+
+Test(packed, raises_the_format_of_an_older_database_with_the_first_record)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 1);
+    kit_close(&kit);
+    cr_assert_eq(version_of(&kit), 2);
+    int fd = open_in(&kit, "spool.db");
+    cr_assert_eq(pwrite(fd, "\x01", 1, VERSION_AT), 1);
+    (void)close(fd);
+    kit_reopen(&kit);
+    kit_close(&kit);
+    cr_assert_eq(version_of(&kit), 1, "who only looks changes nothing");
+    kit_open(&kit);
+    (void)store_alike(&kit, 2, 100);
+    kit_close(&kit);
+    cr_assert_eq(version_of(&kit), 2);
+    kit_open(&kit);
+    cr_assert_eq(kit_stats(&kit).records, 103);
+    kit_done(&kit);
+}
