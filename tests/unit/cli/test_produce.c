@@ -330,8 +330,15 @@ static void stopped_at_a_full_spool(bool by_signal)
     snprintf(dead, sizeof dead, "rest.url=http://127.0.0.1:%u", peer_closed_port());
     snprintf(spool, sizeof spool, "%s/q", folder);
     char *text = malloc(LINES * 210), *p = text;
-    for (int i = 0; i < LINES; i++)
-        p += sprintf(p, "{\"seq\":%d,\"pad\":\"%0170d\"}\n", i, i);
+    uint32_t noise = 1; /* else it is packed, and fills nothing */
+    for (int i = 0; i < LINES; i++) {
+        p += sprintf(p, "{\"seq\":%d,\"pad\":\"", i);
+        for (int k = 0; k < 170; k++) {
+            noise = noise * 1664525 + 1013904223;
+            *p++ = (char)('0' + (noise >> 16) % 10);
+        }
+        p += sprintf(p, "\"}\n");
+    }
     const char *file = put_file("much", text, (size_t)(p - text));
     free(text);
     const char *args[] = {"t",         file,
