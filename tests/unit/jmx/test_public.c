@@ -92,7 +92,7 @@ Test(public_jmx, example_prints_the_heap)
                    "cc -std=c17 -Wall -Wextra -Wpedantic -Werror -Iinclude "
                    "$(case %s in *asan) echo -fsanitize=address,undefined;; esac) "
                    "tests/examples/jmx_heap.c %s/libfirstmile.a $(pkg-config --libs libcurl "
-                   "jansson libmicrohttpd gnutls sqlite3 ini_config zlib) "
+                   "jansson libmicrohttpd gnutls sqlite3 ini_config zlib liblz4) "
                    "$(pkg-config --libs rdkafka 2>/dev/null) -lpthread -lm -o %s/jmx_heap && "
                    "%s/jmx_heap %s >%s/jmx_heap.out",
                    build, build, build, build, url, build);

@@ -454,7 +454,7 @@ Test(public_rest, example_sends_lines)
                    "cc -std=c17 -Wall -Wextra -Wpedantic -Werror -Iinclude "
                    "$(case %s in *asan) echo -fsanitize=address,undefined;; esac) "
                    "tests/examples/rest_produce.c %s/libfirstmile.a $(pkg-config --libs libcurl "
-                   "jansson libmicrohttpd gnutls sqlite3 ini_config zlib) "
+                   "jansson libmicrohttpd gnutls sqlite3 ini_config zlib liblz4) "
                    "$(pkg-config --libs rdkafka 2>/dev/null) -lpthread -lm -o %s/rest_produce && "
                    "printf 'one\\ntwo\\nthree\\n' | %s/rest_produce %s t | grep -qx '3 accepted'",
                    build, build, build, build, url);
