@@ -37,7 +37,16 @@ static bool read_report(struct fm_jscan *s, enum fm_jtoken token, struct fm_repo
             break;
         if (token != FM_J_KEY)
             return false;
-        enum { K_OTHER, K_OFFSET, K_PARTITION, K_CODE, K_TEXT, K_ID, K_OFFSETS } key = K_OTHER;
+        enum {
+            K_OTHER,
+            K_OFFSET,
+            K_PARTITION,
+            K_CODE,
+            K_TEXT,
+            K_ID,
+            K_OFFSETS,
+            K_CLUSTER
+        } key = K_OTHER;
         if (fm_jscan_is(s, "offset"))
             key = K_OFFSET;
         else if (fm_jscan_is(s, "partition") || fm_jscan_is(s, "partition_id"))
@@ -50,6 +59,8 @@ static bool read_report(struct fm_jscan *s, enum fm_jtoken token, struct fm_repo
             key = K_ID;
         else if (fm_jscan_is(s, "offsets"))
             key = K_OFFSETS;
+        else if (fm_jscan_is(s, "cluster_id"))
+            key = K_CLUSTER;
         token = fm_jscan_next(s);
         int64_t number;
         bool is_int = token == FM_J_NUMBER && fm_jscan_i64(s, &number);
@@ -64,6 +75,9 @@ static bool read_report(struct fm_jscan *s, enum fm_jtoken token, struct fm_repo
         } else if (key == K_TEXT && token == FM_J_STRING) {
             out->text = s->text;
             out->text_len = s->text_len;
+        } else if (key == K_CLUSTER && token == FM_J_STRING) {
+            out->cluster = s->text;
+            out->cluster_len = s->text_len;
         } else if (key == K_OFFSETS && token == FM_J_ARRAY && offsets_seen != NULL) {
             *offsets_seen = true;
         }
@@ -86,7 +100,18 @@ static void decide_ok(struct fm_report *r, enum fm_rest_dialect dialect)
         (r->code == good && (dialect == FM_DIALECT_CONFLUENT_V3 || dialect == FM_DIALECT_REDPANDA));
     bool offset_ok = r->id >= 0 || dialect == FM_DIALECT_KARAPACE;
     r->ok = r->ok && code_ok && offset_ok;
+    r->offset = r->ok ? r->id : -1;
     r->id = 0;
+}
+
+/* The nth report, after decide_ok(). */
+static void look_at(const struct fm_answer *a, const struct fm_report *r)
+{
+    if (a->watch == NULL || !r->ok)
+        return;
+    fm_offset_see(a->watch, a->n, r->partition, r->offset);
+    if (r->cluster != NULL)
+        fm_offset_cluster(a->watch, r->cluster, r->cluster_len);
 }
 
 static bool take_digits(const char **p, const char *end, int64_t *out)
@@ -109,11 +134,10 @@ static bool take_digits(const char **p, const char *end, int64_t *out)
      (*(p) += sizeof(text) - 1, true))
 
 /* A plain success, in the spelling of Confluent or Strimzi. */
-static bool take_plain(const char **p, const char *end, int64_t *partition)
+static bool take_plain(const char **p, const char *end, int64_t *partition, int64_t *offset)
 {
-    int64_t offset;
     if (!TAKE(p, end, "{\"partition\":") || !take_digits(p, end, partition) ||
-        !TAKE(p, end, ",\"offset\":") || !take_digits(p, end, &offset))
+        !TAKE(p, end, ",\"offset\":") || !take_digits(p, end, offset))
         return false;
     /* In two parts: up to 16 bytes are compared without a call. */
     if (TAKE(p, end, ",\"error_code\":n") && !TAKE(p, end, "ull,\"error\":null"))
@@ -129,7 +153,12 @@ static bool read_plain_successes(struct fm_answer *a, struct fm_jscan *s, bool p
     const char *p = s->data + s->at, *end = s->data + s->len;
     size_t before = a->n, n = before;
     struct fm_report report = {.ok = true};
-    while (n < MAX_REPORTS && take_plain(&p, end, &report.partition) && p < end) {
+    struct fm_offset_watch watch;
+    if (a->watch != NULL)
+        watch = *a->watch; /* the scanner may begin anew */
+    while (n < MAX_REPORTS && take_plain(&p, end, &report.partition, &report.offset) && p < end) {
+        if (a->watch != NULL)
+            fm_offset_see(&watch, n, report.partition, report.offset);
         if (partitions && !add_report(a, &report))
             break;
         n++;
@@ -137,6 +166,8 @@ static bool read_plain_successes(struct fm_answer *a, struct fm_jscan *s, bool p
             s->at = (size_t)(p - s->data);
             a->n = n;
             a->plain = !partitions;
+            if (a->watch != NULL)
+                *a->watch = watch;
             return true;
         }
         if (*p++ != ',')
@@ -176,6 +207,7 @@ static bool read_array(struct fm_answer *a, struct fm_jscan *s, enum fm_rest_dia
             !read_report(s, token, &report, NULL))
             return false;
         decide_ok(&report, dialect);
+        look_at(a, &report);
         if (!add_report(a, &report)) {
             *nomem = true;
             return false;
@@ -298,6 +330,7 @@ static enum fm_code read_stream(struct fm_answer *a, const char *body, size_t le
             return nomem ? fm_err_nomem(err) : FM_OK;
         }
         decide_ok(&report, FM_DIALECT_CONFLUENT_V3);
+        look_at(a, &report);
         if (!add_report(a, &report))
             return fm_err_nomem(err);
     }
@@ -307,9 +340,11 @@ static enum fm_code read_stream(struct fm_answer *a, const char *body, size_t le
 }
 
 enum fm_code fm_answer_read(struct fm_answer *out, enum fm_rest_dialect dialect, long status,
-                            const char *body, size_t len, struct fm_err *err)
+                            const char *body, size_t len, struct fm_offset_watch *watch,
+                            struct fm_err *err)
 {
-    *out = (struct fm_answer){.text = body, .text_len = len < TEXT_KEPT ? len : TEXT_KEPT};
+    *out = (struct fm_answer){
+        .text = body, .text_len = len < TEXT_KEPT ? len : TEXT_KEPT, .watch = watch};
     size_t blank = 0;
     while (blank < len && body[blank] != '\0' && strchr(" \t\r\n", body[blank]) != NULL)
         blank++;
@@ -376,7 +411,8 @@ void fm_answer_text(enum fm_rest_dialect dialect, const struct fm_http_answer *h
 {
     struct fm_answer a;
     struct fm_verdict v = {.code = FM_CODE_NONE, .text = http->body, .text_len = http->body_len};
-    if (fm_answer_read(&a, dialect, http->status, http->body, http->body_len, NULL) == FM_OK) {
+    if (fm_answer_read(&a, dialect, http->status, http->body, http->body_len, NULL, NULL) ==
+        FM_OK) {
         v.code = a.has_code ? a.code : FM_CODE_NONE;
         v.text = a.text;
         v.text_len = a.text_len;

@@ -69,6 +69,9 @@ struct fm_report {
     const char *text; /* still escaped; NULL: none */
     size_t text_len;
     int64_t id; /* 207: the entry's id; else 0 */
+    int64_t offset; /* of a success; -1: none */
+    const char *cluster; /* v3; still escaped; NULL: none */
+    size_t cluster_len;
 };
 
 enum fm_shape {
@@ -88,6 +91,7 @@ struct fm_answer {
     bool plain; /* n plain successes and nothing else; never for Redpanda, where partitions count */
     bool has_code; /* integer error_code (or code) of the request */
     int64_t code;
+    struct fm_offset_watch *watch; /* while it is read; may be NULL */
     const char *text; /* message, or the body's beginning (at most 512 bytes); borrowed */
     size_t text_len;
 };
@@ -102,6 +106,35 @@ struct fm_verdict {
     size_t text_len;
 };
 
+/* ---- offsets.c: are the offsets of successes plausible? ---- */
+
+enum { FM_OFFSETS = 16 };
+enum { FM_ODD_REPEAT = 1, FM_ODD_SINK = 2, FM_ODD_PARTITION = 4, FM_ODD_CLUSTER = 8 };
+
+/* The last offset of some partitions. */
+struct fm_offsets {
+    struct fm_offset {
+        int64_t partition; /* + 1; 0: none */
+        int64_t offset;
+    } last[FM_OFFSETS]; /* by partition modulo FM_OFFSETS: of two in one place the last counts */
+};
+
+/* While an answer is read. */
+struct fm_offset_watch {
+    struct fm_offsets seen;
+    const int32_t *asked; /* partition of each record; NULL: none was asked for */
+    size_t n; /* of these */
+    const char *cluster; /* v3: that was asked; "" or NULL: none */
+    unsigned told; /* kinds that need no place any more */
+    unsigned odd; /* kinds that were found, and the place of the first: */
+    int64_t partition, offset, before;
+    const char *other; /* the cluster that answered; borrowed from the answer */
+    size_t other_len;
+};
+/** The nth success. */
+void fm_offset_see(struct fm_offset_watch *w, size_t nth, int64_t partition, int64_t offset);
+void fm_offset_cluster(struct fm_offset_watch *w, const char *id, size_t len);
+
 struct fm_sent { /* what was asked */
     enum fm_rest_dialect dialect;
     size_t n_records;
@@ -110,6 +143,7 @@ struct fm_sent { /* what was asked */
     bool fresh_first; /* first request of a fresh TLS connection */
     bool all_partitions; /* Redpanda: every record carried a partition */
     const int32_t *partitions; /* of the records; NULL unless all_partitions */
+    struct fm_offset_watch *watch; /* NULL: offsets are not looked at */
 };
 
 struct fm_judgement {
@@ -122,10 +156,11 @@ struct fm_judgement {
     enum fm_shape shape;
 };
 
-/** Parse a body. @return FM_OK or FM_ENOMEM; never fails on content */
+/** Parse a body. @param watch  sees the offsets of successes; NULL: nobody does @return FM_OK or
+ * FM_ENOMEM; never fails on content */
 FM_MUST_USE enum fm_code fm_answer_read(struct fm_answer *out, enum fm_rest_dialect dialect,
                                         long status, const char *body, size_t len,
-                                        struct fm_err *err);
+                                        struct fm_offset_watch *watch, struct fm_err *err);
 void fm_answer_clear(struct fm_answer *answer);
 
 /** Judge a whole answer: fills verdicts[0..sent->n_records). */

@@ -110,7 +110,7 @@ static struct fm_answer read_error(const struct fm_http_answer *http)
 {
     struct fm_answer answer;
     if (fm_answer_read(&answer, FM_DIALECT_CONFLUENT_V2, http->status, http->body, http->body_len,
-                       NULL) != FM_OK)
+                       NULL, NULL) != FM_OK)
         return (struct fm_answer){.text = ""};
     struct fm_answer seen = answer; /* code and text lie in the body */
     fm_answer_clear(&answer);

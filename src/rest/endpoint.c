@@ -27,6 +27,22 @@ bool fm_endpoint_forget_cluster(struct fm_rest *rest, size_t i)
     return true;
 }
 
+bool fm_endpoint_learn_cluster(struct fm_rest *rest, size_t i, const struct fm_http_answer *http)
+{
+    struct fm_endpoint *e = &rest->endpoints[i];
+    if (http->failure != FM_HTTP_OK || http->status != 200 ||
+        !fm_v3_cluster(http->body, http->body_len, e->cluster))
+        return false;
+    if (!e->cluster_told && e->had_cluster[0] != '\0' && strcmp(e->had_cluster, e->cluster) != 0) {
+        e->cluster_told = true;
+        fm_log(rest->log, FM_LOG_WARN,
+               "%s: the cluster behind it was %s and is %s now; records go on to that one", e->url,
+               e->had_cluster, e->cluster);
+    }
+    memcpy(e->had_cluster, e->cluster, sizeof e->had_cluster);
+    return true;
+}
+
 static void change_to(struct fm_rest *rest, size_t i, int64_t at)
 {
     fm_log(rest->log, FM_LOG_INFO, "from %s to %s", rest->endpoints[rest->cur].url,
@@ -146,8 +162,7 @@ static void on_checked(const struct fm_http_answer *http, void *arg)
         return;
     enum fm_rest_dialect dialect = rest->conf->o.dialect;
     bool cluster = fm_rest_is_v3(dialect) && e->cluster[0] == '\0';
-    bool good = cluster ? http->failure == FM_HTTP_OK && http->status == 200 &&
-                              fm_v3_cluster(http->body, http->body_len, e->cluster)
+    bool good = cluster ? fm_endpoint_learn_cluster(rest, i, http)
                         : fm_probe_judge(dialect, e->check_topic, http) == FM_PROBE_GOOD;
     if (!good && http->failure == FM_HTTP_OK && http->status == 404)
         (void)fm_endpoint_forget_cluster(rest, i);

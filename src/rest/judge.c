@@ -225,7 +225,7 @@ enum fm_code fm_judge(struct fm_judgement *out, struct fm_verdict *verdicts,
     *out = (struct fm_judgement){.cls = FM_CLS_OK};
     struct fm_answer a;
     FM_TRY(fm_answer_read(&a, sent->dialect, http->status, http->body != NULL ? http->body : "",
-                          http->body_len, err));
+                          http->body_len, sent->watch, err));
     out->shape = a.shape;
     if (http->failure != FM_HTTP_OK)
         judge_transport(out, verdicts, sent, http, &a);

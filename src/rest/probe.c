@@ -81,7 +81,7 @@ const struct fm_row *fm_probe_row(enum fm_rest_dialect dialect, const struct fm_
     if (http->status >= 200 && http->status < 300)
         return fm_table_shape(FM_ROW_PORTAL);
     struct fm_answer a;
-    if (fm_answer_read(&a, FM_DIALECT_CONFLUENT_V2, http->status, http->body, http->body_len,
+    if (fm_answer_read(&a, FM_DIALECT_CONFLUENT_V2, http->status, http->body, http->body_len, NULL,
                        NULL) != FM_OK)
         return fm_table_shape(FM_ROW_PORTAL);
     const struct fm_row *row =
@@ -267,9 +267,7 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
 /* v3: one more question before the topic can be asked for. */
 static void cluster_done(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
 {
-    struct fm_endpoint *e = &t->rest->endpoints[t->req.endpoint];
-    bool ok = http->failure == FM_HTTP_OK && http->status == 200;
-    if (!ok || !fm_v3_cluster(http->body, http->body_len, e->cluster)) {
+    if (!fm_endpoint_learn_cluster(t->rest, t->req.endpoint, http)) {
         probe_bad(t, http, now);
         return;
     }

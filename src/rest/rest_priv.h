@@ -130,6 +130,8 @@ struct fm_endpoint {
     bool no_gzip; /* it does not take compressed requests */
     size_t max_entries; /* records:batch: learnt from a refusal; 0: not yet */
     char cluster[FM_CLUSTER_ID]; /* v3; "": not known (again) */
+    char had_cluster[FM_CLUSTER_ID]; /* as it was looked up before */
+    bool cluster_told; /* the log knows that it changed */
 };
 
 /* What the spool says about its topics. */
@@ -205,6 +207,8 @@ void fm_endpoints_init(struct fm_rest *rest);
 /** This endpoint failed: leave it for another one if there is. @return true if changed */
 bool fm_endpoint_failed(struct fm_rest *rest, size_t i, const char *reason);
 void fm_endpoint_good(struct fm_rest *rest, size_t i);
+/** v3: take the cluster's id from the answer to a look-up. @return false: there is none */
+bool fm_endpoint_learn_cluster(struct fm_rest *rest, size_t i, const struct fm_http_answer *http);
 /** v3: forget a cluster's id that was looked up, after a 404. @return false: it is configured */
 bool fm_endpoint_forget_cluster(struct fm_rest *rest, size_t i);
 void fm_endpoints_step(struct fm_rest *rest, int64_t now, int64_t *due);

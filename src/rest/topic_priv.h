@@ -168,6 +168,11 @@ struct fm_topic {
     struct fm_request req;
     struct fm_lanes lanes;
     struct {
+        struct fm_offsets seen;
+        size_t endpoint; /* where they were seen */
+        unsigned told; /* FM_ODD_: the log knows */
+    } offsets;
+    struct {
         bool limit_only; /* it reads the size limit; the state does not change */
         bool cluster_fresh; /* v3: it looked the cluster's id up itself */
         unsigned portal;
@@ -222,6 +227,10 @@ void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due);
 /* verdict.c */
 /** The answer to a produce request is here. */
 void fm_request_answered(struct fm_request *r, const struct fm_http_answer *http);
+
+/* offsets.c: around the reading of an answer */
+void fm_offsets_begin(struct fm_offset_watch *w, struct fm_request *r);
+void fm_offsets_end(const struct fm_offset_watch *w, struct fm_request *r);
 
 /* act.c */
 

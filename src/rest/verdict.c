@@ -168,6 +168,19 @@ static void sentence(struct fm_topic *t, const struct fm_http_answer *http,
     snprintf(t->rest->now.last_send.error, sizeof t->rest->now.last_send.error, "%s", t->reason);
 }
 
+/* The partitions that were asked for, to be freed; NULL: none was. @param all  whether each was */
+static int32_t *partitions_of(const struct fm_request *r, bool *all)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++)
+        n += r->batch->items[i].rec.partition != FM_NO_PARTITION;
+    int32_t *list = n > 0 ? calloc(r->n, sizeof *list) : NULL;
+    for (size_t i = 0; list != NULL && i < r->n; i++)
+        list[i] = r->batch->items[i].rec.partition;
+    *all = list != NULL && n == r->n;
+    return list;
+}
+
 /* @return whether it may be the compression that was refused */
 static bool judge(struct fm_request *r, const struct fm_http_answer *http, struct fm_judgement *j)
 {
@@ -178,14 +191,16 @@ static bool judge(struct fm_request *r, const struct fm_http_answer *http, struc
                            .gzip = r->gzip,
                            .bearer = fm_rest_bearer(o),
                            .fresh_first = !http->reused && o->urls[r->endpoint][4] == 's'};
-    int32_t *partitions = NULL;
+    struct fm_offset_watch watch;
+    bool all;
+    int32_t *partitions = partitions_of(r, &all);
+    if (r->lane == NULL) { /* several at a time come back in any order */
+        fm_offsets_begin(&watch, r);
+        watch.asked = o->dialect != FM_DIALECT_REDPANDA ? partitions : NULL;
+        sent.watch = &watch;
+    }
     if (o->dialect == FM_DIALECT_REDPANDA) {
-        partitions = calloc(r->n, sizeof *partitions);
-        sent.all_partitions = partitions != NULL;
-        for (size_t i = 0; partitions != NULL && i < r->n; i++) {
-            partitions[i] = r->batch->items[i].rec.partition;
-            sent.all_partitions = sent.all_partitions && partitions[i] != FM_NO_PARTITION;
-        }
+        sent.all_partitions = all;
         sent.partitions = partitions;
     }
     if (fm_judge(j, r->verdicts, &sent, http, NULL) != FM_OK) { /* no memory: nothing is proven */
@@ -198,6 +213,8 @@ static bool judge(struct fm_request *r, const struct fm_http_answer *http, struc
         *j =
             (struct fm_judgement){.cls = FM_CLS_RETRY, .flags = v.flags, .top = v, .unknown = r->n};
     }
+    if (sent.watch != NULL)
+        fm_offsets_end(&watch, r);
     free(partitions);
     return fm_gzip_doubted(&sent, http, j);
 }

@@ -33,6 +33,7 @@ struct mock_request {
     char topic[256];
     size_t n; /* records */
     const uint64_t *seq;
+    size_t offset; /* that the first of them gets */
     size_t body_len;
     const char *head;
     const char *body; /* inflated */

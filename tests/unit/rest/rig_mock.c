@@ -23,7 +23,7 @@ struct mock {
     unsigned char stored[MAX_SEQ]; /* how often */
     bool accepted[MAX_SEQ];
     uint64_t order[MAX_SEQ];
-    size_t n_order, repeats, max_post;
+    size_t n_order, repeats, max_post, offset;
     uint64_t top;
     int64_t last_ms;
 };
@@ -63,7 +63,7 @@ static void make_reports(const struct mock_request *req, struct mock_reply *repl
             fm_buf_printf(&b,
                           "{\"error_code\":200,\"cluster_id\":\"C\",\"topic_name\":\"t\","
                           "\"partition_id\":0,\"offset\":%zu}\r\n",
-                          i);
+                          req->offset + i);
         else
             fm_buf_printf(&b, "{\"error_code\":%.*s,\"message\":\"%s\"}\r\n", (int)(comma - error),
                           error, comma + 1);
@@ -88,7 +88,7 @@ static void make_multi(const struct mock_request *req, struct mock_reply *reply)
             fm_buf_printf(&b, "%s{\"id\":\"%zu\",", between, i + 1);
             between = ",";
             if (error == NULL)
-                fm_buf_printf(&b, "\"partition_id\":0,\"offset\":%zu}", i);
+                fm_buf_printf(&b, "\"partition_id\":0,\"offset\":%zu}", req->offset + i);
             else
                 fm_buf_printf(&b, "\"error_code\":%.*s,\"message\":\"%s\"}", (int)(comma - error),
                               error, comma + 1);
@@ -100,11 +100,12 @@ static void make_multi(const struct mock_request *req, struct mock_reply *reply)
     reply->status = reply->status == 200 ? 207 : reply->status;
 }
 
-static void put_bare_entry(struct fm_buf *b, const struct mock_reply *reply, size_t i)
+static void put_bare_entry(struct fm_buf *b, const struct mock_request *req,
+                           const struct mock_reply *reply, size_t i)
 {
     const char *error = reply->error[i], *comma = error != NULL ? strchr(error, ',') : NULL;
     if (error == NULL)
-        fm_buf_printf(b, "{\"partition\":0,\"offset\":%zu}", i);
+        fm_buf_printf(b, "{\"partition\":0,\"offset\":%zu}", req->offset + i);
     else
         fm_buf_printf(b, "{\"error_code\":%.*s,\"%s\":\"%s\"}", (int)(comma - error), error,
                       reply->member, comma + 1);
@@ -126,12 +127,12 @@ static void make_body(const struct mock_request *req, struct mock_reply *reply)
     for (size_t i = 0; i < req->n; i++) {
         fm_buf_puts(&b, i > 0 ? "," : "");
         if (reply->member != NULL) {
-            put_bare_entry(&b, reply, i);
+            put_bare_entry(&b, req, reply, i);
             continue;
         }
         if (reply->error[i] == NULL) {
             fm_buf_printf(&b, "{\"partition\":0,\"offset\":%zu,\"error_code\":null,\"error\":null}",
-                          i);
+                          req->offset + i);
             continue;
         }
         const char *comma = strchr(reply->error[i], ',');
@@ -239,6 +240,8 @@ static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct p
         reply.stored[i] = true;
     pthread_mutex_lock(&m->lock);
     req.nth = req.post ? ++m->posts : ++m->gets;
+    req.offset = m->offset;
+    m->offset += req.n;
     pthread_mutex_unlock(&m->lock);
     if (!req.post) {
         char path[256] = "";
