@@ -116,7 +116,8 @@ enum fm_code fm_rest_judge_json(enum fm_rest_dialect dialect, const char *text, 
     struct fm_jscan s;
     size_t values = 0;
     if (!fm_utf8_valid(text, len))
-        return fm_err_set(err, FM_EUSAGE, "this is not UTF-8: use --format text to send its exact bytes");
+        return fm_err_set(err, FM_EUSAGE,
+                          "this is not UTF-8: use --format text to send its exact bytes");
     fm_jscan_init(&s, text, len);
     for (;;) {
         bool top = s.depth == 0;
