@@ -123,7 +123,7 @@ const struct fm_option fm_options[] = {
     {AT(retry, backoff_ms), .key = "backoff", MSEC(1, 3600000), .def = "1s",
      .help = "First pause after a failure; it doubles, with jitter."},
     {AT(retry, max_backoff_ms), .key = "max_backoff", MSEC(1, DAY_MS), .def = "60s",
-     .help = "Longest pause after failures."},
+     .help = "Longest pause after failures; none is longer than they have lasted."},
     {AT(retry, isolate_backoff_ms), .key = "isolate_backoff", MSEC(1, DAY_MS), .def = "30s",
      .help = "First pause before a record under suspicion is tried alone again."},
     {AT(retry, isolate_max_backoff_ms), .key = "isolate_max_backoff", MSEC(1, DAY_MS), .def = "10m",

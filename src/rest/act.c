@@ -42,7 +42,7 @@ static void back_off(struct fm_topic *t, const struct fm_judgement *j, int64_t n
     const struct fm_rest_opts *o = &rest->conf->o;
     int64_t wait = (j->flags & FM_V_LONG)  ? (int64_t)o->hold_interval_ms
                    : (j->flags & FM_V_NOW) ? 0
-                                           : fm_rest_backoff(rest, t->step++);
+                                           : fm_topic_backoff(t, now);
     if (j->retry_after_s > 0)
         wait = (int64_t)j->retry_after_s * 1000;
     t->next_at = now + wait;
@@ -76,9 +76,9 @@ static void hold(struct fm_request *r, const struct fm_http_answer *http,
         t->held.control[t->held.n] = item->rec.kind == FM_RECORD_CONTROL;
         t->held.refused[t->held.n++] = left->ids[0];
     }
+    t->next_at = now + o->hold_interval_ms; /* before it is told */
     fm_topic_state(t, FM_REST_HOLD);
     t->held.endpoint = endpoint;
-    t->next_at = now + o->hold_interval_ms;
     if (endpoint) {
         rest->endpoints[r->endpoint].hold_next = t->next_at;
         rest->secret_at = 0;
@@ -143,9 +143,8 @@ static void refused_alone(struct fm_request *r, const struct fm_http_answer *htt
     }
     if (t->state == FM_REST_ONE) {
         t->doubt = 0;
-        t->next_at =
-            now + (t->step == 0 ? (int64_t)o->backoff_ms : fm_rest_backoff(t->rest, t->step));
-        t->step++;
+        int64_t wait = fm_topic_backoff(t, now);
+        t->next_at = now + (t->step == 1 ? (int64_t)o->backoff_ms : wait);
     } else if (t->state == FM_REST_HOLD) {
         t->next_at = now + o->hold_interval_ms;
     } else if (t->state == FM_REST_STUCK) {
@@ -228,7 +227,7 @@ static void on_probe(struct fm_request *r, const struct fm_http_answer *http,
     } else if (r->mode == FM_MODE_PART) {
         (void)!fm_isolate_push(t, left->ids, left->n, false);
     }
-    t->next_at = t->state == FM_REST_ONE ? now + fm_rest_backoff(t->rest, t->step++) : now;
+    t->next_at = t->state == FM_REST_ONE ? now + fm_topic_backoff(t, now) : now;
     fm_topic_state(t, FM_REST_PROBING);
 }
 

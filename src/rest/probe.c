@@ -187,7 +187,7 @@ static void probe_missing(struct fm_topic *t, int64_t now)
         t->size.limit = o->size_limit != 0 ? o->size_limit : FM_LIMIT_UNREADABLE;
         t->size.known = o->size_limit != 0;
         t->size.read_at = now;
-        t->next_at = t->failed ? now + fm_rest_backoff(t->rest, t->step++) : 0;
+        t->next_at = t->failed ? now + fm_topic_backoff(t, now) : 0;
         fm_topic_state(t, FM_REST_ONE);
         return;
     }
@@ -196,9 +196,9 @@ static void probe_missing(struct fm_topic *t, int64_t now)
     t->failed = true;
     fm_topic_reason(t, FM_REST_HOP_KAFKA, what, NULL,
                     "create it, or grant DESCRIBE on it to the proxy's user");
-    fm_topic_state(t, FM_REST_MISSING);
     t->next_at =
         now + o->hold_interval_ms + fm_rest_backoff(t->rest, 0) % (o->hold_interval_ms + 1);
+    fm_topic_state(t, FM_REST_MISSING);
 }
 
 static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
@@ -215,7 +215,7 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
     bool portal = row == fm_table_shape(FM_ROW_PORTAL) && ++t->probe.portal >= 2;
     if (row->flags & FM_V_SLOW) {
         unsigned wait = fm_retry_after(http->retry_after) * 1000;
-        t->next_at = now + (wait > 0 ? (int64_t)wait : fm_rest_backoff(rest, t->step++));
+        t->next_at = now + (wait > 0 ? (int64_t)wait : fm_topic_backoff(t, now));
         t->failed = false;
         return;
     }
@@ -225,12 +225,12 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
                     kafka ? "look at the brokers, and at the proxy's log"
                           : fm_topic_remedy(row, http));
     if (row->cls == FM_CLS_ALERT || row->cls == FM_CLS_AUTH || portal) {
+        t->next_at = now + rest->conf->o.hold_interval_ms;
         fm_topic_state(t, FM_REST_HOLD);
         t->held.endpoint = (row->flags & FM_V_ENDPOINT) != 0;
-        t->next_at = now + rest->conf->o.hold_interval_ms;
     } else {
+        t->next_at = now + fm_topic_backoff(t, now);
         fm_topic_state(t, FM_REST_OUTAGE);
-        t->next_at = now + fm_rest_backoff(rest, t->step++);
     }
     bool gateway = http->failure == FM_HTTP_OK && http->status >= 502 && http->status <= 504;
     if ((row->flags & FM_V_OTHER) || http->failure == FM_HTTP_TIMEOUT || (gateway && t->step >= 3))
@@ -390,7 +390,7 @@ static void start_get(struct fm_topic *t, const char *path, enum fm_flight fligh
     if (fm_send_request(rest, &req, path, rest->cur, NULL, false, on_probed, t, &t->req.call,
                         &err) != FM_OK) {
         t->req.flight = FM_FLIGHT_NONE;
-        t->next_at = fm_clock_ms() + fm_rest_backoff(rest, t->step++);
+        t->next_at = t->req.sent_at + fm_topic_backoff(t, t->req.sent_at);
         fm_topic_reason(t, FM_REST_HOP_NONE, "the probe cannot be made", fm_err_text(&err), NULL);
     } else {
         t->fresh = false;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "rest/topic_priv.h"
 
 static const char *const state_names[] = {
@@ -36,6 +37,10 @@ static void copy_topic(struct fm_rest_topic *out, const struct fm_topic *t)
     out->failed = t->failed;
     out->since_ms = t->since_wall;
     out->probing_ms = t->probing_since;
+    int64_t next = t->next_at > t->rest->not_before ? t->next_at : t->rest->not_before;
+    int64_t left = next - fm_clock_ms();
+    bool waits = left > 0 && t->line.pending > 0 && t->req.flight == FM_FLIGHT_NONE;
+    out->next_try_ms = waits ? fm_wall_ms() + left : 0;
     out->hop = t->hop;
     memcpy(out->reason, t->reason, sizeof out->reason);
     out->suspects = t->iso.n_suspects;

@@ -176,6 +176,8 @@ struct fm_rest_topic {
     bool failed; /* the last produce or probe failed and no record was accepted since */
     int64_t since_ms; /* wall clock: in this state */
     int64_t probing_ms; /* fm_clock_ms() of entering PROBING without an answer yet; 0: not so */
+    int64_t
+        next_try_ms; /* wall clock: nothing is sent before; 0: it may be now, or nothing waits */
     enum fm_rest_hop hop;
     char reason[FM_REST_TEXT]; /* sentence: what failed and the remedy; "" while all is well */
     size_t suspects;

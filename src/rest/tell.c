@@ -26,16 +26,18 @@ static void tell_trouble(struct fm_topic *t, enum fm_rest_state state, int64_t n
     struct fm_trouble *tr = &t->trouble;
     uint64_t hash = fm_hash_text(t->reason) + (uint64_t)state;
     bool first = tr->told_at == 0, change = tr->hash != hash;
-    char time[32] = "";
+    char time[32] = "", next[32];
     if (tr->since == 0)
         tr->since = now;
     if (!first && now - tr->told_at < (change ? CHANGE_MS : REMIND_MS))
         return;
     tr->hash = hash;
     tr->told_at = now;
-    fm_log(t->rest->log, FM_LOG_WARN, "topic %s: %s%s%s: %s", t->name, fm_rest_state_name(state),
-           first ? "" : ", for ", first ? "" : put_time(time, sizeof time, now - tr->since),
-           t->reason);
+    bool waits = t->next_at > now;
+    fm_log(
+        t->rest->log, FM_LOG_WARN, "topic %s: %s%s%s: %s%s%s", t->name, fm_rest_state_name(state),
+        first ? "" : ", for ", first ? "" : put_time(time, sizeof time, now - tr->since), t->reason,
+        waits ? "; next try in " : "", waits ? put_time(next, sizeof next, t->next_at - now) : "");
 }
 
 void fm_topic_tell_failure(struct fm_topic *t, bool lasts, int64_t now)

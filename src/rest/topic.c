@@ -146,17 +146,42 @@ static uint64_t next_random(struct fm_rest *rest)
     return rest->rng = x;
 }
 
-/* Full jitter above half of the first step: a dead proxy sees at most one request in that time. */
-int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step)
+static uint64_t backoff_top(const struct fm_rest_opts *o, unsigned step)
 {
-    const struct fm_rest_opts *o = &rest->conf->o;
     uint64_t top = o->backoff_ms;
     for (unsigned i = 0; i < step && top < o->max_backoff_ms; i++)
         top *= 2;
-    if (top > o->max_backoff_ms)
-        top = o->max_backoff_ms;
+    return top < o->max_backoff_ms ? top : o->max_backoff_ms;
+}
+
+/* Full jitter above half of the first step: a dead proxy sees at most one request in that time. */
+static int64_t wait_up_to(struct fm_rest *rest, uint64_t top)
+{
+    const struct fm_rest_opts *o = &rest->conf->o;
     uint64_t floor_ms = o->backoff_ms / 2 < top ? o->backoff_ms / 2 : top;
     return (int64_t)(floor_ms + next_random(rest) % (top - floor_ms + 1));
+}
+
+int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step)
+{
+    return wait_up_to(rest, backoff_top(&rest->conf->o, step));
+}
+
+int64_t fm_rest_backoff_after(struct fm_rest *rest, unsigned step, int64_t lasted_ms)
+{
+    uint64_t top = backoff_top(&rest->conf->o, step),
+             lasted = lasted_ms > 0 ? (uint64_t)lasted_ms : 0;
+    uint64_t least = rest->conf->o.backoff_ms;
+    lasted = lasted > least ? lasted : least;
+    return wait_up_to(rest, lasted < top ? lasted : top);
+}
+
+int64_t fm_topic_backoff(struct fm_topic *t, int64_t now)
+{
+    unsigned step = t->step++;
+    if (t->trouble.since == 0)
+        return fm_rest_backoff(t->rest, step);
+    return fm_rest_backoff_after(t->rest, step, now - t->trouble.since);
 }
 
 /* Topics of an endpoint that is down share one probe. */

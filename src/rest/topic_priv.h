@@ -221,6 +221,12 @@ void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what,
 /** The row's remedy, unless the failure's own sentence has one; may be NULL. */
 const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answer *http);
 int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step);
+/** The same, but never longer than the trouble has lasted: after a short one nobody waits for a
+ * minute, and those who lost a proxy together still come back spread over as long as it was away.
+ */
+int64_t fm_rest_backoff_after(struct fm_rest *rest, unsigned step, int64_t lasted_ms);
+/** ... for a topic, and its next step. */
+int64_t fm_topic_backoff(struct fm_topic *t, int64_t now);
 /** Do what is due; lowers *due to the next time something is. */
 void fm_topic_step(struct fm_topic *t, int64_t now, int64_t *due);
 

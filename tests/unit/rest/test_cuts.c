@@ -264,6 +264,53 @@ Test(cuts, many_agents_come_back_one_by_one)
     spool_free(spool);
 }
 
+/* After a short outage nobody waits longer than it lasted. Requests of the first minute: the tries,
+ * and a batch every 10 s from each that is back. */
+Test(cuts, many_agents_come_back_soon_after_a_short_outage)
+{
+    enum { AGENTS = 500, OUTAGE_MS = 30000, BIN_MS = 5000, BINS = 12, BATCH_MS = 10000 };
+    const char *const urls[] = {"http://127.0.0.1:1"};
+    struct fm_spool *spool = spool_new();
+    struct fm_rest_opts opts = {.spool = spool, .urls = urls, .n_urls = 1};
+    unsigned bins[BINS] = {0}, sum = 0, top = 0;
+    int64_t latest = 0;
+    for (int i = 0; i < AGENTS; i++) {
+        struct fm_rest *rest;
+        struct fm_err err = {0};
+        int64_t at = 0;
+        cr_assert_eq(fm_rest_new(&rest, &opts, &err), FM_OK, "%s", err.text);
+        for (unsigned step = 0; at < OUTAGE_MS; step++)
+            at += fm_rest_backoff_after(rest, step, at);
+        latest = at - OUTAGE_MS > latest ? at - OUTAGE_MS : latest;
+        for (int64_t t = at - OUTAGE_MS; t < (int64_t)BIN_MS * BINS; t += BATCH_MS, sum++)
+            bins[t / BIN_MS]++;
+        fm_rest_free(rest);
+    }
+    for (size_t i = 0; i < BINS; i++)
+        top = bins[i] > top ? bins[i] : top;
+    cr_expect_leq(latest, OUTAGE_MS, "one came back after %lld ms", (long long)latest);
+    cr_expect_leq(top, 3u * sum / BINS, "%u of %u in 5 s", top, sum);
+    spool_free(spool);
+}
+
+Test(cuts, no_wait_is_longer_than_the_trouble_so_far_nor_shorter_than_the_least)
+{
+    const char *const urls[] = {"http://127.0.0.1:1"};
+    struct fm_spool *spool = spool_new();
+    struct fm_rest_opts opts = {.spool = spool, .urls = urls, .n_urls = 1};
+    struct fm_rest *rest;
+    struct fm_err err = {0};
+    cr_assert_eq(fm_rest_new(&rest, &opts, &err), FM_OK, "%s", err.text);
+    for (int i = 0; i < 2000; i++) {
+        int64_t lasted = i * 50;
+        int64_t wait = fm_rest_backoff_after(rest, 20, lasted);
+        cr_assert_geq(wait, 500); /* half of backoff */
+        cr_assert_leq(wait, lasted < 1000 ? 1000 : lasted < 60000 ? lasted : 60000);
+    }
+    fm_rest_free(rest);
+    spool_free(spool);
+}
+
 /* ---- D39, D40: a balancer mixes proxies of every kind; offsets make no sense ---- */
 
 static void any_dialect(struct mock *m, const struct mock_request *req, struct mock_reply *reply,

@@ -116,6 +116,7 @@ Test(finish, tells_an_outage_once_and_its_end_and_when_what_waited_was_sent)
     sender_teardown(&r);
     fm_log_free(log);
     cr_assert_gt(read(fds[0], text, sizeof text - 1), 0);
+    cr_expect_eq(lines_with(text, "; next try in "), 1, "%s", text);
     cr_expect_eq(lines_with(text, "topic t: outage: "), 1, "%s", text);
     cr_expect_eq(lines_with(text, "topic t: records are accepted again after "), 1, "%s", text);
     cr_expect_eq(lines_with(text, "records that waited were sent in "), 1, "%s", text);
