@@ -1,6 +1,7 @@
 /* The spool's thread: it takes operations from the queue and commits when that is due. */
 #include "base/thread.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,8 @@
 
 enum {
     AWAKE = 1, /* it looks itself before it waits */
-    PACE_MS = 20 /* between commits for nothing but what was delivered */
+    PACE_MS = 20, /* between commits for nothing but what was delivered */
+    HELP_ROUNDS = 4 /* a caller works for itself, and for few others */
 };
 
 static void want_commit(struct fm_spool *sp, int64_t in_ms)
@@ -205,8 +207,9 @@ static void close_down(struct fm_spool *sp)
         unsynced_clear(sp, false);
 }
 
-/* Under the lock, which it lets go meanwhile: do what is queued and what is due. */
-static void work(struct fm_spool *sp)
+/* Under the lock, which it lets go meanwhile: do what is queued and what is due; at most so many
+ * times if others queue more meanwhile. */
+static void work(struct fm_spool *sp, unsigned rounds)
 {
     sp->working = true;
     do {
@@ -229,7 +232,7 @@ static void work(struct fm_spool *sp)
                 spool_publish(sp);
         }
         (void)pthread_mutex_lock(&sp->lock);
-    } while (sp->queue.head != NULL);
+    } while (sp->queue.head != NULL && --rounds > 0);
     sp->working = false;
 }
 
@@ -237,10 +240,10 @@ void spool_help(struct fm_spool *sp)
 {
     if (sp->working)
         return;
-    work(sp);
+    work(sp, HELP_ROUNDS);
     int64_t due = next_due(sp);
     bool late = due != 0 && (sp->waits_until == 0 || due < sp->waits_until);
-    if (late || sp->closing)
+    if (late || sp->closing || sp->queue.head != NULL)
         (void)pthread_cond_signal(&sp->wake);
 }
 
@@ -262,7 +265,7 @@ void *spool_main(void *arg)
             continue;
         }
         closing = sp->closing;
-        work(sp);
+        work(sp, UINT_MAX);
     }
     (void)pthread_mutex_unlock(&sp->lock);
     close_down(sp);

@@ -1,5 +1,6 @@
 /* Chunks whose fate is told: fm_spool_submit(). */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -179,4 +180,41 @@ Test(submit, commits_a_large_group_without_waiting_for_its_time)
     cr_assert_geq(atomic_load(&told.n), 16, "of %u chunks, by their bytes alone", n);
     kit_done(&kit);
     cr_assert_eq(atomic_load(&told.n), n);
+}
+
+/* Queues a further chunk for each that was stored, as a busy other thread would. */
+struct chain {
+    struct kit kit;
+    pthread_t caller;
+    _Atomic unsigned by_caller, by_spool;
+};
+
+enum { LINKS = 200 };
+
+static void go_on(void *arg, const struct fm_spool_stored *what)
+{
+    struct chain *chain = arg;
+    if (pthread_equal(pthread_self(), chain->caller))
+        atomic_fetch_add(&chain->by_caller, 1);
+    else
+        atomic_fetch_add(&chain->by_spool, 1);
+    if (what->tag < LINKS)
+        submit(&chain->kit, 1, 1, 0, what->tag + 1);
+}
+
+Test(submit, works_for_few_others_in_the_thread_of_a_caller)
+{
+    struct chain chain = {.caller = pthread_self()};
+    kit_init(&chain.kit, true);
+    chain.kit.opts.on_stored = go_on;
+    chain.kit.opts.on_stored_arg = &chain;
+    kit_open(&chain.kit);
+    submit(&chain.kit, 1, 1, 0, 1);
+    int64_t deadline = fm_clock_ms() + 10000;
+    while (atomic_load(&chain.by_caller) + atomic_load(&chain.by_spool) < LINKS &&
+           fm_clock_ms() < deadline)
+        fm_sleep_ms(1);
+    cr_assert_eq(atomic_load(&chain.by_caller) + atomic_load(&chain.by_spool), LINKS);
+    cr_assert_leq(atomic_load(&chain.by_caller), 8);
+    kit_done(&chain.kit);
 }
