@@ -1,7 +1,8 @@
-/* Several requests at a time for one topic: the line is split by a hash of the key into lanes, and
- * a lane has one request under way, so that the order of each key's records stays. Only while all
- * goes well: in state RUN, until anything but a full acceptance comes back (reference 7.6, "in
- * flight").
+/* Several requests at a time for one topic: the line is split by key into lanes, and a lane has one
+ * request under way, so that the order of each key's records stays. A key goes to the lane that has
+ * the least, and stays there while any of its records is held: so lanes are evenly filled, also
+ * with few keys or when their share changes. Only while all goes well: in state RUN, until anything
+ * but a full acceptance comes back (reference 7.6, "in flight").
  *
  * Records are read ahead for all lanes together. The spool holds what was read until it is given
  * back, so nothing of it is dropped; what is given back unaccepted is still the oldest in the line.
@@ -101,15 +102,23 @@ size_t fm_lanes_bytes(const struct fm_topic *t)
     return t->lanes.bytes;
 }
 
+/* An item leaves its lane. */
+static void leave(struct fm_topic *t, const struct fm_lane_origin *origin)
+{
+    if (origin->spot < FM_LANE_SPOTS)
+        t->lanes.spot[origin->spot].open--;
+    let_go(t, origin->source);
+}
+
 void fm_lane_release(struct fm_lane *lane, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        let_go(lane->req.topic, lane->source[i]);
+        leave(lane->req.topic, &lane->origin[i]);
     lane->n -= n;
     if (n == 0 || lane->n == 0)
         return;
     memmove(lane->items, lane->items + n, lane->n * sizeof *lane->items);
-    memmove(lane->source, lane->source + n, lane->n * sizeof *lane->source);
+    memmove(lane->origin, lane->origin + n, lane->n * sizeof *lane->origin);
 }
 
 void fm_lanes_stop(struct fm_topic *t)
@@ -118,7 +127,7 @@ void fm_lanes_stop(struct fm_topic *t)
     for (unsigned i = 0; i < t->lanes.n; i++) {
         struct fm_lane *lane = &t->lanes.lane[i];
         for (; lane->n > lane->req.n; lane->n--)
-            let_go(t, lane->source[lane->n - 1]);
+            leave(t, &lane->origin[lane->n - 1]);
     }
 }
 
@@ -141,9 +150,10 @@ void fm_lanes_clear(struct fm_topic *t)
         fm_lane_release(lane, lane->n);
         fm_request_clear(&lane->req);
         free(lane->items);
-        free(lane->source);
+        free(lane->origin);
     }
     free(t->lanes.lane);
+    free(t->lanes.spot);
     free(t->lanes.source);
     t->lanes = (struct fm_lanes){0};
 }
@@ -153,7 +163,9 @@ static bool make_lanes(struct fm_topic *t)
     if (t->lanes.lane != NULL)
         return true;
     unsigned n = t->rest->conf->o.max_in_flight;
-    t->lanes.lane = calloc(n, sizeof *t->lanes.lane);
+    if (t->lanes.spot == NULL)
+        t->lanes.spot = calloc(FM_LANE_SPOTS, sizeof *t->lanes.spot);
+    t->lanes.lane = t->lanes.spot != NULL ? calloc(n, sizeof *t->lanes.lane) : NULL;
     if (t->lanes.lane == NULL)
         return false;
     t->lanes.n = n;
@@ -169,39 +181,56 @@ static bool make_lanes(struct fm_topic *t)
 
 /* Records that must stay in order share a lane: those of a key, or of a partition that was chosen.
  * Without either there is no order to keep: the lane that has the least. */
-static struct fm_lane *lane_for(struct fm_topic *t, const struct fm_record *rec)
+static unsigned spot_of(const struct fm_record *rec)
 {
-    struct fm_lanes *l = &t->lanes;
     if (rec->partition != FM_NO_PARTITION)
-        return &l->lane[(uint32_t)rec->partition % l->n];
-    if (rec->key != NULL) {
-        uint32_t hash = 2166136261u; /* FNV-1a */
-        for (size_t i = 0; i < rec->key_len; i++)
-            hash = (hash ^ (unsigned char)rec->key[i]) * 16777619u;
-        return &l->lane[(hash ^ hash >> 16) % l->n];
-    }
-    struct fm_lane *least = &l->lane[0];
+        return (uint32_t)rec->partition % FM_LANE_SPOTS;
+    if (rec->key == NULL)
+        return FM_LANE_SPOTS;
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < rec->key_len; i++)
+        hash = (hash ^ (unsigned char)rec->key[i]) * 16777619u;
+    return (hash ^ hash >> 16) % FM_LANE_SPOTS;
+}
+
+static unsigned least_lane(const struct fm_lanes *l)
+{
+    unsigned least = 0;
     for (unsigned i = 1; i < l->n; i++)
-        if (l->lane[i].n < least->n)
-            least = &l->lane[i];
+        if (l->lane[i].n < l->lane[least].n)
+            least = i;
     return least;
 }
 
-static bool push(struct fm_lane *lane, const struct fm_spool_item *item, unsigned source)
+static struct fm_lane *lane_for(struct fm_lanes *l, unsigned spot)
 {
+    if (spot == FM_LANE_SPOTS)
+        return &l->lane[least_lane(l)];
+    struct fm_lane_spot *s = &l->spot[spot];
+    if (s->open == 0)
+        s->lane = least_lane(l);
+    return &l->lane[s->lane];
+}
+
+static bool push(struct fm_lanes *l, const struct fm_spool_item *item, unsigned source)
+{
+    const unsigned spot = spot_of(&item->rec);
+    struct fm_lane *lane = lane_for(l, spot);
     if (lane->n == lane->cap) {
         size_t cap = lane->cap > 0 ? lane->cap * 2 : 64;
         struct fm_spool_item *items = realloc(lane->items, cap * sizeof *items);
         if (items != NULL)
             lane->items = items;
-        unsigned *sources = realloc(lane->source, cap * sizeof *sources);
-        if (sources != NULL)
-            lane->source = sources;
-        if (items == NULL || sources == NULL)
+        struct fm_lane_origin *origins = realloc(lane->origin, cap * sizeof *origins);
+        if (origins != NULL)
+            lane->origin = origins;
+        if (items == NULL || origins == NULL)
             return false;
         lane->cap = cap;
     }
-    lane->source[lane->n] = source;
+    if (spot < FM_LANE_SPOTS)
+        l->spot[spot].open++;
+    lane->origin[lane->n] = (struct fm_lane_origin){.source = source, .spot = spot};
     lane->items[lane->n++] = *item;
     return true;
 }
@@ -237,7 +266,7 @@ static void deal(struct fm_topic *t, struct fm_spool_batch *batch)
     *s = (struct fm_lane_source){.batch = batch, .bytes = batch->bytes, .open = 1};
     l->bytes += s->bytes;
     for (size_t i = 0; i < batch->n; i++) {
-        if (!push(lane_for(t, &batch->items[i].rec), &batch->items[i], (unsigned)slot))
+        if (!push(l, &batch->items[i], (unsigned)slot))
             break;
         s->open++;
     }
@@ -297,12 +326,15 @@ static bool start(struct fm_lane *lane, int64_t now, struct fm_err *err)
     return false;
 }
 
-/* Fill up once half of the records have gone; in bytes, whenever there is room for a piece. */
+/* Whether a lane could send now, but not a whole batch. */
+
+/* Fill up once a quarter of the records has gone, or when a lane lacks some; in bytes, whenever
+ * there is room for a piece. */
 static enum fm_code fill_up(struct fm_topic *t, size_t window, int64_t now, int64_t *due,
                             struct fm_err *err)
 {
     size_t have = held(t);
-    bool go_on = have < window / 2;
+    bool go_on = have < window / 4 * 3;
     while (go_on && have < window && room_for_piece(t) && fm_line_ready(t, have, now, due)) {
         size_t max = fm_line_allowed(t, window - have, now, due);
         if (max == 0)

@@ -46,9 +46,14 @@ struct fm_lane {
     struct fm_request req;
     struct fm_spool_batch view; /* what req.batch points to */
     struct fm_spool_item *items; /* the first req.n are in the request, if there is one */
-    unsigned *source; /* of each item: the batch of the spool that it is borrowed from */
+    struct fm_lane_origin {
+        unsigned source; /* the batch of the spool that the item is borrowed from */
+        unsigned spot; /* of its key or partition; FM_LANE_SPOTS: it has neither */
+    } * origin; /* of each item */
     size_t n, cap;
 };
+
+enum { FM_LANE_SPOTS = 4096 };
 
 struct fm_lanes {
     struct fm_lane *lane; /* NULL until needed */
@@ -62,6 +67,12 @@ struct fm_lanes {
         size_t open; /* of its items still in a lane */
     } * source;
     size_t n_sources;
+    /* Keys and partitions, by hash. Those of a spot stay together in one lane for as long as any of
+     * their records is held; then the spot may move to a lane that has less to do. */
+    struct fm_lane_spot {
+        unsigned lane;
+        unsigned open; /* records held */
+    } * spot; /* FM_LANE_SPOTS of them, NULL until needed */
 };
 
 /* ---- the line of records to isolate, and suspects: isolate.c ---- */

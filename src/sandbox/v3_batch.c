@@ -14,6 +14,17 @@ bool fm_v3_batch_id(const struct fm_v3_note *note)
     return true;
 }
 
+bool fm_v3_batch_unmapped(struct fm_v2 *v2, const struct fm_v3_note *note)
+{
+    const char *text = note->text != NULL ? note->text : "";
+    bool unknown = strncmp(text, "Unrecognized field", 18) == 0;
+    if (note->code != 400 || (!unknown && strncmp(text, "Cannot ", 7) != 0))
+        return false;
+    int code = unknown ? 422 : 400;
+    fm_v3_error(&v2->reply, (unsigned)code, code, "%s", text);
+    return true;
+}
+
 static bool alike(const struct fm_v3_note *a, const struct fm_v3_note *b)
 {
     return a->id_len == b->id_len && memcmp(a->id, b->id, a->id_len) == 0;

@@ -39,6 +39,9 @@ bool fm_v3_parse_body(struct fm_v2 *v2, const char *body, size_t len);
 /** records:batch (v3_batch.c): whether an entry may be called so: 1 to 80 letters, digits, - and _.
  */
 bool fm_v3_batch_id(const struct fm_v3_note *note);
+/** What cannot be mapped to an entry ends the whole request, where the stream gives one report.
+ * @return true: v2->reply says so */
+bool fm_v3_batch_unmapped(struct fm_v2 *v2, const struct fm_v3_note *note);
 /** @return what is wrong with the entries together, NULL: nothing */
 const char *fm_v3_batch_fault(const struct fm_v2 *v2, size_t most);
 

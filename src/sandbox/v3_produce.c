@@ -452,6 +452,8 @@ static bool parse_batch(struct parse *p, const char *body, size_t len)
             return false;
         if (!read_record(p))
             return bad_batch(p);
+        if (fm_v3_batch_unmapped(p->v2, p->note))
+            return false;
         if (!fm_v3_batch_id(p->note)) {
             fm_v3_error(&p->v2->reply, 422, 42208, "Batch entry identifier is not a valid string.");
             return false;

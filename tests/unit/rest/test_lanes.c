@@ -159,6 +159,28 @@ Test(lanes, answers_out_of_order_keep_the_order_of_each_key)
     teardown(&l);
 }
 
+static int slow(const struct mock_request *req)
+{
+    (void)req;
+    return 150;
+}
+
+/* By a hash alone some lanes would have several of them, and others none. */
+Test(lanes, a_few_keys_are_spread_over_all_of_them)
+{
+    struct lanes l;
+    setup(&l, KEYS);
+    l.delay_ms = slow;
+    l.opts.batch_records = 20;
+    add_keyed(l.spool, 1, 3000, true);
+    l.rest = rig_start(&l.opts);
+    rig_drain(l.rest, 5000);
+    cr_assert_eq(l.peak, KEYS);
+    cr_assert(!l.overtaken);
+    cr_assert_leq(mock_posts(l.mock), 3000 / 20 + 4 * KEYS, "%u", mock_posts(l.mock));
+    teardown(&l);
+}
+
 Test(lanes, records_without_a_key_use_all_of_them)
 {
     struct lanes l;
@@ -348,12 +370,6 @@ Test(lanes, in_any_other_state_there_is_one_request_of_one_record)
     cr_assert_eq(mock_stored(l.mock), 3000); /* those refused in HOLD came as suspects */
     cr_assert_eq(rig_stats(l.rest).possible_duplicates, 0);
     teardown(&l);
-}
-
-static int slow(const struct mock_request *req)
-{
-    (void)req;
-    return 150;
 }
 
 static bool some_flying(void *arg)
