@@ -22,6 +22,7 @@ static const char magic_1[4] = {'F', 'M', 'C', '1'};
 struct fm_chunk {
     struct fm_buf buf; /* the stored form, save what seal() adds */
     struct fm_buf packed; /* empty: none */
+    size_t tried; /* to pack so many bytes; 0: not yet */
     size_t first; /* offset of the first record */
     size_t foreign; /* up to here the bytes came from elsewhere: checksums are looked at */
     size_t sealed; /* up to here records have their checksums */
@@ -279,9 +280,10 @@ static void seal(struct fm_chunk *chunk)
 
 void fm_chunk_pack(struct fm_chunk *chunk)
 {
-    if (chunk->buf.len < SMALL || chunk->packed.len > 0)
+    if (chunk->buf.len < SMALL || chunk->tried == chunk->buf.len)
         return;
     seal(chunk);
+    chunk->tried = chunk->buf.len;
     if (!fm_pack(&chunk->packed, chunk->buf.data, chunk->buf.len))
         fm_buf_clear(&chunk->packed);
 }
@@ -289,6 +291,7 @@ void fm_chunk_pack(struct fm_chunk *chunk)
 void fm_chunk_forget_packed(struct fm_chunk *chunk)
 {
     fm_buf_clear(&chunk->packed);
+    chunk->tried = 0;
 }
 
 const void *fm_chunk_stored(struct fm_chunk *chunk, size_t *len)

@@ -40,6 +40,11 @@ bool fm_pack(struct fm_buf *out, const void *data, size_t len)
     if (n <= 0)
         return false;
     out->len = HEAD_BYTES + (size_t)n;
+    char *fit = realloc(out->data, out->len); /* it waits in a queue */
+    if (fit != NULL) {
+        out->data = fit;
+        out->cap = out->len;
+    }
     return true;
 }
 

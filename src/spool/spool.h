@@ -75,7 +75,7 @@ struct fm_spool_opts {
     size_t group_bytes; /* chunks of so many are committed without waiting longer; 0: 1 MiB */
     uint64_t dead_max_size; /* 0: 64 MiB */
     uint64_t reserve; /* reserve file in bytes, at most half of max_size; 0: none */
-    size_t queue_max; /* bytes queued for commit; 0: 16 MiB */
+    size_t queue_max; /* bytes queued for commit, their packed form beside them; 0: 16 MiB */
     fm_spool_control_fn *control;
     void *control_arg;
     /** Something was committed for sending. Any thread; must only set a flag and wake. */
