@@ -128,8 +128,14 @@ Test(check, estimates_records_and_bytes_an_hour)
 
 Test(check, shows_the_same_to_people)
 {
-    cr_expect_eq(run_check("-q"), 0, "%s", output);
+    cr_expect_eq(run_check("--set=agent.name=a"), 0, "%s", output);
     cr_expect_not_null(strstr(output, "720 records"), "%s", output);
     cr_expect_null(strstr(output, "RECORDS PER HOUR"), "%s", output);
     cr_expect_not_null(strstr(output, "DETAIL\n"), "%s", output);
+}
+
+Test(check, says_nothing_in_quiet_where_nothing_failed)
+{
+    cr_expect_eq(run_check("-q"), 0, "%s", output);
+    cr_expect_str_eq(output, "");
 }
