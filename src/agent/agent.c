@@ -123,8 +123,8 @@ void fm_agent_spool_opts(struct fm_agent *agent, const struct fm_config *config,
         .commit_ms = (unsigned)cfg->commit_ms,
         .dead_max_size = cfg->dead_max_size_bytes,
         .reserve = cfg->reserve_bytes,
-        .control = fm_agent_control,
-        .control_arg = agent->name,
+        .control = fm_agent_declare,
+        .control_arg = agent,
         .on_commit = on_commit,
         .on_commit_arg = agent,
         .log = agent->log,
@@ -382,6 +382,8 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
     fm_buf_init(&agent->health, 0);
     fm_buf_init(&agent->stats, 0);
     fm_buf_init(&agent->metrics, 0);
+    fm_buf_init(&agent->reasons.joined, 0);
+    fm_buf_init(&agent->reasons.gone, 0);
     forbid_cores();
     /* Its few allocations need no heap for each thread; one is 0.1 MB smaller than seven. */
     (void)mallopt(M_ARENA_MAX, 1);

@@ -3,6 +3,7 @@
 #define FM_AGENT_AGENT_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "agent/agent.h"
 #include "agent/certs.h"
@@ -47,6 +48,13 @@ struct fm_agent {
     struct fm_rest_stats *rest_stats;
     struct fm_buf health, stats, metrics;
     struct fm_certs certs;
+    /* what damage cost: written by the spool's thread, which may declare a gap again after a failed
+     * commit */
+    atomic_uint_fast64_t damaged;
+    atomic_bool damage_unknown;
+    uint64_t declared[8]; /* the gaps declared last, by hash; the spool's thread only */
+    unsigned n_declared;
+    struct fm_reasons reasons; /* of health, as the log knows them */
     enum fm_health last_health;
     bool health_known;
 };
@@ -93,6 +101,10 @@ void fm_agent_reload(struct fm_agent *agent);
 FM_MUST_USE enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *config,
                                             struct fm_arena *arena, struct fm_rest_opts *out,
                                             struct fm_err *err);
+
+/** fm_agent_control() for the agent (arg): counts what damage cost. */
+enum fm_code fm_agent_declare(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
+                              struct fm_err *err);
 
 /** The hooks of the poll thread, arg = the agent. */
 bool fm_agent_ready(void *arg);

@@ -68,12 +68,14 @@ static enum fm_code answer_status(struct request *r, struct fm_err *err)
     fm_buf_printf(r->out,
                   "{\"records\":%llu,\"bytes\":%llu,\"disk_bytes\":%llu,\"oldest_ms\":%lld,"
                   "\"durable\":%s,\"dead_records\":%llu,\"dead_bytes\":%llu,\"lost\":%llu,"
-                  "\"queue_records\":%llu,\"disk_full\":%s,\"damage\":",
+                  "\"queue_records\":%llu,\"disk_full\":%s,\"disk_free\":%llu,"
+                  "\"disk_needed\":%llu,\"damage\":",
                   (unsigned long long)stats->records, (unsigned long long)stats->bytes,
                   (unsigned long long)stats->disk_bytes, (long long)stats->oldest_ms,
                   stats->durable ? "true" : "false", (unsigned long long)stats->dead_records,
                   (unsigned long long)stats->dead_bytes, (unsigned long long)stats->lost_total,
-                  (unsigned long long)stats->queue_records, stats->disk_full ? "true" : "false");
+                  (unsigned long long)stats->queue_records, stats->disk_full ? "true" : "false",
+                  (unsigned long long)stats->disk_free, (unsigned long long)stats->disk_needed);
     fm_json_cstr(r->out, stats->damage[0] != '\0' ? stats->damage : NULL);
     fm_buf_puts(r->out, ",\"error\":");
     fm_json_cstr(r->out, stats->error[0] != '\0' ? stats->error : NULL);

@@ -23,6 +23,8 @@ struct fm_facts {
     const char *cert_file; /* the client's certificate; NULL: none */
     const struct fm_hist *latency;
     const struct fm_spool_stats *spool;
+    uint64_t damaged; /* records declared lost for damage, since the start */
+    bool damage_unknown; /* ... and some whose number nobody knows */
     const struct fm_poll_status *targets;
     size_t n_targets;
     const struct fm_poll_files *files; /* the targets_file of each section that has one */
@@ -37,8 +39,23 @@ struct fm_facts {
 enum fm_health { FM_HEALTH_OK, FM_HEALTH_DEGRADED, FM_HEALTH_FAILING };
 const char *fm_health_name(enum fm_health health); /* "ok", "degraded", "failing" */
 
-/** The verdict and its reasons as JSON. */
-enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out);
+/** What the log knows of the reasons of /health: each is told when it begins and when it ends. A
+ * reason is known by its label, which stays the same while its sentence changes. */
+struct fm_reasons {
+    struct {
+        uint64_t id; /* hash of the label */
+        char label[96];
+        bool seen; /* in this round */
+    } known[64]; /* more are not told */
+    size_t n;
+    struct fm_buf joined, gone; /* this round's, between semicolons */
+    size_t news; /* of joined: those that nobody else puts into the log */
+};
+
+/** The verdict and its reasons as JSON. @param reasons  taken over what is new and what has ended;
+ * NULL: nobody asks */
+enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out,
+                                  struct fm_reasons *reasons);
 
 /** The JSON of design section 7. */
 void fm_document_stats(const struct fm_facts *facts, struct fm_buf *out);

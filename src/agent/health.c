@@ -5,6 +5,8 @@
 #include "agent/certs.h"
 #include "agent/document.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/utf8.h"
 
 enum {
     MIB = 1024 * 1024,
@@ -20,22 +22,83 @@ struct verdict {
     struct fm_buf *out;
     enum fm_health health;
     unsigned reasons;
+    struct fm_reasons *known; /* NULL: nobody asks */
 };
 
-static void add(struct verdict *v, enum fm_health health, const char *fmt, ...) FM_PRINTF(3, 4);
+/* What a reason is called, whatever it says at the moment. */
+struct label {
+    char text[96];
+    bool logged; /* another part of the agent puts it into the log, with all it says */
+};
 
-static void add(struct verdict *v, enum fm_health health, const char *fmt, ...)
+static struct label label(bool logged, const char *fmt, ...) FM_PRINTF(2, 3);
+
+static struct label label(bool logged, const char *fmt, ...)
+{
+    struct label l = {.logged = logged};
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(l.text, sizeof l.text, fmt, args);
+    va_end(args);
+    fm_utf8_cut(l.text);
+    return l;
+}
+
+static void put_item(struct fm_buf *out, const char *text)
+{
+    fm_buf_puts(out, out->len > 0 ? "; " : "");
+    fm_buf_puts(out, text);
+}
+
+static void know(struct fm_reasons *r, const struct label *l, const char *text)
+{
+    enum { MOST = sizeof r->known / sizeof r->known[0] };
+    uint64_t id = fm_hash_text(l->text);
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->known[i].id != id)
+            continue;
+        r->known[i].seen = true;
+        return;
+    }
+    if (r->n == MOST)
+        return;
+    r->known[r->n].id = id;
+    r->known[r->n].seen = true;
+    memcpy(r->known[r->n++].label, l->text, sizeof l->text);
+    put_item(&r->joined, l->logged ? l->text : text);
+    r->news += !l->logged;
+}
+
+static void forget(struct fm_reasons *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        if (!r->known[i].seen)
+            put_item(&r->gone, r->known[i].label);
+        else
+            r->known[kept++] = r->known[i];
+    }
+    r->n = kept;
+}
+
+static void add(struct verdict *v, enum fm_health health, struct label l, const char *fmt, ...)
+    FM_PRINTF(4, 5);
+
+static void add(struct verdict *v, enum fm_health health, struct label l, const char *fmt, ...)
 {
     char text[1024];
     va_list args;
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    fm_utf8_cut(text);
     if (health > v->health)
         v->health = health;
     if (v->reasons++ > 0)
         fm_buf_putc(v->out, ',');
     fm_json_cstr(v->out, text);
+    if (v->known != NULL)
+        know(v->known, &l, text);
 }
 
 const char *fm_health_name(enum fm_health health)
@@ -54,22 +117,40 @@ static const char *or_unknown(const char *text)
     return text[0] != '\0' ? text : "no reason known yet";
 }
 
+/* " (next try in 12 s)" */
+static const char *next_try(char *out, size_t size, const struct fm_facts *facts,
+                            const struct fm_rest_topic *t)
+{
+    int64_t left = t->next_try_ms - facts->wall_ms;
+    out[0] = '\0';
+    if (t->next_try_ms != 0 && left > 0)
+        (void)snprintf(out, size, " (next try in %lld s)", (long long)(left + 999) / 1000);
+    return out;
+}
+
 static void judge_topic(struct verdict *v, const struct fm_facts *facts,
                         const struct fm_rest_topic *t)
 {
-    if (holds_back(t->health) || holds_back(t->state))
-        add(v, FM_HEALTH_FAILING, "topic %s: %s: %s", t->topic,
-            fm_rest_state_name(holds_back(t->state) ? t->state : t->health), or_unknown(t->reason));
+    char next[48];
+    enum fm_rest_state state = holds_back(t->state) ? t->state : t->health;
+    (void)next_try(next, sizeof next, facts, t);
+    if (holds_back(state))
+        add(v, FM_HEALTH_FAILING,
+            label(true, "topic %.60s: %s", t->topic, fm_rest_state_name(state)),
+            "topic %s: %s: %s%s", t->topic, fm_rest_state_name(state), or_unknown(t->reason), next);
     else if (t->failed || t->health == FM_REST_OUTAGE)
         /* The reason names the hop itself; only where there is none yet it has to be said here. */
-        add(v, FM_HEALTH_DEGRADED, "topic %s: %s", t->topic,
-            t->reason[0] != '\0' ? t->reason : fm_rest_hop_name(t->hop));
+        add(v, FM_HEALTH_DEGRADED,
+            label(t->health == FM_REST_OUTAGE, "topic %.60s: the last request failed", t->topic),
+            "topic %s: %s%s", t->topic, t->reason[0] != '\0' ? t->reason : fm_rest_hop_name(t->hop),
+            next);
     else if (t->state == FM_REST_PROBING && t->probing_ms != 0 &&
              facts->clock_ms - t->probing_ms >= PROBING_MS)
-        add(v, FM_HEALTH_DEGRADED, "topic %s: the REST proxy has not answered the probe for %lld s",
-            t->topic, (long long)(facts->clock_ms - t->probing_ms) / 1000);
+        add(v, FM_HEALTH_DEGRADED, label(false, "topic %.60s: the probe is unanswered", t->topic),
+            "topic %s: the REST proxy has not answered the probe for %lld s", t->topic,
+            (long long)(facts->clock_ms - t->probing_ms) / 1000);
     if (t->suspects > 0)
-        add(v, FM_HEALTH_DEGRADED,
+        add(v, FM_HEALTH_DEGRADED, label(false, "topic %.60s: records are set aside", t->topic),
             "topic %s: %zu record%s refused alone and set aside while others go on: %s", t->topic,
             t->suspects, t->suspects == 1 ? " was" : "s were", or_unknown(t->suspect_reason));
 }
@@ -82,30 +163,39 @@ static void judge_rest(struct verdict *v, const struct fm_facts *facts)
     for (size_t i = 0; i < rest->n_topics; i++)
         judge_topic(v, facts, &rest->topics[i]);
     if (rest->n_topics_failing > rest->n_topics)
-        add(v, FM_HEALTH_DEGRADED, "%zu of %zu topics fail; the %zu worst are named above",
-            rest->n_topics_failing, rest->n_topics_total, rest->n_topics);
+        add(v, FM_HEALTH_DEGRADED, label(false, "more topics fail"),
+            "%zu of %zu topics fail; the %zu worst are named above", rest->n_topics_failing,
+            rest->n_topics_total, rest->n_topics);
     for (size_t i = 0; i < rest->n_endpoints; i++) {
         const struct fm_rest_endpoint *e = &rest->endpoints[i];
         /* What a topic already said in its own words is not said twice. */
         if (holds_back(e->state) && v->health != FM_HEALTH_FAILING)
-            add(v, FM_HEALTH_FAILING, "endpoint %s: %s: %s", e->url, fm_rest_state_name(e->state),
-                or_unknown(e->reason));
+            add(v, FM_HEALTH_FAILING,
+                label(false, "endpoint %.60s: %s", e->url, fm_rest_state_name(e->state)),
+                "endpoint %s: %s: %s", e->url, fm_rest_state_name(e->state), or_unknown(e->reason));
     }
     int64_t waiting = rest->in_flight_since != 0 ? facts->clock_ms - rest->in_flight_since : 0;
     if (waiting >= UNANSWERED_MS)
-        add(v, FM_HEALTH_DEGRADED,
+        add(v, FM_HEALTH_DEGRADED, label(false, "a request is unanswered"),
             "the REST proxy has not answered a request for %lld s: it may wait for Kafka",
             (long long)waiting / 1000);
 }
 
 /* Damage is a loss for a minute, and for an hour something to look at. */
-static void judge_damage(struct verdict *v, const struct fm_spool_stats *spool, int64_t clock_ms)
+static void judge_damage(struct verdict *v, const struct fm_facts *facts)
 {
-    int64_t age = clock_ms - spool->last_damage_ms;
+    const struct fm_spool_stats *spool = facts->spool;
+    int64_t age = facts->clock_ms - spool->last_damage_ms;
+    char what[80] = "what could not be read is";
     if (spool->last_damage_ms == 0 || age >= DAMAGE_MS)
         return;
+    if (facts->damaged > 0)
+        (void)snprintf(what, sizeof what, "%s%llu record%s",
+                       facts->damage_unknown ? "at least " : "", (unsigned long long)facts->damaged,
+                       facts->damaged == 1 ? " is" : "s are");
     add(v, age < DROPPED_MS ? FM_HEALTH_FAILING : FM_HEALTH_DEGRADED,
-        "the spool was damaged: what could not be read is declared lost (reason damage)%s%s%s",
+        label(false, "the spool was damaged"),
+        "the spool was damaged: %s declared lost (reason damage)%s%s%s", what,
         spool->damage[0] != '\0' ? "; the damaged files lie in " : "", spool->damage,
         spool->damage[0] != '\0' ? ", remove them when nobody needs them any more" : "");
 }
@@ -113,19 +203,21 @@ static void judge_damage(struct verdict *v, const struct fm_spool_stats *spool, 
 static void judge_disk(struct verdict *v, const struct fm_spool_stats *spool)
 {
     if (spool->error[0] != '\0' && spool->queue_records > 0)
-        add(v, FM_HEALTH_FAILING,
+        add(v, FM_HEALTH_FAILING, label(false, "records wait in memory, not yet on disk"),
             "%llu record%s in memory, not yet on disk, and would be lost with this process: %s",
             (unsigned long long)spool->queue_records,
             spool->queue_records == 1 ? " waits" : "s wait", spool->error);
     else if (spool->error[0] != '\0')
-        add(v, FM_HEALTH_FAILING, "the spool could not commit: %s", spool->error);
+        add(v, FM_HEALTH_FAILING, label(false, "the spool could not commit"),
+            "the spool could not commit: %s", spool->error);
     else if (spool->disk_full)
-        add(v, FM_HEALTH_DEGRADED,
+        add(v, FM_HEALTH_DEGRADED, label(false, "the disk of the spool is full"),
             "the disk of the spool is full: %.1f MiB must be free there, %.1f MiB are; until then "
             "new records take the room that delivered ones leave",
             (double)spool->disk_needed / MIB, (double)spool->disk_free / MIB);
     if (!spool->durable)
-        add(v, FM_HEALTH_DEGRADED, "records are not durable: %s",
+        add(v, FM_HEALTH_DEGRADED, label(false, "records are not durable"),
+            "records are not durable: %s",
             spool->undurable != NULL ? spool->undurable : "no reason known");
 }
 
@@ -135,14 +227,14 @@ static void judge_spool(struct verdict *v, const struct fm_facts *facts)
     if (spool == NULL)
         return;
     if (spool->last_drop_ms != 0 && facts->clock_ms - spool->last_drop_ms < DROPPED_MS)
-        add(v, FM_HEALTH_FAILING,
+        add(v, FM_HEALTH_FAILING, label(false, "the spool refused or dropped records"),
             "the spool refused or dropped records in the last minute (%llu lost so far)%s",
             (unsigned long long)spool->lost_total,
             spool->error[0] != '\0' ? "" : ": raise [spool] max_size or mend the way out");
     judge_disk(v, spool);
-    judge_damage(v, spool, facts->clock_ms);
+    judge_damage(v, facts);
     if (spool->last_dead_ms != 0 && facts->clock_ms - spool->last_dead_ms < DEAD_MS)
-        add(v, FM_HEALTH_DEGRADED,
+        add(v, FM_HEALTH_DEGRADED, label(false, "records became dead letters"),
             "records became dead letters in the last hour (%llu kept): see firstmile spool dead "
             "list",
             (unsigned long long)spool->dead_records);
@@ -155,15 +247,18 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
         const struct fm_poll_status *t = &facts->targets[i];
         if (t->state != FM_POLL_DOWN || down++ >= TARGETS_SHOWN)
             continue;
-        add(v, FM_HEALTH_DEGRADED, "target %s is down: %s", t->name,
-            t->error != NULL ? t->error : "no reason known yet");
+        add(v, FM_HEALTH_DEGRADED, label(true, "target %.80s is down", t->name),
+            "target %s is down: %s", t->name, t->error != NULL ? t->error : "no reason known yet");
     }
     if (down > TARGETS_SHOWN)
-        add(v, FM_HEALTH_DEGRADED, "%zu more targets are down", down - TARGETS_SHOWN);
+        add(v, FM_HEALTH_DEGRADED, label(true, "more targets are down"),
+            "%zu more targets are down", down - TARGETS_SHOWN);
     for (size_t i = 0; i < facts->n_files; i++)
         if (facts->files[i].error != NULL)
-            add(v, FM_HEALTH_DEGRADED, "target %s: %s (%zu targets in force)",
-                facts->files[i].section, facts->files[i].error, facts->files[i].targets);
+            add(v, FM_HEALTH_DEGRADED,
+                label(true, "target %.60s: its targets_file", facts->files[i].section),
+                "target %s: %s (%zu targets in force)", facts->files[i].section,
+                facts->files[i].error, facts->files[i].targets);
 }
 
 static void note_certs(const struct fm_facts *facts, size_t begin, struct fm_buf *out)
@@ -201,16 +296,27 @@ static void put_notes(const struct fm_facts *facts, struct fm_buf *out)
     }
 }
 
-enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out)
+enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *out,
+                                  struct fm_reasons *known)
 {
     struct fm_buf reasons;
     fm_buf_init(&reasons, 0);
-    struct verdict v = {.out = &reasons};
+    struct verdict v = {.out = &reasons, .known = known};
+    if (known != NULL) {
+        fm_buf_reset(&known->joined);
+        fm_buf_reset(&known->gone);
+        known->news = 0;
+        for (size_t i = 0; i < known->n; i++)
+            known->known[i].seen = false;
+    }
     judge_rest(&v, facts);
     judge_spool(&v, facts);
     judge_targets(&v, facts);
     if (facts->reload_error != NULL)
-        add(&v, FM_HEALTH_DEGRADED, "the last reload changed nothing: %s", facts->reload_error);
+        add(&v, FM_HEALTH_DEGRADED, label(true, "the last reload changed nothing"),
+            "the last reload changed nothing: %s", facts->reload_error);
+    if (known != NULL)
+        forget(known);
     fm_buf_puts(out, "{\"status\":");
     fm_json_cstr(out, fm_health_name(v.health));
     fm_buf_puts(out, ",\"reasons\":[");

@@ -1,9 +1,11 @@
 /* What the poll thread and the spool call: samples become records, events become control records.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/agent_priv.h"
 #include "base/clock.h"
+#include "base/hash.h"
 
 bool fm_agent_ready(void *arg)
 {
@@ -121,4 +123,32 @@ enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what, st
         .lost_stream = what->lost_stream,
     };
     return fm_record_gap(out, name, what->topic, &gap, now, err);
+}
+
+static bool is_known(struct fm_agent *agent, uint64_t id)
+{
+    enum { MOST = sizeof agent->declared / sizeof agent->declared[0] };
+    for (size_t i = 0; i < MOST; i++)
+        if (agent->declared[i] == id)
+            return true;
+    agent->declared[agent->n_declared++ % MOST] = id;
+    return false;
+}
+
+enum fm_code fm_agent_declare(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,
+                              struct fm_err *err)
+{
+    struct fm_agent *agent = arg;
+    if (what->type == FM_CONTROL_GAP && what->reason == FM_GAP_DAMAGE) {
+        char id[400];
+        (void)snprintf(id, sizeof id, "%s %s %lld %lld", what->topic,
+                       what->lost_stream != NULL ? what->lost_stream : "",
+                       (long long)what->from_seq, (long long)what->to_seq);
+        bool again = is_known(agent, fm_hash_text(id));
+        if (!again && what->count > 0)
+            atomic_fetch_add(&agent->damaged, (uint64_t)what->count);
+        else if (!again)
+            atomic_store(&agent->damage_unknown, true);
+    }
+    return fm_agent_control(agent->name, what, out, err);
 }

@@ -188,7 +188,7 @@ void fm_document_metrics(const struct fm_facts *facts, struct fm_buf *out)
     head(out, "health", "gauge", "0 ok, 1 degraded, 2 failing.");
     struct fm_buf ignored;
     fm_buf_init(&ignored, 0);
-    fm_buf_printf(out, "firstmile_health %d\n", (int)fm_document_health(facts, &ignored));
+    fm_buf_printf(out, "firstmile_health %d\n", (int)fm_document_health(facts, &ignored, NULL));
     fm_buf_clear(&ignored);
     head(out, "start_time_seconds", "gauge", "Start of the process since 1970.");
     fm_buf_printf(out, "firstmile_start_time_seconds %lld.%03lld\n",

@@ -24,21 +24,28 @@ static uint64_t rss_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* A change of health is an event: it is logged once, with its reasons. All is not well from the
- * beginning, but once a record was accepted; or there was none to send for a while. */
+/* A change of health is an event, and so is a reason that joins or ends while it stays: each is
+ * told once. What another part has put into the log with all it knows is only named. All is not
+ * well from the beginning, but once a record was accepted; or there was none to send for a while.
+ */
 static void log_health(struct fm_agent *agent, enum fm_health health)
 {
+    struct fm_reasons *r = &agent->reasons;
+    const char *name = fm_health_name(health);
     bool tried = agent->rest_stats->records > 0 || fm_wall_ms() - agent->started_ms > UNTRIED_MS;
-    if (agent->health_known ? health == agent->last_health : health == FM_HEALTH_OK && !tried)
+    bool changed = !agent->health_known || health != agent->last_health;
+    if (!agent->health_known && health == FM_HEALTH_OK && !tried)
         return;
-    const char *text = fm_buf_str(&agent->health);
-    const char *reasons = strstr(text, "\"reasons\":[");
-    const char *end = reasons != NULL ? strstr(reasons, "],\"notes\"") : NULL;
-    if (end == NULL || health == FM_HEALTH_OK)
-        fm_log(agent->log, FM_LOG_INFO, "health is %s", fm_health_name(health));
-    else
-        fm_log(agent->log, FM_LOG_WARN, "health is %s: %.*s", fm_health_name(health),
-               (int)(end - reasons - 11), reasons + 11);
+    if (changed && health == FM_HEALTH_OK)
+        fm_log(agent->log, FM_LOG_INFO, "health is ok");
+    else if (changed)
+        fm_log(agent->log, FM_LOG_WARN, "health is %s%s%s%s%s", name, r->joined.len > 0 ? ": " : "",
+               fm_buf_str(&r->joined), r->gone.len > 0 ? "; over: " : "", fm_buf_str(&r->gone));
+    else if (r->news > 0)
+        fm_log(agent->log, FM_LOG_WARN, "health stays %s, now also: %s", name,
+               fm_buf_str(&r->joined));
+    if (!changed && r->gone.len > 0)
+        fm_log(agent->log, FM_LOG_INFO, "health stays %s; over: %s", name, fm_buf_str(&r->gone));
     agent->health_known = true;
     agent->last_health = health;
 }
@@ -66,6 +73,8 @@ void fm_agent_publish(struct fm_agent *agent)
         .cert_file = agent->config->rest.cert_file,
         .latency = fm_rest_latency(agent->rest),
         .spool = agent->spool_stats,
+        .damaged = atomic_load(&agent->damaged),
+        .damage_unknown = atomic_load(&agent->damage_unknown),
         .targets = targets.targets,
         .n_targets = targets.n,
         .files = targets.files,
@@ -79,7 +88,7 @@ void fm_agent_publish(struct fm_agent *agent)
     fm_buf_reset(&agent->health);
     fm_buf_reset(&agent->stats);
     fm_buf_reset(&agent->metrics);
-    enum fm_health health = fm_document_health(&facts, &agent->health);
+    enum fm_health health = fm_document_health(&facts, &agent->health, &agent->reasons);
     fm_document_stats(&facts, &agent->stats);
     fm_document_metrics(&facts, &agent->metrics);
     log_health(agent, health);

@@ -155,6 +155,15 @@ static void put_endpoint(struct fm_buf *out, const struct fm_rest_stats *rest,
         fm_json_cstr(out, fm_rest_state_name(rest->topics[i].state));
     }
     fm_buf_putc(out, '}');
+    int64_t next = 0;
+    for (size_t i = 0; e->current && i < rest->n_topics; i++) {
+        int64_t one = rest->topics[i].next_try_ms;
+        next = one != 0 && (next == 0 || one < next) ? one : next;
+    }
+    if (next != 0)
+        put_int(out, "next_try_ms", next);
+    else
+        fm_buf_puts(out, ",\"next_try_ms\":null");
     if (e->cert_days >= 0)
         put_int(out, "cert_days", e->cert_days);
     else

@@ -108,6 +108,7 @@ static bool read_line(struct fm_audit_job *job, const struct fm_buf *text, struc
             return false;
     }
     set_headers(line, &job->header_text);
+    job->headers = job->headers || line->rec.n_headers > 0;
     line->rec.topic = fm_buf_str(&job->topic_text);
     line->rec.key = line->has_key ? fm_buf_str(&job->key_text) : NULL;
     line->rec.key_len = job->key_text.len;

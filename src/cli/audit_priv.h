@@ -25,6 +25,7 @@ struct fm_audit_job {
     uint64_t line;
     uint64_t unreadable, first_unreadable; /* lines */
     uint64_t other_topics; /* records passed over */
+    bool headers; /* a record came with some */
     bool progress; /* a line on the terminal */
     int64_t progress_at;
     struct fm_buf topic_text, key_text, value_text,

@@ -74,6 +74,20 @@ static void print_missing(const struct fm_audit_stream *s)
                      (unsigned long long)s->all_ranges - SHOWN_RANGES);
 }
 
+/* A record of the agent says in its value whose it is; one of `produce` can do so in headers only.
+ */
+static void print_foreign(const struct fm_audit_job *job, const struct fm_audit_totals *t)
+{
+    if (t->foreign == 0)
+        return;
+    (void)printf("nothing is proved of foreign records: those of produce carry their numbers as "
+                 "headers, which api = v2 does not have");
+    if (!job->headers && job->opts->from == NULL)
+        (void)printf("; no headers came through this consumer interface either, kcat -J and --from "
+                     "show those of v3");
+    (void)printf("\n");
+}
+
 static enum fm_code print_text(struct fm_audit_job *job, struct fm_err *err)
 {
     const struct fm_audit_totals *t = fm_audit_totals(job->audit);
@@ -86,6 +100,7 @@ static enum fm_code print_text(struct fm_audit_job *job, struct fm_err *err)
     (void)printf("%llu record%s in %zu partition%s, %llu of them foreign\n",
                  (unsigned long long)t->records, fm_plural(t->records), t->partitions,
                  fm_plural(t->partitions), (unsigned long long)t->foreign);
+    print_foreign(job, t);
     if (t->malformed > 0)
         (void)printf("%llu control record%s without sense prove%s nothing\n",
                      (unsigned long long)t->malformed, fm_plural(t->malformed),
@@ -160,8 +175,8 @@ static enum fm_code print_json(struct fm_audit_job *job, struct fm_err *err)
     put_number(&out, "pending", t->pending);
     put_number(&out, "cut", t->cut);
     put_number(&out, "missing", t->missing);
-    fm_buf_printf(&out, "\"extent_unknown\":%s,\"streams\":[",
-                  t->extent_unknown ? "true" : "false");
+    fm_buf_printf(&out, "\"headers\":%s,\"extent_unknown\":%s,\"streams\":[",
+                  job->headers ? "true" : "false", t->extent_unknown ? "true" : "false");
     for (size_t i = 0; (s = fm_audit_stream(job->audit, i)) != NULL; i++) {
         fm_buf_puts(&out, i > 0 ? "," : "");
         put_stream(&out, s);
@@ -188,7 +203,8 @@ enum fm_code fm_audit_verdict(struct fm_audit_job *job, struct fm_err *err)
                     (unsigned long long)job->other_topics, fm_plural(job->other_topics));
     if (t->streams == 0)
         return fm_err_set(err, FM_EDAMAGE,
-                          "nothing to audit: none of %llu record%s in %s carries an identity",
+                          "nothing to audit: none of %llu record%s in %s carries an identity; "
+                          "records of produce do so with api = v3 only, as headers",
                           (unsigned long long)t->records, fm_plural(t->records), job->name);
     if (t->missing > 0)
         return fm_err_set(err, FM_EDAMAGE, "%llu number%s missing: neither seen nor declared",

@@ -105,6 +105,7 @@ static enum fm_code take(void *arg, const struct fm_rest_consumed *record, struc
     if (r->limited && limit != NULL && record->offset >= limit->end)
         return FM_OK;
     r->taken++;
+    r->job->headers = r->job->headers || record->n_headers > 0;
     const struct fm_audit_record rec = {.topic = r->job->topic,
                                         .partition = record->partition,
                                         .offset = record->offset,

@@ -61,6 +61,7 @@ static bool add_streams(struct fm_jscan *s, struct fm_table *table, struct fm_ar
 
 struct totals {
     int64_t records, bytes, disk_bytes, oldest_ms, dead_records, lost, queue_records;
+    int64_t disk_free, disk_needed; /* 0: not told, or the disk is not full */
     bool durable, disk_full;
     unsigned unknown; /* streams */
     const char *error, *damage;
@@ -78,7 +79,9 @@ static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_tab
                    {"oldest_ms", &t->oldest_ms},
                    {"lost", &t->lost},
                    {"dead_records", &t->dead_records},
-                   {"queue_records", &t->queue_records}};
+                   {"queue_records", &t->queue_records},
+                   {"disk_free", &t->disk_free},
+                   {"disk_needed", &t->disk_needed}};
     struct fm_jscan s;
     fm_jscan_init(&s, w->answer.data, w->answer.len);
     if (fm_jscan_next(&s) != FM_J_OBJECT)
@@ -109,6 +112,19 @@ static bool read_status(struct fm_spool_work *w, struct totals *t, struct fm_tab
     return token == FM_J_OBJECT_END;
 }
 
+static void print_disk_full(const struct totals *t)
+{
+    char needed[32], left[32];
+    fm_text_size(needed, sizeof needed, (uint64_t)t->disk_needed);
+    fm_text_size(left, sizeof left, (uint64_t)t->disk_free);
+    if (t->disk_needed > 0)
+        (void)printf("the disk is full: %s must be free there, %s are; until then new records take "
+                     "the room that delivered ones leave\n",
+                     needed, left);
+    else
+        (void)printf("the disk is full: new records take the room that delivered ones leave\n");
+}
+
 static void print_totals(const struct fm_spool_work *w, const struct totals *t)
 {
     char size[32], disk[32], age[32];
@@ -134,7 +150,7 @@ static void print_totals(const struct fm_spool_work *w, const struct totals *t)
     else if (t->error != NULL)
         (void)printf("the last commit failed and is tried again: %s\n", t->error);
     else if (t->disk_full)
-        (void)printf("the disk is full: new records take the room that delivered ones leave\n");
+        print_disk_full(t);
     if (t->unknown > 0)
         (void)printf("damage: how far %u of the streams had come is not known; what could not be "
                      "read is declared lost\n",

@@ -74,7 +74,7 @@ Test(certs, stand_in_the_notes_of_health_without_spoiling_it)
     struct fm_facts facts = {.name = "edge", .rest = &rest, .cert_file = "/c.pem"};
     struct fm_buf out;
     fm_buf_init(&out, 0);
-    cr_expect_eq(fm_document_health(&facts, &out), FM_HEALTH_OK);
+    cr_expect_eq(fm_document_health(&facts, &out, NULL), FM_HEALTH_OK);
     cr_expect_not_null(
         strstr(
             fm_buf_str(&out),
@@ -84,7 +84,7 @@ Test(certs, stand_in_the_notes_of_health_without_spoiling_it)
     cr_expect_null(strstr(fm_buf_str(&out), "https://b"));
     fm_buf_reset(&out);
     facts.cert_file = NULL;
-    cr_expect_eq(fm_document_health(&facts, &out), FM_HEALTH_OK);
+    cr_expect_eq(fm_document_health(&facts, &out, NULL), FM_HEALTH_OK);
     cr_expect_null(strstr(fm_buf_str(&out), "cert_file"), "there is none");
     fm_buf_clear(&out);
 }

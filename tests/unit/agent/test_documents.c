@@ -51,7 +51,8 @@ static void fill(void)
                                                   .cert_days = 1032,
                                                   .gzip = FM_REST_GZIP_REFUSED,
                                                   .reason = "held"};
-    rest.topics[0] = (struct fm_rest_topic){.topic = "jmx", .state = FM_REST_ONE};
+    rest.topics[0] =
+        (struct fm_rest_topic){.topic = "jmx", .state = FM_REST_ONE, .next_try_ms = 1041};
     spool = (struct fm_spool_stats){.records = 2001,
                                     .bytes = 2002,
                                     .disk_bytes = 2003,
@@ -176,6 +177,7 @@ Test(document, stats_shows_each_number_in_its_place)
         {"spool/disk_bytes", 2003},
         {"spool/oldest_ms", 2004},
         {"spool/suspects", 1007},
+        {"endpoints/0/next_try_ms", 1041},
         {"spool/dead_records", 2005},
         {"spool/dead_bytes", 2006},
         {"spool/queue_bytes", 2008},

@@ -39,7 +39,7 @@ static void well(struct world *w)
 static void expect(struct world *w, enum fm_health health, const char *sentence)
 {
     fm_buf_reset(&w->out);
-    enum fm_health got = fm_document_health(&w->facts, &w->out);
+    enum fm_health got = fm_document_health(&w->facts, &w->out, NULL);
     const char *text = fm_buf_str(&w->out);
     cr_expect_eq(got, health, "%s instead of %s: %s", fm_health_name(got), fm_health_name(health),
                  text);
@@ -160,6 +160,80 @@ Test(health, fails_for_a_minute_after_damage_and_tells_of_it_for_an_hour)
     expect(&w, FM_HEALTH_DEGRADED, "declared lost (reason damage)");
     w.spool.last_damage_ms = w.facts.clock_ms - 3600000;
     expect(&w, FM_HEALTH_OK, NULL);
+}
+
+Test(health, counts_what_damage_cost)
+{
+    struct world w;
+    well(&w);
+    w.spool.last_damage_ms = w.facts.clock_ms;
+    expect(&w, FM_HEALTH_FAILING, "damaged: what could not be read is declared lost");
+    w.facts.damaged = 1;
+    expect(&w, FM_HEALTH_FAILING, "damaged: 1 record is declared lost");
+    w.facts.damaged = 502;
+    expect(&w, FM_HEALTH_FAILING, "damaged: 502 records are declared lost");
+    w.facts.damage_unknown = true;
+    expect(&w, FM_HEALTH_FAILING, "damaged: at least 502 records are declared lost");
+}
+
+Test(health, says_when_the_next_try_is)
+{
+    struct world w;
+    well(&w);
+    w.rest.topics[0].failed = true;
+    memcpy(w.rest.topics[0].reason, "TCP: refused", 13);
+    expect(&w, FM_HEALTH_DEGRADED, "topic jmx: TCP: refused\"");
+    w.rest.topics[0].next_try_ms = w.facts.wall_ms + 11001;
+    expect(&w, FM_HEALTH_DEGRADED, "topic jmx: TCP: refused (next try in 12 s)\"");
+    fm_document_stats(&w.facts, &w.out);
+    cr_expect_not_null(strstr(fm_buf_str(&w.out), "\"next_try_ms\":1011001"));
+    fm_buf_clear(&w.out);
+    w.rest.topics[0].next_try_ms = w.facts.wall_ms; /* now */
+    expect(&w, FM_HEALTH_DEGRADED, "topic jmx: TCP: refused\"");
+    w.rest.topics[0].state = FM_REST_HOLD;
+    w.rest.topics[0].next_try_ms = w.facts.wall_ms + 1;
+    expect(&w, FM_HEALTH_FAILING, "topic jmx: hold: TCP: refused (next try in 1 s)\"");
+}
+
+static void expect_told(struct world *w, struct fm_reasons *r, const char *joined, size_t news,
+                        const char *gone)
+{
+    fm_buf_reset(&w->out);
+    (void)fm_document_health(&w->facts, &w->out, r);
+    cr_expect_str_eq(fm_buf_str(&r->joined), joined);
+    cr_expect_str_eq(fm_buf_str(&r->gone), gone);
+    cr_expect_eq(r->news, news);
+}
+
+/* What the log makes of it: each reason once when it joins and once when it ends. */
+Test(health, knows_which_reasons_are_new_and_which_have_ended)
+{
+    struct world w;
+    static struct fm_reasons r;
+    well(&w);
+    expect_told(&w, &r, "", 0, "");
+    w.target.state = FM_POLL_DOWN; /* the poll has logged why */
+    w.target.error = "refused";
+    expect_told(&w, &r, "target orders is down", 0, "");
+    w.target.error = "no route";
+    expect_told(&w, &r, "", 0, "");
+    w.rest.topics[0].failed = true;
+    memcpy(w.rest.topics[0].reason, "TCP: refused", 13);
+    w.spool.durable = false;
+    w.spool.undurable = "because";
+    expect_told(&w, &r, "topic jmx: TCP: refused; records are not durable: because", 2, "");
+    memcpy(w.rest.topics[0].reason, "TLS: expired", 13);
+    expect_told(&w, &r, "", 0, "");
+    w.spool.durable = true;
+    w.target.state = FM_POLL_UP;
+    expect_told(&w, &r, "", 0, "target orders is down; records are not durable");
+    w.rest.topics[0].failed = false;
+    expect_told(&w, &r, "", 0, "topic jmx: the last request failed");
+    w.target.state = FM_POLL_DOWN;
+    expect_told(&w, &r, "target orders is down", 0, "");
+    fm_buf_clear(&r.joined);
+    fm_buf_clear(&r.gone);
+    fm_buf_clear(&w.out);
 }
 
 Test(health, says_how_many_records_are_not_on_the_disk)

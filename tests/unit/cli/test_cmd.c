@@ -435,6 +435,29 @@ Test(cmd, audit_tells_by_its_exit_code_whether_all_is_accounted_for)
     json_decref(json);
 }
 
+Test(cmd, audit_says_of_what_it_proves_nothing)
+{
+    char url[160];
+    pid_t pid;
+    program_file("foreign",
+                 AUDIT_LINE("0", "1", "") "\n{\"topic\":\"jmx\",\"partition\":0,"
+                                          "\"offset\":9,\"key\":null,\"payload\":\"{}\"}\n");
+    cr_expect_eq(RUN("audit", "--from", "foreign"), 0, "%s", result.err);
+    expect_out("1 of them foreign\nnothing is proved of foreign records");
+    cr_expect_null(strstr(result.out, "no headers came"), "%s", result.out);
+    program_file("lines", "{\"a\":1}\n");
+    (void)snprintf(url, sizeof url, "rest.url=%s", program_sandbox(&pid, NULL));
+    cr_expect_eq(RUN("produce", "t", "lines", "-o", url), 0, "%s", result.err);
+    cr_expect_eq(RUN("audit", "t", "-o", url), 1);
+    expect_out("api = v2 does not have; no headers came through this consumer interface");
+    expect_sentence("nothing to audit: none of 1 record in t carries an identity; records of "
+                    "produce do so with api = v3 only, as headers");
+    cr_expect_eq(RUN("audit", "t", "-o", url, "--json"), 1);
+    expect_out("\"headers\":false");
+    cr_assert_eq(kill(pid, SIGTERM), 0);
+    (void)waitpid(pid, NULL, 0);
+}
+
 Test(cmd, audit_takes_no_silence_for_a_proof)
 {
     cr_expect_eq(RUN("audit"), 2);

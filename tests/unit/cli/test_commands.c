@@ -1,13 +1,16 @@
 /* Every command of the table, met the same way: help, JSON, mistakes, a closed pipe. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "jolokia_fake.h"
 #include "localjvm.h"
 #include "program.h"
@@ -216,4 +219,57 @@ Test(commands, get_tells_what_it_reads_only_by_name)
     cr_expect_str_eq(result.err, "");
     cr_expect_eq(RUN("get", url, "a:n=1,type=A", "Count"), 0);
     cr_expect_str_eq(result.err, "");
+}
+
+/* Read stderr of a program until it holds the text. */
+static void await_text(int fd, char *text, size_t size, const char *wanted)
+{
+    size_t used = 0;
+    int64_t end = fm_clock_ms() + 20000;
+    while (strstr(text, wanted) == NULL && used + 1 < size && fm_clock_ms() < end) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t n = poll(&p, 1, 1000) == 1 ? read(fd, text + used, size - 1 - used) : 0;
+        used += n > 0 ? (size_t)n : 0;
+        text[used] = '\0';
+    }
+    cr_assert_not_null(strstr(text, wanted), "no \"%s\" in %s", wanted, text);
+}
+
+static int remove_one(const char *path, const struct stat *st, int what, struct FTW *at)
+{
+    (void)st;
+    (void)what;
+    (void)at;
+    return remove(path);
+}
+
+Test(commands, run_tells_a_target_that_is_down_once)
+{
+    static const char *const args[] = {"run",
+                                       "-o",
+                                       "target:fake.url=http://127.0.0.1:1",
+                                       "-o",
+                                       "agent.interval=100ms",
+                                       "-o",
+                                       "spool.path=st",
+                                       NULL};
+    char text[8192] = "";
+    int out[2], err[2];
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    pid_t pid = program_start(args, out[1], err[1]);
+    (void)close(out[1]);
+    (void)close(err[1]);
+    await_text(err[0], text, sizeof text, "target fake is down\n"); /* said by health */
+    cr_assert_eq(kill(pid, SIGTERM), 0);
+    program_read(out[0], err[0]);
+    program_reap(pid);
+    const char *first = strstr(text, "refused the connection");
+    cr_assert_not_null(first, "%s", text);
+    cr_expect_null(strstr(first + 1, "refused the connection"), "told twice: %s", text);
+    (void)close(out[0]);
+    (void)close(err[0]);
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/st", folder);
+    (void)nftw(path, remove_one, 4, FTW_DEPTH | FTW_PHYS);
 }
