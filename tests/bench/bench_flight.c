@@ -5,35 +5,27 @@
  *
  * usage: bench_flight [RECORDS] */
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/server.h"
+#include "proxy.h"
 #include "rest/rest.h"
 
-enum { FLIGHTS = 8, BATCH = 500, LATE_MS = 50, KEYS = 1000, QUEUE = 64 };
+enum { FLIGHTS = 8, BATCH = 500, LATE_MS = 50, KEYS = 1000 };
 
 static size_t records = 320000;
+static const double least = 0.9;
 static const double ideal = FLIGHTS * BATCH * 1000.0 / LATE_MS;
 static char dir[] = "/tmp/fm-flight-XXXXXX";
-
-static void fail(const char *what)
-{
-    (void)fprintf(stderr, "bench_flight: %s\n", what);
-    exit(1);
-}
 
 static void must(enum fm_code code, const struct fm_err *err)
 {
     if (code != FM_OK)
-        fail(fm_err_text(err));
+        proxy_fail(fm_err_text(err));
 }
 
 static double cpu_s(void)
@@ -42,108 +34,6 @@ static double cpu_s(void)
     (void)getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-/* ---- the sink ---- */
-
-static struct late {
-    pthread_mutex_t lock;
-    struct {
-        struct fm_server_call *call;
-        size_t n;
-        int64_t due;
-    } queue[QUEUE]; /* in order: all are late alike */
-    size_t head, n;
-} late = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void answer(struct fm_server_call *call, struct fm_buf *body)
-{
-    struct fm_server_reply reply;
-    fm_server_reply_init(&reply);
-    reply.content_type = "application/vnd.kafka.v2+json";
-    reply.body = fm_buf_str(body);
-    reply.body_len = body->len;
-    fm_server_answer(call, &reply);
-}
-
-static void on_call(struct fm_server_call *call, void *arg)
-{
-    (void)arg;
-    if (strcmp(fm_server_method(call), "POST") != 0) {
-        struct fm_buf topic;
-        fm_buf_init(&topic, 0);
-        fm_buf_puts(&topic, "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"}}");
-        answer(call, &topic);
-        fm_buf_clear(&topic);
-        return;
-    }
-    size_t len, n = 0;
-    const char *p = fm_server_body(call, &len), *end = p + len;
-    while ((p = memmem(p, (size_t)(end - p), "\"value\":", 8)) != NULL) {
-        p += 8;
-        n++;
-    }
-    fm_server_defer(call);
-    (void)pthread_mutex_lock(&late.lock);
-    if (late.n == QUEUE)
-        fail("more requests than were to be in flight");
-    size_t at = (late.head + late.n++) % QUEUE;
-    late.queue[at].call = call;
-    late.queue[at].n = n;
-    late.queue[at].due = fm_clock_ns() + LATE_MS * 1000000LL;
-    (void)pthread_mutex_unlock(&late.lock);
-}
-
-/* @return nanoseconds to the next answer that is due */
-static int64_t answer_due(struct fm_buf *body)
-{
-    (void)pthread_mutex_lock(&late.lock);
-    int64_t left = late.n > 0 ? late.queue[late.head].due - fm_clock_ns() : 1000000;
-    struct fm_server_call *call = late.queue[late.head].call;
-    size_t n = late.queue[late.head].n;
-    if (late.n > 0 && left <= 0) {
-        late.head = (late.head + 1) % QUEUE;
-        late.n--;
-    } else {
-        call = NULL;
-    }
-    (void)pthread_mutex_unlock(&late.lock);
-    if (call == NULL)
-        return left;
-    fm_buf_reset(body);
-    fm_buf_puts(body, "{\"offsets\":[");
-    for (size_t i = 0; i < n; i++)
-        fm_buf_printf(body, "%s{\"partition\":0,\"offset\":1,\"error_code\":null,\"error\":null}",
-                      i > 0 ? "," : "");
-    fm_buf_puts(body, "]}");
-    answer(call, body);
-    return 0;
-}
-
-static void serve(int ports)
-{
-    char cert[96], key[96];
-    struct fm_err err = {0};
-    struct fm_server *plain = NULL, *tls = NULL;
-    struct fm_server_opts opts = {
-        .listen = "127.0.0.1:0", .max_body = 4 << 20, .request_ms = 30000, .handler = on_call};
-    struct fm_buf body;
-    fm_buf_init(&body, 0);
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    must(fm_server_start(&plain, &opts, &err), &err);
-    (void)snprintf(cert, sizeof cert, "%s/server.pem", dir);
-    (void)snprintf(key, sizeof key, "%s/server.key", dir);
-    opts.cert_file = cert;
-    opts.key_file = key;
-    must(fm_server_start(&tls, &opts, &err), &err);
-    uint16_t both[2] = {fm_server_port(plain), fm_server_port(tls)};
-    if (write(ports, both, sizeof both) != sizeof both)
-        fail("no parent");
-    for (;;) {
-        int64_t left = answer_due(&body);
-        if (left > 0)
-            (void)usleep((useconds_t)(left / 1000 + 1));
-    }
 }
 
 /* ---- bare libcurl ---- */
@@ -157,7 +47,7 @@ static size_t swallow(char *data, size_t size, size_t n, void *arg)
 static void start_one(CURLM *multi, CURL *curl)
 {
     if (curl_multi_add_handle(multi, curl) != CURLM_OK)
-        fail("curl_multi_add_handle");
+        proxy_fail("curl_multi_add_handle");
 }
 
 static double bare(const char *url, const char *ca)
@@ -194,11 +84,11 @@ static double bare(const char *url, const char *ca)
         int running, left;
         CURLMsg *msg;
         if (curl_multi_perform(multi, &running) != CURLM_OK)
-            fail("curl_multi_perform");
+            proxy_fail("curl_multi_perform");
         while ((msg = curl_multi_info_read(multi, &left)) != NULL) {
             CURL *c = msg->easy_handle;
             if (msg->msg != CURLMSG_DONE || msg->data.result != CURLE_OK)
-                fail("a request of libcurl failed");
+                proxy_fail("a request of libcurl failed");
             done++;
             from = done == wanted / 10 ? fm_clock_ns() : from;
             to = done == wanted / 10 * 9 ? fm_clock_ns() : to;
@@ -291,12 +181,14 @@ static double own(const char *url, const char *ca, bool keys, double *cpu, size_
     return (double)(records / 10 * 9 - records / 10) * 1e9 / (double)(pace.to - pace.from);
 }
 
-static void tell(const char *scheme, const char *name, double rate, double limit)
+/* @param beside  what bare libcurl reached; 0: this is it */
+static void tell(const char *scheme, const char *name, double rate, double beside)
 {
     (void)printf("flight %-5s %-46s %6.0f records/s, %.3f of %.0f", scheme, name, rate,
                  rate / ideal, ideal);
-    if (limit > 0)
-        (void)printf(" (limit %.1f: %s)", limit, rate / ideal >= limit ? "holds" : "MISSED");
+    if (beside > 0)
+        (void)printf(" (limit %.1f: %s), %.2f of bare", least,
+                     rate / ideal >= least ? "holds" : "MISSED", rate / beside);
     (void)printf("\n");
     (void)fflush(stdout);
 }
@@ -304,46 +196,32 @@ static void tell(const char *scheme, const char *name, double rate, double limit
 int main(int argc, char **argv)
 {
     struct fm_err err = {0};
-    int ports[2];
-    uint16_t got[2];
-    char command[160];
+    struct proxy proxy;
     if (argc > 1)
         records = strtoul(argv[1], NULL, 10) / (20 * BATCH) * 20 * BATCH;
-    if (records == 0 || mkdtemp(dir) == NULL || pipe(ports) != 0)
-        fail("cannot start");
-    pid_t certs = fork();
-    if (certs == 0) {
-        (void)execl("tests/harness/certs.sh", "certs.sh", dir, (char *)NULL);
-        _exit(127);
-    }
-    int status = 1;
-    if (waitpid(certs, &status, 0) != certs || status != 0)
-        fail("no certificates");
-    pid_t sink = fork(); /* before libcurl and any thread */
-    if (sink == 0)
-        serve(ports[1]);
-    if (read(ports[0], got, sizeof got) != sizeof got)
-        fail("no sink");
+    if (records == 0 || mkdtemp(dir) == NULL)
+        proxy_fail("cannot start");
+    proxy_start(&proxy, dir, LATE_MS);
     must(fm_net_init(&err), &err);
     for (int i = 0; i < 2; i++) {
         const char *scheme = i == 0 ? "http" : "https";
         char url[64], ca[96] = "", name[64];
         double cpu;
         size_t batch;
-        (void)snprintf(url, sizeof url, "%s://127.0.0.1:%u", scheme, (unsigned)got[i]);
+        (void)snprintf(url, sizeof url, "%s://127.0.0.1:%u", scheme, (unsigned)proxy.port[i]);
         if (i == 1)
             (void)snprintf(ca, sizeof ca, "%s/ca.pem", dir);
-        tell(scheme, "bare libcurl", bare(url, ca), 0);
+        double beside = bare(url, ca);
+        tell(scheme, "bare libcurl", beside, 0);
         for (int keys = 0; keys < 2; keys++) {
             double rate = own(url, ca, keys == 1, &cpu, &batch);
             (void)snprintf(name, sizeof name, "own, %s, %zu a request, %.2f CPU s/M",
                            keys == 1 ? "1,000 keys" : "no keys", batch, cpu);
-            tell(scheme, name, rate, 0.9);
+            tell(scheme, name, rate, beside);
         }
     }
-    (void)kill(sink, SIGKILL);
-    (void)waitpid(sink, NULL, 0);
-    (void)snprintf(command, sizeof command, "%s", dir);
-    (void)execlp("rm", "rm", "-rf", command, (char *)NULL);
+    proxy_stop(&proxy);
+    (void)fflush(stdout);
+    (void)execlp("rm", "rm", "-rf", dir, (char *)NULL);
     return 1;
 }

@@ -19,14 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/server.h"
+#include "proxy.h"
 #include "rest/rest.h"
 
 enum {
@@ -51,6 +49,7 @@ struct run {
 struct kind {
     const char *name; /* NULL: free */
     double limit; /* of the ratio; 0: none */
+    double least_rate; /* beside the reference's; 0: no limit */
     size_t n;
     double rate[ROUNDS_MAX], million[ROUNDS_MAX], ratio[ROUNDS_MAX];
 };
@@ -62,12 +61,6 @@ struct way {
     double yardstick; /* CPU of the reference when it ran last */
     struct kind reference, kinds[KINDS];
 };
-
-static void fail(const char *what)
-{
-    (void)fprintf(stderr, "bench_reference: %s\n", what);
-    exit(1);
-}
 
 static double cpu_of(int who)
 {
@@ -104,61 +97,6 @@ static void put_record(struct fm_buf *out, uint64_t seq)
     fm_buf_u64(out, seq);
     fm_buf_putc(out, ',');
     put_rest(out, seq);
-}
-
-/* ---- the sink ---- */
-
-static void on_call(struct fm_server_call *call, void *arg)
-{
-    static const char entry[] =
-        "{\"partition\":0,\"offset\":123456,\"error_code\":null,\"error\":null}";
-    struct fm_buf *out = arg;
-    struct fm_server_reply reply;
-    size_t len = 0;
-    const char *body = fm_server_body(call, &len), *end = body + len;
-    fm_buf_reset(out);
-    if (strcmp(fm_server_method(call), "POST") == 0) {
-        fm_buf_puts(out, "{\"offsets\":[");
-        for (const char *p = body; (p = memmem(p, (size_t)(end - p), "\"value\":", 8)) != NULL;
-             p += 8) {
-            if (out->len > 12)
-                fm_buf_putc(out, ',');
-            fm_buf_put(out, entry, sizeof entry - 1);
-        }
-        fm_buf_puts(out, "],\"key_schema_id\":null,\"value_schema_id\":null}");
-    } else {
-        fm_buf_puts(out, "{\"name\":\"t\",\"configs\":{\"max.message.bytes\":\"1048588\"}}");
-    }
-    fm_server_reply_init(&reply);
-    reply.content_type = "application/vnd.kafka.v2+json";
-    reply.body = fm_buf_str(out);
-    reply.body_len = out->len;
-    fm_server_answer(call, &reply);
-}
-
-static void serve(int ports, const char *cert, const char *key)
-{
-    struct fm_buf out;
-    struct fm_err err = {0};
-    struct fm_server *plain = NULL, *tls = NULL;
-    struct fm_server_opts opts = {.listen = "127.0.0.1:0",
-                                  .max_body = 4 << 20,
-                                  .request_ms = 30000,
-                                  .handler = on_call,
-                                  .arg = &out};
-    fm_buf_init(&out, 0);
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (fm_server_start(&plain, &opts, &err) != FM_OK)
-        fail(err.text);
-    opts.cert_file = cert;
-    opts.key_file = key;
-    if (fm_server_start(&tls, &opts, &err) != FM_OK)
-        fail(err.text);
-    uint16_t both[2] = {fm_server_port(plain), fm_server_port(tls)};
-    if (write(ports, both, sizeof both) != sizeof both)
-        fail("no parent");
-    for (;;)
-        (void)pause();
 }
 
 /* ---- other programs ---- */
@@ -219,7 +157,7 @@ static double median(double *list, size_t n)
     return n % 2 == 1 ? list[n / 2] : (list[n / 2 - 1] + list[n / 2]) / 2;
 }
 
-static void tell(const struct way *way, struct kind *kind)
+static void tell(struct way *way, struct kind *kind)
 {
     double ratio = median(kind->ratio, kind->n);
     (void)printf("reference %-5s %-24s %8.0f records/s, %5.2f CPU s a million, %5.2f x",
@@ -230,6 +168,11 @@ static void tell(const struct way *way, struct kind *kind)
                      kind->n);
     if (kind->limit > 0)
         (void)printf(" (limit %.2f: %s)", kind->limit, ratio <= kind->limit ? "holds" : "MISSED");
+    if (kind->least_rate > 0) {
+        double rate = median(kind->rate, kind->n) / median(way->reference.rate, way->reference.n);
+        (void)printf("; rate %.2f x (at least %.1f: %s)", rate, kind->least_rate,
+                     rate >= kind->least_rate ? "holds" : "MISSED");
+    }
     (void)printf("\n");
     (void)fflush(stdout);
 }
@@ -298,7 +241,7 @@ static struct run by_curl(const struct way *way, bool render)
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         CURLcode rc = curl_easy_perform(curl);
         if (rc != CURLE_OK || (render && !all_accepted(&answer)))
-            fail(rc != CURLE_OK ? curl_easy_strerror(rc) : "a record was refused");
+            proxy_fail(rc != CURLE_OK ? curl_easy_strerror(rc) : "a record was refused");
     }
     struct run run = {.wall = (double)(fm_clock_ns() - start) / 1e9,
                       .cpu = cpu_of(RUSAGE_SELF) - cpu};
@@ -327,7 +270,7 @@ static void on_commit(void *arg)
 static void must(enum fm_code code, const struct fm_err *err)
 {
     if (code != FM_OK)
-        fail(fm_err_text(err));
+        proxy_fail(fm_err_text(err));
 }
 
 /* Wait while the sender is more than so many records behind. */
@@ -422,7 +365,7 @@ static void write_lines(const char *path)
         (void)fwrite(line.data, 1, line.len, file);
     }
     if (file == NULL || fclose(file) != 0)
-        fail("no room for the lines");
+        proxy_fail("no room for the lines");
     fm_buf_clear(&line);
 }
 
@@ -448,7 +391,7 @@ static struct run by_produce(const struct way *way, bool spool)
                                 "web-1",   spool ? "--spool" : NULL,
                                 folder,    NULL};
     if (run(argv, &result) != 0)
-        fail("produce failed");
+        proxy_fail("produce failed");
     return result;
 }
 
@@ -551,9 +494,11 @@ static void round_of(struct way *way, unsigned turn)
             others(way);
             continue;
         }
+        struct kind *kind = kind_of(way, what->name, what->limit);
         struct run own = measure(way, what->letter, turn);
         double after = run_reference(way);
-        note(kind_of(way, what->name, what->limit), &own, (way->yardstick + after) / 2);
+        kind->least_rate = what->letter == 'm' && way->ca[0] != '\0' ? 0.8 : 0;
+        note(kind, &own, (way->yardstick + after) / 2);
         way->yardstick = after;
     }
 }
@@ -573,32 +518,21 @@ int main(int argc, char **argv)
     struct fm_err err = {0};
     static struct way ways[2] = {{.scheme = "http"}, {.scheme = "https"}};
     struct run other;
-    int ports[2];
-    uint16_t got[2];
-    char cert[96], key[96], file[96], classes[96];
+    struct proxy proxy;
+    char file[96], classes[96];
     if (argc > 1)
         records = strtoul(argv[1], NULL, 10) / BATCH * BATCH;
     if (argc > 2)
         letters = argv[2];
     if (argc > 3)
         rounds = (unsigned)strtoul(argv[3], NULL, 10);
-    if (records == 0 || rounds == 0 || rounds > ROUNDS_MAX / KINDS || mkdtemp(dir) == NULL ||
-        pipe(ports) != 0)
-        fail("cannot start");
-    const char *const certs[] = {"tests/harness/certs.sh", dir, NULL};
-    if (run(certs, &other) != 0)
-        fail("no certificates");
-    (void)snprintf(cert, sizeof cert, "%s/server.pem", dir);
-    (void)snprintf(key, sizeof key, "%s/server.key", dir);
+    if (records == 0 || rounds == 0 || rounds > ROUNDS_MAX / KINDS || mkdtemp(dir) == NULL)
+        proxy_fail("cannot start");
+    proxy_start(&proxy, dir, 0);
     (void)snprintf(ways[1].ca, sizeof ways[1].ca, "%s/ca.pem", dir);
-    pid_t sink = fork(); /* before libcurl and any thread */
-    if (sink == 0)
-        serve(ports[1], cert, key);
-    if (read(ports[0], got, sizeof got) != sizeof got)
-        fail("no sink");
     for (int i = 0; i < 2; i++)
         (void)snprintf(ways[i].url, sizeof ways[i].url, "%s://127.0.0.1:%u", ways[i].scheme,
-                       (unsigned)got[i]);
+                       (unsigned)proxy.port[i]);
     (void)snprintf(classes, sizeof classes, "%s/classes", dir);
     const char *const javac[] = {"javac", "-d", classes, "tests/bench/RestProducer.java", NULL};
     if (wanted('o'))
@@ -614,8 +548,7 @@ int main(int argc, char **argv)
             round_of(&ways[i], turn);
     for (int i = 0; i < 2; i++)
         tell_all(&ways[i]);
-    (void)kill(sink, SIGKILL);
-    (void)waitpid(sink, NULL, 0);
+    proxy_stop(&proxy);
     const char *const clear[] = {"rm", "-rf", dir, NULL};
     return run(clear, &other);
 }

@@ -5,7 +5,8 @@
 #   BENCH_RUNS=200    how often `get` is started
 #   BENCH_POLLS=1000  how often the beans of the JMX bench are polled
 #   BENCH_FLEET_SECONDS=35  how long each of the two fleets of 1,000 targets is polled
-#   BENCH_ONLY=SCRIPT  only one of: jmx; agent, the agent at rest; targets, the 1,000 targets
+#   BENCH_ONLY=SCRIPT  only one of: jmx; agent, the agent at rest; targets, the 1,000
+#                      targets; backlog, an agent that drains 1 GB (never by itself)
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export B=${B:-build}
@@ -21,4 +22,7 @@ for script in jmx agent targets; do
     "$script") python3 -B "tests/bench/$script.py" || failed=1 ;;
     esac
 done
+if [ "${BENCH_ONLY:-}" = backlog ]; then
+    python3 -B tests/bench/backlog.py || failed=1
+fi
 exit "$failed"
