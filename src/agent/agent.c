@@ -140,7 +140,12 @@ static enum fm_code start_spool(void *self, struct fm_err *err)
     struct fm_spool_opts opts;
     fm_agent_spool_opts(agent, agent->config, &opts);
     opts.control_socket = socket_path;
-    return fm_spool_open(&agent->spool, &opts, err);
+    enum fm_code code = fm_spool_open(&agent->spool, &opts, err);
+    size_t len = strlen(err->text);
+    if (code != FM_OK && err->sys == EACCES)
+        (void)snprintf(err->text + len, sizeof err->text - len,
+                       "; run as the user it belongs to, or set [spool] path");
+    return code;
 }
 
 static void stop_spool(void *self)

@@ -270,6 +270,7 @@ static void check_spool(struct fm_check_run *w)
         fm_check_run_add(w, "spool", path, "place", possible ? OK : FAIL,
                          possible ? "will be created at the first run" : detail);
     } else {
+        fm_cmd_advise(&err);
         fm_check_run_add(w, "spool", path, "place", FAIL, fm_err_text(&err));
     }
     if (w->failures == failures)

@@ -110,14 +110,15 @@ static enum fm_code check_words(const char *name, const char *action, const char
                                 struct fm_err *err)
 {
     const char *blank = action[0] != '\0' ? " " : "";
+    const char *gap = args[0] != '\0' ? " " : "";
     if (words->n < least)
-        return fm_err_set(err, FM_EUSAGE, "%s%s%s: too few arguments; usage: firstmile %s%s%s %s",
-                          name, blank, action, name, blank, action, args);
+        return fm_err_set(err, FM_EUSAGE, "%s%s%s: too few arguments; usage: firstmile %s%s%s%s%s",
+                          name, blank, action, name, blank, action, gap, args);
     if (words->n > most)
         return fm_err_set(err, FM_EUSAGE,
                           "%s%s%s: \"%.40s\" is one argument too many; usage: "
-                          "firstmile %s%s%s %s",
-                          name, blank, action, words->items[most], name, blank, action, args);
+                          "firstmile %s%s%s%s%s",
+                          name, blank, action, words->items[most], name, blank, action, gap, args);
     return FM_OK;
 }
 
@@ -141,6 +142,7 @@ static enum fm_code run_action(const struct fm_cmd *cmd, struct fm_cmd_call *cal
                                struct fm_err *err)
 {
     struct fm_buf names;
+    struct fm_nearest near = {.word = call->words.n > 0 ? call->words.items[0] : ""};
     fm_buf_init(&names, 0);
     for (const struct fm_action *a = cmd->actions; a->name != NULL; a++) {
         size_t taken = action_words(a->name, &call->words);
@@ -152,11 +154,16 @@ static enum fm_code run_action(const struct fm_cmd *cmd, struct fm_cmd_call *cal
                                &call->words, err));
             return a->run(call, err);
         }
+        fm_nearest_offer(&near, a->name);
         fm_buf_printf(&names, "%s%s", names.len > 0 ? ", " : "", a->name);
     }
+    const char *best = fm_nearest_word(&near);
     enum fm_code code =
         call->words.n == 0
             ? fm_err_set(err, FM_EUSAGE, "%s: say what to do: %s", cmd->name, fm_buf_str(&names))
+        : best != NULL
+            ? fm_err_set(err, FM_EUSAGE, "%s: unknown action \"%.40s\"; did you mean %s?",
+                         cmd->name, call->words.items[0], best)
             : fm_err_set(err, FM_EUSAGE, "%s: unknown action \"%.40s\"; there are: %s", cmd->name,
                          call->words.items[0], fm_buf_str(&names));
     fm_buf_clear(&names);

@@ -4,8 +4,10 @@
 #include "config/nearest.h"
 #include "config/presets.h"
 
-static const struct fm_column columns[] = {
-    {.name = "name"}, {.name = "live"}, {.name = "dump"}, {.name = "about", .wrap = true}};
+static const struct fm_column columns[] = {{.name = "name"},
+                                           {.name = "live"},
+                                           {.name = "dump", .flex = true},
+                                           {.name = "about", .wrap = true}};
 
 static enum fm_code unknown(const char *name, struct fm_err *err)
 {

@@ -19,15 +19,13 @@ static int exit_code(enum fm_code code)
     return code == FM_EUSAGE || code == FM_ECONF ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-/* A file descriptor 0, 1 or 2 that is closed would be taken by the next file that is opened. */
+/* A file descriptor 0, 1 or 2 that is closed would be taken by the next file that is opened. What
+ * stands in for stdout takes nothing: who printed something learns that it went nowhere. */
 static void open_standard_streams(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        (void)close(fd);
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+        if (fcntl(i, F_GETFD) < 0)
+            (void)open("/dev/null", i == STDOUT_FILENO ? O_RDONLY : O_RDWR); /* the lowest free */
 }
 
 /* Each target holds a connection; the soft limit is usually 1,024 where far more are allowed. */

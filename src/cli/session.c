@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/thread.h"
@@ -152,6 +153,14 @@ enum fm_code fm_session_names(struct fm_session *s, const char *pattern, struct 
                           fm_err_text(&call.err));
     *out = call.value;
     return FM_OK;
+}
+
+void fm_cmd_advise(struct fm_err *err)
+{
+    size_t len = strlen(err->text);
+    if (err->sys == EACCES)
+        (void)snprintf(err->text + len, sizeof err->text - len,
+                       "; run as the agent's user, or as root");
 }
 
 /* ---- what was probably meant ---- */

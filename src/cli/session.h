@@ -46,6 +46,9 @@ FM_MUST_USE enum fm_code fm_session_run(struct fm_session *s, struct fm_jmx_call
 FM_MUST_USE enum fm_code fm_session_names(struct fm_session *s, const char *pattern,
                                           struct fm_value *out, struct fm_err *err);
 
+/** A file or folder of the agent that this user may not open: say so in the sentence. */
+void fm_cmd_advise(struct fm_err *err);
+
 /** A text member of an object; "" if there is none. */
 const char *fm_session_text(const struct fm_value *object, const char *key);
 

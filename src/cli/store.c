@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/jscan.h"
 #include "base/thread.h"
+#include "cli/session.h"
 
 /* The agent serves its socket between other work; a page of records is at most about 1 MiB. Its
  * stop takes at most 5 s. */
@@ -81,6 +82,7 @@ enum fm_code fm_store_open(struct fm_store *store, struct fm_cli *cli, struct fm
         return fm_err_set(err, FM_ENOTFOUND,
                           "there is no spool in %.120s; --spool DIR or -c FILE says where it lies",
                           path);
+    fm_cmd_advise(err);
     return code;
 }
 

@@ -73,8 +73,9 @@ void fm_help_main(FILE *out)
 
 void fm_help_cmd(FILE *out, const struct fm_cmd *cmd)
 {
-    (void)fprintf(out, "usage: firstmile %s %s%s\n\n", cmd->name,
-                  cmd->flags != NULL ? "[OPTIONS] " : "", cmd->args);
+    (void)fprintf(out, "usage: firstmile %s%s%s%s\n\n", cmd->name,
+                  cmd->flags != NULL ? " [OPTIONS]" : "", cmd->args[0] != '\0' ? " " : "",
+                  cmd->args);
     wrap(out, cmd->about, 0, 0);
     for (const char *const *p = cmd->text; p != NULL && *p != NULL; p++) {
         (void)fputc('\n', out);

@@ -83,6 +83,14 @@ static void tell(struct fm_watch *w, const struct absent *absent, char *out, siz
                                              attribute_of(&w->cli->arena, absent->attribute));
     }
     bool attribute = bean[0] != '\0' && absent->attribute != NULL;
+    if (attribute && near[0] != '\0' && has_path(absent->attribute, near)) { /* in it, then */
+        (void)snprintf(
+            out, size,
+            "%.60s: %.60s: %.40s has nothing at %.40s; \"firstmile get\" shows what it has", target,
+            absent->bean, near, absent->attribute + strlen(near) + 1);
+        fm_session_close(&s);
+        return;
+    }
     int n = snprintf(
         out, size, "%.60s: %.70s %s%.50s", target, attribute ? absent->bean : "no MBean matches",
         attribute ? "has no attribute " : "", attribute ? absent->attribute : absent->bean);

@@ -85,7 +85,13 @@ static enum fm_code finish(struct fm_build *b, struct fm_config **out,
             fm_config_free(b->cfg);
         if (b->nomem)
             return fm_err_nomem(err);
-        return fm_err_set(err, FM_ECONF, "%s", b->errors[0].text);
+        const char *first = b->errors[0].text;
+        char more[64] = "";
+        if (opts->errors == NULL &&
+            b->n_errors > 1) /* who has room for one is told of the others */
+            (void)snprintf(more, sizeof more, " (and %zu more: firstmile check)", b->n_errors - 1);
+        bool fits = strlen(first) + strlen(more) < sizeof err->text;
+        return fm_err_set(err, FM_ECONF, "%s%s", first, fits ? more : "");
     }
     *out = b->cfg;
     return FM_OK;

@@ -57,7 +57,7 @@ Test(cmd, misspelt_words_are_met_with_the_right_ones)
     cr_expect_eq(RUN("--jsno", "jvms"), 2);
     expect_sentence("unknown option --jsno; did you mean --json?");
     cr_expect_eq(RUN("spool", "stauts"), 2);
-    expect_sentence("unknown action \"stauts\"; there are: status, list, export");
+    expect_sentence("unknown action \"stauts\"; did you mean status?");
     cr_expect_eq(RUN("spool", "dead"), 2);
     expect_sentence("dead list");
     cr_expect_eq(RUN("presets", "jvn"), 2);
@@ -200,6 +200,37 @@ Test(cmd, keys_of_a_target_that_is_not_there_are_refused)
     }
     cr_expect_eq(RUN("get", "a", "x:y=z", "-o", "target.attach=on"), 2);
     expect_sentence("a has a section of its own: write -o target:a.attach=");
+}
+
+Test(cmd, run_says_that_there_are_more_errors)
+{
+    program_file("bad.ini", "[agent]\nintervall = 5s\n[batch]\nrecords = many\nx\n");
+    cr_expect_eq(RUN("run", "-c", "bad.ini"), 2);
+    expect_sentence("bad.ini:5: neither [section] nor key = value");
+    expect_sentence(" (and 2 more: firstmile check)");
+    program_file("bad.ini", "[agent]\nintervall = 5s\n");
+    cr_expect_eq(RUN("run", "-c", "bad.ini"), 2);
+    cr_expect_null(strstr(result.err, "more: firstmile check"), "%s", result.err);
+}
+
+Test(cmd, an_action_that_is_misspelt_is_met_with_the_right_one)
+{
+    cr_expect_eq(RUN("spool", "dead", "shw"), 2);
+    expect_sentence("unknown action");
+    cr_expect_eq(RUN("spool", "frobnicate"), 2);
+    expect_sentence("there are: status, list");
+    cr_expect_eq(RUN("run", "extra"), 2);
+    expect_sentence("usage: firstmile run\n");
+}
+
+Test(cmd, what_is_printed_into_a_closed_stdout_is_told)
+{
+    char command[4200];
+    (void)snprintf(command, sizeof command, "exec '%s' version >&-", program);
+    const char *const args[] = {"-c", command, NULL};
+    (void)snprintf(program, sizeof program, "/bin/sh");
+    cr_expect_eq(program_run(args), 1);
+    expect_sentence("cannot write to stdout: Bad file descriptor");
 }
 
 Test(cmd, check_and_run_agree_on_what_cannot_start)

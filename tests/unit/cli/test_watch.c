@@ -327,6 +327,8 @@ Test(watch, names_what_was_probably_meant)
     cr_expect_eq(run_words(out, sizeof out, "evil:type=Values", "Cuont", NULL), 1);
     cr_expect_not_null(strstr(out, "evil:type=Values has no attribute Cuont; did you mean Count?"),
                        "%s", out);
+    cr_expect_eq(run_words(out, sizeof out, "evil:type=Values", "Count/x", NULL), 1);
+    cr_expect_not_null(strstr(out, "Count has nothing at x; \"firstmile get\" shows"), "%s", out);
     cr_expect_eq(run_words(out, sizeof out, "evil:type=Value", "Count", NULL), 1);
     cr_expect_not_null(
         strstr(out, "no MBean matches evil:type=Value; did you mean evil:type=Values?"), "%s", out);
