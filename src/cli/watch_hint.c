@@ -86,7 +86,7 @@ static void tell(struct fm_watch *w, const struct absent *absent, char *out, siz
     if (attribute && near[0] != '\0' && has_path(absent->attribute, near)) { /* in it, then */
         (void)snprintf(
             out, size,
-            "%.60s: %.60s: %.40s has nothing at %.40s; \"firstmile get\" shows what it has", target,
+            "%.50s: %.60s: %.30s has nothing at %.30s; \"firstmile get\" shows what it has", target,
             absent->bean, near, absent->attribute + strlen(near) + 1);
         fm_session_close(&s);
         return;
