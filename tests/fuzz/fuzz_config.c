@@ -20,13 +20,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         return 0;
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (fm_config_load(&cfg, path, NULL, &err) == FM_OK) {
+    const struct fm_config_opts opts = {.faulty = true};
+    if (fm_config_load(&cfg, path, &opts, &err) == FM_OK) {
         struct fm_buf out;
         fm_buf_init(&out, 0);
         fm_config_dump(cfg, &out, true);
         fm_buf_clear(&out);
-        fm_config_free(cfg);
     }
+    fm_config_free(cfg);
     (void)close(fd);
     return 0;
 }
