@@ -40,6 +40,7 @@ void fm_screen_draw(struct fm_screen *screen, const struct fm_series_set *set, s
 struct fm_screen_name {
     const char *label; /* borrowed */
     char *cut; /* for free(); NULL: as it is */
+    bool twin; /* another one looked the same */
 };
 
 /** Cut the names that are wider than the column so that those that differ look different, as far as

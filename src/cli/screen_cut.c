@@ -1,5 +1,6 @@
 /* Names too long for their column: cut where they do not differ. What they begin with is mostly the
  * same, and so is what they end with; no place is right for all, so several are tried. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,47 @@ static void cut_apart(struct fm_screen_name *a, struct fm_screen_name *b, size_t
     b->cut = cut(b->label, width, width / 3, same);
 }
 
+/* The first letters of each word, as many as there is room for: "GarCol G1 Old Gen ColCou".
+ * @return NULL if not even one of each fits */
+static char *abbreviate(const char *text, size_t width)
+{
+    enum { MOST = 8 };
+    for (size_t letters = MOST; letters > 0; letters--) {
+        struct fm_buf out;
+        size_t in_word = 0;
+        fm_buf_init(&out, 0);
+        for (size_t at = 0; text[at] != '\0';) {
+            size_t step = step_at(text + at);
+            unsigned char here = (unsigned char)text[at];
+            bool letter = step > 1 || isalnum(here);
+            bool begins = isupper(here) && at > 0 && !isupper((unsigned char)text[at - 1]);
+            in_word = !letter ? 0 : begins ? 1 : in_word + 1;
+            if (in_word <= letters)
+                fm_buf_put(&out, text + at, step);
+            at += step;
+        }
+        if (fm_text_width(out.data, out.len) <= width)
+            return fm_buf_take(&out);
+        fm_buf_clear(&out);
+    }
+    return NULL;
+}
+
+/* Those that no single cut keeps apart. */
+static void abbreviate_alike(struct fm_screen_name *names, size_t n, size_t width)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n && !names[i].twin; k++)
+            names[i].twin = alike(&names[i], &names[k]);
+    for (size_t i = 0; i < n; i++) {
+        char *shorter = names[i].twin ? abbreviate(names[i].label, width) : NULL;
+        if (shorter == NULL)
+            continue;
+        free(names[i].cut);
+        names[i].cut = shorter;
+    }
+}
+
 void fm_screen_cut(struct fm_screen_name *names, size_t n, size_t width)
 {
     const size_t heads[] = {width / 2, width / 3, 2 * width / 3, width / 5, 0, width - 1};
@@ -112,6 +154,7 @@ void fm_screen_cut(struct fm_screen_name *names, size_t n, size_t width)
     if (least == 0)
         return;
     (void)cut_all(names, n, width, heads[best]);
+    abbreviate_alike(names, n, width);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < i; k++)
             if (alike(&names[i], &names[k]))

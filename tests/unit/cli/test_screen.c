@@ -426,13 +426,14 @@ Test(screen, names_that_differ_look_different_at_any_width)
         "\xe4\xb8\xad\xe6\x96\x87\xe5\xad\x97\xe4\xb8\xad\xe6\x96\x87\xe5\xad\x97 one name here",
         "\xe4\xb8\xad\xe6\x96\x87\xe5\xad\x97\xe4\xb8\xad\xe6\x96\x87\xe5\xad\x97 two name here",
     };
-    for (size_t width = 28; width < 60; width++) {
+    for (size_t width = 18; width < 60; width++) {
         expect_apart(ends, 6, width);
         expect_apart(middles, 3, width);
         expect_apart(wide, 2, width);
     }
-    for (size_t width = 1; width < 28; width++) { /* nothing breaks */
-        struct fm_screen_name names[] = {{ends[0], NULL}, {wide[0], NULL}, {wide[1], NULL}};
+    for (size_t width = 1; width < 18; width++) { /* nothing breaks */
+        struct fm_screen_name names[] = {
+            {.label = ends[0]}, {.label = wide[0]}, {.label = wide[1]}};
         fm_screen_cut(names, 3, width);
         for (size_t i = 0; i < 3; i++)
             free(names[i].cut);
