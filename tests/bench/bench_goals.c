@@ -134,12 +134,14 @@ static void start(void)
 
 /* ---- tls ---- */
 
-static double requests(struct fm_client *client, const char *ca, bool fresh, int n)
+/* @param resumed  counts those that the server calls so */
+static double requests(struct fm_client *client, unsigned port, const char *ca, bool fresh, int n,
+                       int *resumed)
 {
     char url[96];
     const struct fm_tls tls = {.ca_file = ca};
     struct fm_err err = {0};
-    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/topics/t", (unsigned)proxy.port[1]);
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/", port);
     const struct fm_http_request request = {
         .method = "GET", .url = url, .tls = &tls, .timeout_ms = 5000, .fresh = fresh};
     double before = cpu_s();
@@ -150,9 +152,33 @@ static double requests(struct fm_client *client, const char *ca, bool fresh, int
         if (answer.failure != FM_HTTP_OK || answer.status != 200 ||
             (i > 0 && answer.reused == fresh))
             proxy_fail("a request was not answered as it should be");
+        *resumed += strstr(body, "true") != NULL;
         free(body);
     }
     return (cpu_s() - before) * 1e3 / n;
+}
+
+/* @return its port */
+static unsigned tls_server(pid_t *pid)
+{
+    char cert[96], key[96], line[16] = "";
+    int out[2];
+    (void)snprintf(cert, sizeof cert, "%s/server.pem", dir);
+    (void)snprintf(key, sizeof key, "%s/server.key", dir);
+    if (pipe(out) != 0)
+        proxy_fail("no pipe");
+    *pid = fork();
+    if (*pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)dup2(out[1], 1);
+        (void)execlp("python3", "python3", "tests/bench/tls_server.py", cert, key, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(out[1]);
+    if (read(out[0], line, sizeof line - 1) <= 0)
+        proxy_fail("no TLS server");
+    (void)close(out[0]);
+    return (unsigned)strtoul(line, NULL, 10);
 }
 
 static void tls(void)
@@ -162,18 +188,24 @@ static void tls(void)
     struct fm_client *client;
     struct fm_err err = {0};
     const struct fm_client_opts opts = {.idle_age_ms = 25000};
+    pid_t server;
+    unsigned port = tls_server(&server);
     (void)snprintf(ca, sizeof ca, "%s/ca.pem", dir);
     (void)snprintf(bundle, sizeof bundle, "%s/bundle.pem", dir);
     const char *const files[] = {ca, big_bundle(bundle) ? bundle : NULL};
     for (int i = 0; i < 2 && files[i] != NULL; i++) {
         must(fm_client_new(&client, &opts, &err), &err);
-        (void)requests(client, files[i], false, 10);
-        double kept = requests(client, files[i], false, RUNS);
-        double fresh = requests(client, files[i], true, RUNS);
+        int resumed = 0, ignored = 0;
+        (void)requests(client, port, files[i], false, 10, &ignored);
+        double kept = requests(client, port, files[i], false, RUNS, &ignored);
+        double fresh = requests(client, port, files[i], true, RUNS, &resumed);
+        (void)printf("goal tls: %d of %d resumed\n", resumed, RUNS);
         tell(i == 0 ? "TLS connection anew, small CA file" : "TLS connection anew, system bundle",
              "ms CPU", fresh - kept, 1, false);
         fm_client_free(client);
     }
+    (void)kill(server, SIGKILL);
+    (void)waitpid(server, NULL, 0);
 }
 
 /* ---- memory ---- */
