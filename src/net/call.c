@@ -208,6 +208,10 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
               fm_net_setup_proxy(call->easy, request->proxy, &call->target);
     if (call->target.use_tls)
         ok = ok && fm_net_setup_tls(call->easy, request->tls);
+    if (call->target.use_tls || call->target.proxy_tls)
+        ok = ok && fm_net_setup_cas(call->client, call->easy,
+                                    request->tls != NULL ? request->tls->ca_file : NULL,
+                                    call->target.via_proxy ? request->proxy->ca_file : NULL);
     /* Not for a peer that was trusted before: its handshakes are the many that go well. Once one
      * does not, it is no longer known. */
     bool stranger = fm_net_cert_of(call->client, &call->target) == NULL;

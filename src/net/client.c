@@ -95,6 +95,7 @@ void fm_client_free(struct fm_client *client)
         (void)close(atomic_load(&client->wake));
     }
     fm_buf_clear(&client->spare);
+    fm_net_ca_clear(client);
     free(client->socks);
     free(client);
 }

@@ -17,6 +17,8 @@ enum {
     FM_NET_MAX_ANSWER = 4 << 20,
     FM_NET_MAX_HEAD = 64 << 10,
     FM_NET_CERTS = 16,
+    FM_NET_CAS = 64,
+    FM_NET_CA_MOST_S = 86400,
     FM_NET_POOL = 8,
     FM_NET_SPARE = 128 << 10, /* the most that is kept for the next answer */
     FM_NET_EVENTS = 64 /* of connections in a round */
@@ -89,6 +91,8 @@ struct fm_net_cert {
 struct fm_client {
     CURLM *multi;
     CURLSH *share; /* TLS sessions */
+    struct fm_net_ca *cas; /* files of certificates, as last seen */
+    size_t n_cas;
     struct fm_log *log;
     long idle_age_s;
     long connection_life_s;
@@ -121,6 +125,10 @@ struct fm_client {
 /* setup.c: options of a handle. Each returns false if libcurl refused one (out of memory). */
 bool fm_net_setup_common(struct fm_client *client, CURL *easy, char *errbuf);
 bool fm_net_setup_tls(CURL *easy, const struct fm_tls *tls);
+/* Files of certificates of the host and of the proxy, NULL: the system's: how long what was read
+ * counts. */
+bool fm_net_setup_cas(struct fm_client *client, CURL *easy, const char *ca_file,
+                      const char *proxy_ca_file);
 bool fm_net_setup_proxy(CURL *easy, const struct fm_http_proxy *proxy,
                         const struct fm_net_target *target);
 /* Name and port of the peer; refuses what is not a plain http(s) URL. */
@@ -130,6 +138,11 @@ enum fm_code fm_net_choose_proxy(struct fm_net_target *out, const struct fm_http
                                  struct fm_err *err);
 /* "[::1]" for "::1", else the host itself. */
 void fm_net_bracket(char *out, size_t size, const char *host);
+
+/* cafile.c */
+/* Seconds for which a file was seen to stay the same; 0: it is another, or there is none. */
+long fm_net_ca_age(struct fm_client *client, const char *path);
+void fm_net_ca_clear(struct fm_client *client);
 
 /* sock.c */
 bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy);

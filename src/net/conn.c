@@ -87,7 +87,9 @@ static bool set_options(struct fm_conn *conn, const struct fm_conn_opts *opts, c
     bool ok = fm_net_setup_common(conn->client, conn->easy, conn->detail) &&
               fm_net_setup_proxy(conn->easy, NULL, &conn->target);
     if (opts->use_tls) {
-        ok = ok && fm_net_setup_tls(conn->easy, opts->tls);
+        ok = ok && fm_net_setup_tls(conn->easy, opts->tls) &&
+             fm_net_setup_cas(conn->client, conn->easy,
+                              opts->tls != NULL ? opts->tls->ca_file : NULL, NULL);
         SET(CURLOPT_VERBOSE, 1L); /* until it stands */
         SET(CURLOPT_DEBUGFUNCTION, on_trace);
         SET(CURLOPT_DEBUGDATA, conn);

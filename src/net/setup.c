@@ -46,12 +46,8 @@ bool fm_net_setup_tls(CURL *easy, const struct fm_tls *tls)
     SET(CURLOPT_CAPATH, NULL);
     if (tls == NULL)
         return true;
-    if (tls->ca_file != NULL) {
+    if (tls->ca_file != NULL)
         SET(CURLOPT_CAINFO, tls->ca_file);
-        /* A file that was replaced counts from the next connection on; by default libcurl would
-         * use what it has read for a day. */
-        SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);
-    }
     if (tls->cert_file != NULL) {
         SET(CURLOPT_SSLCERT, tls->cert_file);
         SET(CURLOPT_SSLKEY, tls->key_file != NULL ? tls->key_file : tls->cert_file);
@@ -60,6 +56,19 @@ bool fm_net_setup_tls(CURL *easy, const struct fm_tls *tls)
     }
     if (tls->pinned_key != NULL)
         SET(CURLOPT_PINNEDPUBLICKEY, tls->pinned_key);
+    return true;
+}
+
+bool fm_net_setup_cas(struct fm_client *client, CURL *easy, const char *ca_file,
+                      const char *proxy_ca_file)
+{
+    long age = FM_NET_CA_MOST_S;
+    const char *const files[] = {ca_file, proxy_ca_file};
+    for (int i = 0; i < 2; i++) {
+        long of_file = files[i] != NULL ? fm_net_ca_age(client, files[i]) : age;
+        age = of_file < age ? of_file : age;
+    }
+    SET(CURLOPT_CA_CACHE_TIMEOUT, age);
     return true;
 }
 

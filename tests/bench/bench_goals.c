@@ -196,7 +196,9 @@ static void tls(void)
     for (int i = 0; i < 2 && files[i] != NULL; i++) {
         must(fm_client_new(&client, &opts, &err), &err);
         int resumed = 0, ignored = 0;
-        (void)requests(client, port, files[i], false, 10, &ignored);
+        /* A file of certificates is read again in the second in which it was seen first. */
+        for (int64_t end = fm_clock_ms() + 2000; fm_clock_ms() < end;)
+            (void)requests(client, port, files[i], true, 10, &ignored);
         double kept = requests(client, port, files[i], false, RUNS, &ignored);
         double fresh = requests(client, port, files[i], true, RUNS, &resumed);
         (void)printf("goal tls: %d of %d resumed\n", resumed, RUNS);

@@ -18,6 +18,8 @@ static char url[128], ca[100], pem[100], key[100];
 static struct fm_tls tls;
 static char host_seen[100];
 
+static bool fresh; /* each request on a new connection */
+
 static void handle(struct fm_server_call *call, void *arg)
 {
     (void)arg;
@@ -65,7 +67,8 @@ static enum fm_http_failure get_at(const char *scheme, const char *host, uint16_
 {
     struct fm_err err = {0};
     (void)snprintf(url, sizeof url, "%s://%s:%u/", scheme, host, (unsigned)port);
-    struct fm_http_request r = {.method = "GET", .url = url, .tls = &tls, .timeout_ms = 5000};
+    struct fm_http_request r = {
+        .method = "GET", .url = url, .tls = &tls, .timeout_ms = 5000, .fresh = fresh};
     cr_assert_eq(fm_client_call(client, &r, &answer, NULL, &err), FM_OK, "%s", err.text);
     return answer.failure;
 }
@@ -414,4 +417,25 @@ Test(tls, notices_a_ca_file_that_was_replaced)
     cr_expect_eq(get("127.0.0.1"), FM_HTTP_TLS_VERIFY);
     copy_file(certs_path(from, sizeof from, "ca.pem"), path);
     cr_expect_eq(get("127.0.0.1"), FM_HTTP_OK, "%s", answer.err.text);
+}
+
+/* The same once what was read before is kept: the file has stayed as it was for a while. */
+Test(tls, notices_a_ca_file_that_was_replaced_later)
+{
+    char from[100], path[100];
+    (void)certs_path(path, sizeof path, "later.pem");
+    copy_file(certs_path(from, sizeof from, "ca.pem"), path);
+    serve("server");
+    tls.ca_file = path;
+    fresh = true;
+    int64_t end = fm_clock_ms() + 1200; /* libcurl counts whole seconds */
+    do {
+        cr_expect_eq(get("127.0.0.1"), FM_HTTP_OK, "%s", answer.err.text);
+    } while (fm_clock_ms() < end);
+    copy_file(certs_path(from, sizeof from, "other.pem"), path);
+    cr_expect_eq(get("127.0.0.1"), FM_HTTP_TLS_VERIFY);
+    copy_file(certs_path(from, sizeof from, "ca.pem"), path);
+    cr_expect_eq(get("127.0.0.1"), FM_HTTP_OK, "%s", answer.err.text);
+    (void)remove(path);
+    cr_expect_neq(get("127.0.0.1"), FM_HTTP_OK);
 }
