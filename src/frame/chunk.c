@@ -280,7 +280,9 @@ static void seal(struct fm_chunk *chunk)
 
 void fm_chunk_pack(struct fm_chunk *chunk)
 {
-    if (chunk->buf.len < SMALL || chunk->tried == chunk->buf.len)
+    /* Of a form whose checksums do not know their place a hit byte could repeat a record in the
+     * place of another, and nobody would see it. */
+    if (chunk->placeless || chunk->buf.len < SMALL || chunk->tried == chunk->buf.len)
         return;
     seal(chunk);
     chunk->tried = chunk->buf.len;

@@ -245,16 +245,6 @@ static uint64_t page_size(struct store *st)
     return (uint64_t)st->page_size;
 }
 
-/* Older versions would take a packed chunk for damage: so they are made to refuse it. */
-enum fm_code store_raise_format(struct store *st, struct fm_err *err)
-{
-    char text[48];
-    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA user_version=%d", FORMAT);
-    FM_TRY(store_exec(st, text, err));
-    st->format = FORMAT;
-    return FM_OK;
-}
-
 enum fm_code store_set_wal(struct store *st, uint64_t bytes, struct fm_err *err)
 {
     char text[64];
@@ -281,6 +271,18 @@ enum fm_code store_checkpoint(struct store *st, enum checkpoint how, struct fm_e
     if (rc == SQLITE_OK || rc == SQLITE_BUSY)
         return FM_OK;
     return store_fail(st, rc, "at a checkpoint", err);
+}
+
+/* Older versions would take a packed chunk for damage: so they are made to refuse it. They look at
+ * the file's head alone, so it must say so before the log holds the first such chunk. */
+enum fm_code store_raise_format(struct store *st, struct fm_err *err)
+{
+    char text[48];
+    (void)sqlite3_snprintf(sizeof text, text, "PRAGMA user_version=%d", FORMAT);
+    FM_TRY(store_exec(st, text, err));
+    FM_TRY(store_checkpoint(st, CHECKPOINT_NOW, err));
+    st->format = FORMAT;
+    return FM_OK;
 }
 
 enum fm_code store_claim(struct store *st, struct fm_err *err)

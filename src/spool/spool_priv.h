@@ -17,7 +17,7 @@
 #include "spool/spool.h"
 
 enum { TOPIC_SIZE = 256, AGENT_SIZE = 256, MACHINE_SIZE = 96, BOOT_SIZE = 64, FORMAT = 2 };
-/* FORMAT 2: chunks may be packed. 1 is read, and becomes 2 with the first row that is written. */
+/* FORMAT 2: chunks may be packed. 1 is read, and becomes 2 before anything is written. */
 /* A new database's page. A full chunk is about 10 KiB, packed: larger pages stay half empty. */
 enum { FRESH_PAGE = 4096 };
 

@@ -142,6 +142,14 @@ static uint32_t be32(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static enum fm_code too_new(const char *path, uint32_t version, struct fm_err *err)
+{
+    return fm_err_set(err, FM_ENEWER,
+                      "the spool %s was written by a newer version (format %u, this one knows %d); "
+                      "run that version, or set spool.path to another folder",
+                      path, version, FORMAT);
+}
+
 /* Look at the file's head without SQLite, which would change what belongs to a newer version. */
 static enum fm_code look_at_head(const char *path, struct fm_err *err)
 {
@@ -161,10 +169,7 @@ static enum fm_code look_at_head(const char *path, struct fm_err *err)
         return fm_err_set(err, FM_EDAMAGE, "%s is not a spool's database", path);
     uint32_t application = be32(head + APPLICATION_AT), version = be32(head + VERSION_AT);
     if (application == APPLICATION && version > FORMAT)
-        return fm_err_set(err, FM_ENEWER,
-                          "the spool %s was written by a newer version (format %u, this one knows "
-                          "%d); run that version, or set spool.path to another folder",
-                          path, version, FORMAT);
+        return too_new(path, version, err);
     if (application != 0 && application != APPLICATION)
         return fm_err_set(err, FM_EDAMAGE, "%s belongs to another program", path);
     return FM_OK;
@@ -219,6 +224,8 @@ static enum fm_code set_up(struct store *st, bool sync_full, bool *fresh, struct
     FM_TRY(store_exec(st, "SELECT count(*) FROM sqlite_schema", err));
     *fresh = store_ask(st, "SELECT count(*) FROM sqlite_schema") == 0;
     st->format = *fresh ? FORMAT : (int)store_ask(st, "PRAGMA user_version");
+    if (st->format > FORMAT) /* the log says it, the file's head not yet */
+        return too_new(st->path, (uint32_t)st->format, err);
     if (!*fresh)
         return FM_OK;
     FM_TRY(store_exec(st, "BEGIN IMMEDIATE", err));
@@ -295,6 +302,8 @@ enum fm_code store_begin(struct store *st, struct fm_err *err)
 {
     sqlite3_stmt *q = NULL;
     st->was_full = st->was_io = false;
+    if (st->format < FORMAT)
+        FM_TRY(store_raise_format(st, err));
     FM_TRY(prepare(st, ST_BEGIN, &q, err));
     return run(st, q, err);
 }
@@ -309,7 +318,6 @@ enum fm_code store_commit(struct store *st, struct fm_err *err)
 void store_rollback(struct store *st)
 {
     sqlite3_stmt *q = NULL;
-    st->format = 0;
     if (!sqlite3_get_autocommit(st->db) && prepare(st, ST_ROLLBACK, &q, NULL) == FM_OK)
         (void)run(st, q, NULL);
 }
@@ -329,8 +337,6 @@ enum fm_code store_put_row(struct store *st, const struct row *row, struct fm_ch
     sqlite3_stmt *q = NULL;
     unsigned char gap[GAP_BYTES];
     size_t gap_len = put_gap(row->gap, gap);
-    if (st->format < FORMAT)
-        FM_TRY(store_raise_format(st, err));
     FM_TRY(prepare(st, ST_PUT_ROW, &q, err));
     const int64_t v[] = {(int64_t)row->id, row->stream->id,   (int64_t)row->first,
                          row->n,           row->time_ms,      row->born_ms,

@@ -29,7 +29,7 @@ struct store {
     sqlite3 *db;
     char *path; /* of the database */
     sqlite3_stmt *st[ST_COUNT];
-    int format; /* that the database says; 0: to be said again */
+    int format; /* that the database says */
     int wal_pages;
     uint64_t wal_most; /* its ceiling in bytes */
     int64_t page_size; /* 0: not asked yet */
@@ -39,7 +39,7 @@ struct store {
 /* Turn SQLite's answer into ours. what: at which work; NULL: no need to say */
 enum fm_code store_fail(struct store *st, int rc, const char *what, struct fm_err *err);
 FM_MUST_USE enum fm_code store_exec(struct store *st, const char *text, struct fm_err *err);
-/* Say that from here on the database holds what FORMAT 2 brought; in the transaction under way. */
+/* Say that from here on the database holds what FORMAT 2 brought; before the first transaction. */
 FM_MUST_USE enum fm_code store_raise_format(struct store *st, struct fm_err *err);
 /* The first column of the first row, 0 if there is none. */
 int64_t store_ask(struct store *st, const char *text);

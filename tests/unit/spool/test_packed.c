@@ -1,6 +1,7 @@
 /* Chunks that lie packed on the disk. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -122,6 +123,14 @@ static int version_of(const struct kit *kit)
     return v;
 }
 
+/* As a version before packed chunks left it. */
+static void make_older(const struct kit *kit)
+{
+    int fd = open_in(kit, "spool.db");
+    cr_assert_eq(pwrite(fd, "\x01", 1, VERSION_AT), 1);
+    (void)close(fd);
+}
+
 Test(packed, raises_the_format_of_an_older_database_with_the_first_record)
 {
     struct kit kit;
@@ -130,9 +139,7 @@ Test(packed, raises_the_format_of_an_older_database_with_the_first_record)
     kit_store(&kit, "t", 1, 1);
     kit_close(&kit);
     cr_assert_eq(version_of(&kit), 2);
-    int fd = open_in(&kit, "spool.db");
-    cr_assert_eq(pwrite(fd, "\x01", 1, VERSION_AT), 1);
-    (void)close(fd);
+    make_older(&kit);
     kit_reopen(&kit);
     kit_close(&kit);
     cr_assert_eq(version_of(&kit), 1, "who only looks changes nothing");
@@ -142,5 +149,65 @@ Test(packed, raises_the_format_of_an_older_database_with_the_first_record)
     cr_assert_eq(version_of(&kit), 2);
     kit_open(&kit);
     cr_assert_eq(kit_stats(&kit).records, 103);
+    kit_done(&kit);
+}
+
+/* Killed, it leaves the log to the next version; an older one looks at the file's head alone. */
+Test(packed, says_its_format_in_the_file_before_the_log_holds_a_packed_chunk)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 1);
+    kit_close(&kit);
+    make_older(&kit);
+    kit_open(&kit);
+    cr_assert_eq(version_of(&kit), 1);
+    (void)store_alike(&kit, 2, 100);
+    cr_assert_eq(version_of(&kit), 2);
+    kit_done(&kit);
+}
+
+/* A dead letter of a spool without control records: no row is written. */
+Test(packed, says_its_format_for_a_dead_letter_alone)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.control = NULL;
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 2);
+    kit_close(&kit);
+    make_older(&kit);
+    kit_open(&kit);
+    struct fm_spool_batch *batch = kit_read(&kit, "t", 1);
+    struct fm_settlement dead = {
+        .id = batch->items[0].id, .n = 1, .how = FM_SETTLE_DEAD, .reason = "refused"};
+    cr_assert_eq(fm_spool_settle(kit.spool, &dead, 1, NULL), FM_OK);
+    fm_spool_batch_free(kit.spool, batch);
+    kit_flush(&kit);
+    cr_assert_eq(kit_stats(&kit).dead_records, 1);
+    kit_close(&kit);
+    cr_assert_eq(version_of(&kit), 2);
+    kit_done(&kit);
+}
+
+Test(packed, refuses_a_newer_format_that_only_the_log_says)
+{
+    struct kit kit;
+    char path[160];
+    sqlite3 *db = NULL;
+    struct fm_err err = {0};
+    kit_init(&kit, false);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 1);
+    kit_close(&kit);
+    (void)snprintf(path, sizeof path, "%s/spool.db", kit.dir);
+    cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+    cr_assert_eq(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(db, "PRAGMA user_version=3", NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(sqlite3_close(db), SQLITE_OK);
+    cr_assert_eq(version_of(&kit), 2);
+    cr_assert_eq(fm_spool_open(&kit.spool, &kit.opts, &err), FM_ENEWER, "%s", fm_err_text(&err));
+    kit.spool = NULL;
     kit_done(&kit);
 }
