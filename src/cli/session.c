@@ -188,7 +188,7 @@ const char *fm_session_near_attribute(struct fm_session *s, const char *bean, co
 const char *fm_session_near_bean(struct fm_session *s, const char *wanted)
 {
     struct fm_nearest near = {.word = wanted};
-    struct fm_value names;
+    struct fm_value names = {.kind = FM_V_ARRAY};
     struct fm_err err = {0};
     if (fm_session_names(s, "*:*", &names, &err) != FM_OK)
         return "";

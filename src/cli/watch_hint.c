@@ -39,7 +39,7 @@ struct absent {
 static bool find_absent(struct fm_watch *w, struct absent *out)
 {
     const struct fm_words *words = w->words;
-    struct fm_name bean = {.n = 0};
+    struct fm_name bean = {.canonical = ""};
     struct fm_err err = {0};
     bool found = false;
     (void)pthread_mutex_lock(&w->lock);
