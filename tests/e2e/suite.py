@@ -730,7 +730,7 @@ def full_cases():
     shipped."""
     out = [clean_v3_binary, proxy_minute, proxy_silent_minute]
     formats = {name: lambda rig, c=changes: c for name, changes in (
-        ("json", {}), ("binary", BINARY), ("v3", V3), ("v3_binary", V3_BINARY))}
+        ("json", {}), ("binary", BINARY), ("v3", V3), ("v3_binary", V3_BINARY), ("v3_batch", V3_BATCH))}
     formats.update({form: lambda rig, f=form: typed_in(rig, f) for form in typed.FORMATS})
     for name, of in formats.items():
         out += [

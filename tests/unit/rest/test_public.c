@@ -122,6 +122,29 @@ Test(public_rest, takes_records_of_many_threads_and_reports_each_once)
     cr_expect_eq(stats.records, 8000);
 }
 
+/* D68, end to end: what a batch's answer leaves unproven goes again, and each record counts once.
+ */
+Test(public_rest, sends_batches_whose_odd_answers_prove_only_what_they_name_once)
+{
+    struct fm_producer_opts opts = options();
+    struct fm_producer_counts counts;
+    struct fm_sandbox_stats stats;
+    struct fm_err err = {0};
+    opts.dialect = FM_DIALECT_CONFLUENT_V3_BATCH;
+    proxy("2-4 if \"\\\"id\\\":\\\"3\\\"\" both 3 rename 1 \"2\" entries 9\n");
+    open_with(&opts);
+    for (uintptr_t i = 0; i < 200; i++)
+        cr_assert_eq(send_n(i, "t", &err), FM_OK, "%s", err.text);
+    cr_assert_eq(fm_producer_flush(producer, FM_PRODUCER_REPORTED, PATIENCE_MS, &err), FM_OK, "%s",
+                 err.text);
+    all_once(200);
+    fm_producer_counts(producer, &counts);
+    cr_expect_eq(counts.delivered, 200);
+    cr_expect_eq(fm_producer_close(producer, 0, &err), FM_OK);
+    fm_sandbox_stats(sandbox, &stats);
+    cr_expect_gt(stats.records, 200);
+}
+
 Test(public_rest, keeps_bytes_keys_and_partitions_exact)
 {
     struct fm_producer_opts opts = options();

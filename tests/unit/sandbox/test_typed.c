@@ -79,7 +79,11 @@ static size_t post(const struct fm_spool_item *items, size_t n, unsigned status,
 {
     struct fm_buf body;
     size_t used = 0;
-    bool v3 = opts.dialect == FM_DIALECT_CONFLUENT_V3;
+    bool v3 = fm_rest_is_v3(opts.dialect);
+    char path[100] = "/topics/t";
+    if (v3)
+        (void)snprintf(path, sizeof path, "/v3/clusters/" FM_V3_CLUSTER "/topics/t%s",
+                       fm_v3_tail(opts.dialect));
     struct fm_spool_batch batch = {.items = (struct fm_spool_item *)(uintptr_t)items, .n = n};
     const struct fm_batch_limits limits = {.dialect = opts.dialect,
                                            .format = opts.format,
@@ -91,15 +95,14 @@ static size_t post(const struct fm_spool_item *items, size_t n, unsigned status,
     fm_buf_init(&body, 0);
     cr_assert_eq(fm_batch_build(&body, &limits, &batch, &used, NULL), FM_OK);
     const char *type = strchr(fm_batch_content_type(opts.dialect, opts.format), ' ') + 1;
-    const struct fm_v2_request request = {
-        .method = "POST",
-        .path = v3 ? "/v3/clusters/" FM_V3_CLUSTER "/topics/t/records" : "/topics/t",
-        .content_type = type,
-        .body = fm_buf_str(&body),
-        .body_len = body.len};
+    const struct fm_v2_request request = {.method = "POST",
+                                          .path = path,
+                                          .content_type = type,
+                                          .body = fm_buf_str(&body),
+                                          .body_len = body.len};
     ask(&core, &request, NULL, answer);
     cr_assert_eq(answer->status, status, "%s\n%s", answer->body, fm_buf_str(&body));
-    if (status == 200)
+    if (status / 100 == 2)
         fm_typed_learn(&typed, &use, &opts, answer->body, answer->len);
     fm_buf_clear(&body);
     return used;
@@ -154,7 +157,8 @@ static void deliver(enum fm_rest_dialect dialect, enum fm_rest_format format, si
     fm_typed_reset(&typed, &opts);
     while (sent < n) {
         struct answer a;
-        sent += post(items + sent, n - sent, 200, &a);
+        sent +=
+            post(items + sent, n - sent, dialect == FM_DIALECT_CONFLUENT_V3_BATCH ? 207 : 200, &a);
         cr_expect_null(strstr(a.body, "\"error_code\":4"), "%s", a.body);
         ask_clear(&a);
         posts++;
@@ -182,6 +186,15 @@ Test(typed, avro_over_v3)
 Test(typed, jsonschema_over_v3)
 {
     deliver(FM_DIALECT_CONFLUENT_V3, FM_REST_JSONSCHEMA, 4);
+}
+
+Test(typed, avro_in_a_batch)
+{
+    deliver(FM_DIALECT_CONFLUENT_V3_BATCH, FM_REST_AVRO, 4);
+}
+Test(typed, jsonschema_in_a_batch)
+{
+    deliver(FM_DIALECT_CONFLUENT_V3_BATCH, FM_REST_JSONSCHEMA, 4);
 }
 
 Test(typed, stores_the_bytes_of_avro)
