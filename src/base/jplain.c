@@ -1,5 +1,5 @@
 /* One pass over a text that is nearly always right JSON: says yes, or that it does not know. */
-#include "base/jscan.h"
+#include "base/jplain_priv.h"
 
 #include <string.h>
 #if defined(__SSE2__)
@@ -10,22 +10,14 @@
 
 enum { LEVELS = 64, SURE_DIGITS = 17 };
 
-struct plain {
-    const char *p, *end;
-    uint64_t objects; /* a bit for each open level, the innermost lowest: it is an object */
-    unsigned depth;
-    fm_jscan_number *number;
-    void *arg;
-};
-
-static inline void skip_space(struct plain *s)
+static inline void skip_space(struct fm_jplain *s)
 {
     while (s->p < s->end && (unsigned char)*s->p <= ' ' &&
            (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
         s->p++;
 }
 
-static inline bool next_is(struct plain *s, char c)
+static inline bool next_is(struct fm_jplain *s, char c)
 {
     skip_space(s);
     if (s->p == s->end || *s->p != c)
@@ -66,7 +58,7 @@ static inline const char *ordinary(const char *p, const char *end)
 }
 
 /* p stands on a backslash. An escaped surrogate is not for here. */
-static bool skip_escape(struct plain *s)
+static bool skip_escape(struct fm_jplain *s)
 {
     if (s->end - s->p < 2)
         return false;
@@ -86,7 +78,7 @@ static bool skip_escape(struct plain *s)
 }
 
 /* The rest of a string from its first byte that is not ordinary. */
-static bool take_odd_string(struct plain *s)
+static bool take_odd_string(struct fm_jplain *s)
 {
     for (;; s->p = ordinary(s->p, s->end)) {
         if (s->p == s->end)
@@ -108,7 +100,7 @@ static bool take_odd_string(struct plain *s)
 }
 
 /* p stands behind the opening quote. */
-static inline bool take_string(struct plain *s)
+static inline bool take_string(struct fm_jplain *s)
 {
     const char *p = ordinary(s->p, s->end);
     s->p = p;
@@ -118,7 +110,7 @@ static inline bool take_string(struct plain *s)
     return true;
 }
 
-static inline bool take_digits(struct plain *s)
+static inline bool take_digits(struct fm_jplain *s)
 {
     const char *start = s->p;
     while (s->p < s->end && *s->p >= '0' && *s->p <= '9')
@@ -126,7 +118,7 @@ static inline bool take_digits(struct plain *s)
     return s->p > start;
 }
 
-static inline bool take_number(struct plain *s)
+static inline bool take_number(struct fm_jplain *s)
 {
     const char *start = s->p;
     if (*s->p == '-')
@@ -152,7 +144,7 @@ static inline bool take_number(struct plain *s)
     return sure || s->number == NULL || s->number(s->arg, start, (size_t)(s->p - start));
 }
 
-static bool take_word(struct plain *s, const char *word, size_t len)
+static bool take_word(struct fm_jplain *s, const char *word, size_t len)
 {
     if ((size_t)(s->end - s->p) < len || memcmp(s->p, word, len) != 0)
         return false;
@@ -160,13 +152,8 @@ static bool take_word(struct plain *s, const char *word, size_t len)
     return true;
 }
 
-static inline bool take_key(struct plain *s)
-{
-    return next_is(s, '"') && take_string(s) && next_is(s, ':');
-}
-
 /* A string, number or word; p stands on its first byte. */
-static inline bool take_scalar(struct plain *s)
+static inline bool take_scalar(struct fm_jplain *s)
 {
     switch (*s->p) {
     case '"':
@@ -183,39 +170,91 @@ static inline bool take_scalar(struct plain *s)
     }
 }
 
-static inline bool closes(struct plain *s)
+static inline bool closes(struct fm_jplain *s)
 {
     return next_is(s, (s->objects & 1) != 0 ? '}' : ']');
 }
 
-bool fm_jscan_is_plain(const char *text, size_t len, fm_jscan_number *number, void *arg)
+bool fm_jplain_scalar(struct fm_jplain *s)
 {
-    struct plain s = {.p = text, .end = text + len, .number = number, .arg = arg};
+    return take_scalar(s);
+}
+
+/* What was noted of a text. */
+struct notes {
+    const char *text;
+    struct fm_jplain_mark *marks;
+    size_t n, max;
+};
+
+static inline void note(struct notes *notes, const char *start, const char *end, bool name)
+{
+    if (notes == NULL)
+        return;
+    if (notes->n < notes->max)
+        notes->marks[notes->n] = (struct fm_jplain_mark){.start = (uint32_t)(start - notes->text),
+                                                         .end = (uint32_t)(end - notes->text),
+                                                         .name = name};
+    notes->n++;
+}
+
+static inline bool take_key(struct fm_jplain *s, struct notes *notes)
+{
+    if (!next_is(s, '"'))
+        return false;
+    const char *start = s->p - 1;
+    if (!take_string(s))
+        return false;
+    note(notes, start, s->p, true);
+    return next_is(s, ':');
+}
+
+static inline bool check(struct fm_jplain *s, struct notes *notes)
+{
     for (;;) {
-        if (s.depth > 0 && (s.objects & 1) != 0 && !take_key(&s))
+        if (s->depth > 0 && (s->objects & 1) != 0 && !take_key(s, notes))
             return false;
-        skip_space(&s);
-        if (s.p == s.end)
+        skip_space(s);
+        if (s->p == s->end)
             return false;
-        bool opened = *s.p == '{' || *s.p == '[';
+        const char *start = s->p;
+        bool opened = *s->p == '{' || *s->p == '[';
         if (opened) {
-            if (s.depth++ == LEVELS)
+            if (s->depth++ == LEVELS)
                 return false;
-            s.objects = s.objects << 1 | (*s.p++ == '{');
-        } else if (s.depth == 0 || !take_scalar(&s)) {
-            return false;
+            s->objects = s->objects << 1 | (*s->p++ == '{');
+        } else {
+            if (s->depth == 0 || !take_scalar(s))
+                return false;
+            note(notes, start, s->p, false);
         }
-        while (closes(&s)) {
-            if (opened && s.depth == 1)
+        while (closes(s)) {
+            if (opened && s->depth == 1)
                 return false; /* nothing in it: some proxies take that for absent */
             opened = false;
-            s.objects >>= 1;
-            if (--s.depth == 0) {
-                skip_space(&s);
-                return s.p == s.end;
+            s->objects >>= 1;
+            if (--s->depth == 0) {
+                skip_space(s);
+                return s->p == s->end;
             }
         }
-        if (!opened && !next_is(&s, ','))
+        if (!opened && !next_is(s, ','))
             return false;
     }
+}
+
+bool fm_jscan_is_plain(const char *text, size_t len, fm_jscan_number *number, void *arg)
+{
+    struct fm_jplain s = {.p = text, .end = text + len, .number = number, .arg = arg};
+    return check(&s, NULL);
+}
+
+bool fm_jplain_marked(const char *text, size_t len, fm_jscan_number *number, void *arg,
+                      struct fm_jplain_mark *marks, size_t max, size_t *n)
+{
+    struct fm_jplain s = {.p = text, .end = text + len, .number = number, .arg = arg};
+    struct notes notes = {.text = text, .marks = marks, .max = max};
+    bool plain = check(&s, &notes);
+    *n = notes.n;
+    return plain;
 }

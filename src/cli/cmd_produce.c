@@ -7,6 +7,7 @@
 #include "agent/plan.h"
 #include "agent/signals.h"
 #include "base/clock.h"
+#include "base/jlike.h"
 #include "base/utf8.h"
 #include "cli/cmd_produce_priv.h"
 
@@ -195,6 +196,7 @@ static void release(struct fm_produce *p)
     fm_spool_free(p->spool, 0);
     fm_chunk_free(p->chunk);
     fm_lines_close(&p->lines);
+    fm_jlike_free(p->seen);
     fm_config_free(p->config);
     free(p->runs);
     free(p->stats);
@@ -211,6 +213,7 @@ static enum fm_code run_produce(struct fm_cmd_call *call, struct fm_err *err)
     p->cli = call->cli;
     p->o = call->opts;
     p->lines.fd = -1;
+    p->seen = fm_jlike_new();
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_mutex_init(&p->wake_lock, NULL);
     p->stats = calloc(1, sizeof *p->stats);

@@ -45,6 +45,7 @@ struct fm_produce {
     bool text;
     struct fm_rest_opts way;
     struct fm_lines lines;
+    struct fm_jlike *seen; /* lines checked before; NULL: no memory, which costs only time */
     struct fm_spool *spool;
     struct fm_rest *rest;
     struct fm_rest_stats *stats;

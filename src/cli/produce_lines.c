@@ -176,12 +176,12 @@ static bool split(const struct fm_produce *p, const struct fm_line *line, struct
         return fm_err_set(why, FM_EUSAGE,
                           "the key is not UTF-8: use --format text to send its exact bytes") ==
                FM_OK;
-    return fm_rest_check_json(p->way.dialect, rec->value, rec->value_len, why) == FM_OK;
+    return fm_rest_check_json(p->way.dialect, p->seen, rec->value, rec->value_len, why) == FM_OK;
 }
 
 static enum fm_code add_line(struct fm_produce *p, const struct fm_line *line, struct fm_err *err)
 {
-    struct fm_err why = {0};
+    struct fm_err why; /* 250 bytes: not to be cleared for each line */
     struct fm_record rec = {.kind = p->text ? FM_RECORD_RAW : FM_RECORD_DATA,
                             .time_ms = p->lines.read_ms,
                             .partition = FM_NO_PARTITION,

@@ -244,7 +244,7 @@ static enum fm_code check(const struct fm_producer *p, const struct fm_producer_
         return FM_OK;
     if (r->key != NULL && !fm_utf8_valid(r->key, r->key_len))
         return fm_err_set(err, FM_EUSAGE, "the key is not UTF-8: set bytes");
-    return fm_rest_check_json(p->o.dialect, r->value, r->value_len, err);
+    return fm_rest_check_json(p->o.dialect, NULL, r->value, r->value_len, err);
 }
 
 static bool has_room(const struct fm_producer *p, size_t bytes)

@@ -266,10 +266,14 @@ typedef void fm_rest_report_fn(void *arg, const struct fm_rest_step *step);
 FM_MUST_USE enum fm_code fm_rest_check(const struct fm_rest_opts *opts, const char *topic,
                                        fm_rest_report_fn *report, void *arg, struct fm_err *err);
 
+struct fm_jlike; /* base/jlike.h */
+
 /** Whether a text is one JSON value that a proxy of this dialect stores as what it says.
- * @return FM_OK or FM_EUSAGE with what is wrong. Pure */
-FM_MUST_USE enum fm_code fm_rest_check_json(enum fm_rest_dialect dialect, const char *text,
-                                            size_t len, struct fm_err *err);
+ * @param seen  texts of this dialect that were checked before, for speed; NULL: none. One thread at
+ *              a time
+ * @return FM_OK or FM_EUSAGE with what is wrong. Pure, but for what was seen */
+FM_MUST_USE enum fm_code fm_rest_check_json(enum fm_rest_dialect dialect, struct fm_jlike *seen,
+                                            const char *text, size_t len, struct fm_err *err);
 
 /** Whether this is a legal topic name for Kafka. */
 bool fm_rest_topic_valid(const char *topic);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/jlike.h"
 #include "base/jscan.h"
 #include "base/utf8.h"
 #include "rest/rest_priv.h"
@@ -102,10 +103,10 @@ static bool is_fit(void *dialect, const char *text, size_t len)
     return check_number(*(const enum fm_rest_dialect *)dialect, &s, NULL) == FM_OK;
 }
 
-enum fm_code fm_rest_check_json(enum fm_rest_dialect dialect, const char *text, size_t len,
-                                struct fm_err *err)
+enum fm_code fm_rest_check_json(enum fm_rest_dialect dialect, struct fm_jlike *seen,
+                                const char *text, size_t len, struct fm_err *err)
 {
-    if (fm_jscan_is_plain(text, len, is_fit, &dialect))
+    if (fm_jlike_is_plain(seen, text, len, is_fit, &dialect))
         return FM_OK;
     return fm_rest_judge_json(dialect, text, len, err);
 }

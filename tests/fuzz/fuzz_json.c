@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (enum fm_rest_dialect)(data[0] % (FM_DIALECT_CONFLUENT_V3_BATCH + 1));
     const char *text = (const char *)data + 1;
     struct fm_err err = {0};
-    enum fm_code quick = fm_rest_check_json(dialect, text, size - 1, &err);
+    enum fm_code quick = fm_rest_check_json(dialect, NULL, text, size - 1, &err);
     if (quick != fm_rest_judge_json(dialect, text, size - 1, NULL))
         abort();
     if ((quick == FM_OK) != (err.text[0] == '\0'))

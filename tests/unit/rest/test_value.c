@@ -63,7 +63,7 @@ Test(value, is_taken_where_the_proxy_stores_what_it_says)
             struct fm_err err = {0};
             bool good = (cases[i].good >> d & 1) != 0;
             enum fm_code code =
-                fm_rest_check_json(dialects[d], cases[i].text, strlen(cases[i].text), &err);
+                fm_rest_check_json(dialects[d], NULL, cases[i].text, strlen(cases[i].text), &err);
             cr_assert_eq(code, good ? FM_OK : FM_EUSAGE, "%s, dialect %u: %s", cases[i].text, d,
                          err.text);
             cr_assert_eq(err.text[0] == '\0', good);
@@ -76,5 +76,5 @@ Test(value, nested_beyond_the_limit_is_refused)
     memset(text, '[', 300);
     memset(text + 300, ']', 300);
     struct fm_err err = {0};
-    cr_assert_eq(fm_rest_check_json(FM_DIALECT_CONFLUENT_V2, text, 600, &err), FM_EUSAGE);
+    cr_assert_eq(fm_rest_check_json(FM_DIALECT_CONFLUENT_V2, NULL, text, 600, &err), FM_EUSAGE);
 }
