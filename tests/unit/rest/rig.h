@@ -107,7 +107,9 @@ struct sender {
 void sender_setup(struct sender *s, mock_fn *fn);
 void sender_teardown(struct sender *s); /* rig_check() first */
 
-/** P2, P3, P4: delivered only on a verdict, the equation, repeats <= possible duplicates. */
+/** P2, P3, P4: delivered only on a verdict, the equation, repeats <= possible duplicates; P7: what
+ * waited in memory, requests in flight, their records and bodies, and connections stayed within
+ * what the options promise. */
 void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *mock);
 
 #endif

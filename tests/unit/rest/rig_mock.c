@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "peer.h"
+#include "rest/rest_priv.h"
 #include "rig.h"
 
 enum { MAX_SEQ = 20000 };
@@ -24,6 +25,11 @@ struct mock {
     bool accepted[MAX_SEQ];
     uint64_t order[MAX_SEQ];
     size_t n_order, repeats, max_post, offset;
+    /* for the bounds (P7) */
+    unsigned conns, most_conns, serving,
+        most_serving; /* connections; produce requests to topic t */
+    unsigned given_up; /* answers after which the sender may have gone on without their end */
+    size_t most_records, most_body; /* of a request; of one with several records */
     uint64_t top;
     int64_t last_ms;
 };
@@ -151,6 +157,8 @@ static void write_ledger(struct mock *m, const struct mock_request *req,
 {
     pthread_mutex_lock(&m->lock);
     m->last_ms = fm_clock_ms();
+    m->given_up += reply->how != MOCK_ANSWER || reply->delay_ms > 0 || reply->cut > 0 ||
+                   reply->no_length || reply->status != 200;
     if (req->n > m->max_post)
         m->max_post = req->n;
     for (size_t i = 0; i < req->n && strcmp(req->topic, "t") == 0; i++) {
@@ -213,6 +221,21 @@ static void inflate_body(struct peer_request *in)
     in->body = realloc(plain, in->body_len + 1);
 }
 
+static void count_request(struct mock *m, const struct mock_request *req, int by)
+{
+    if (!req->post || strcmp(req->topic, "t") != 0)
+        return;
+    pthread_mutex_lock(&m->lock);
+    m->serving += (unsigned)by;
+    if (m->serving > m->most_serving)
+        m->most_serving = m->serving;
+    if (req->n > m->most_records)
+        m->most_records = req->n;
+    if (req->n > 1 && req->body_len > m->most_body)
+        m->most_body = req->body_len;
+    pthread_mutex_unlock(&m->lock);
+}
+
 static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct peer_request *in)
 {
     static const char topic_json[] =
@@ -257,12 +280,14 @@ static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct p
                                     : topic_json);
         reply.raw = true;
     }
+    count_request(m, &req, 1);
     if (m->fn != NULL)
         m->fn(m, &req, &reply, m->arg);
     if (!reply.raw)
         make_body(&req, &reply);
     write_ledger(m, &req, &reply);
     bool more = send_reply(conn, &reply);
+    count_request(m, &req, -1);
     free(reply.body);
     free(reply.stored);
     free(reply.error);
@@ -270,14 +295,26 @@ static bool serve(struct mock *m, struct peer_conn *conn, unsigned nth, struct p
     return more;
 }
 
+static void count_connection(struct mock *m, int by)
+{
+    pthread_mutex_lock(&m->lock);
+    m->conns += (unsigned)by;
+    if (m->conns > m->most_conns)
+        m->most_conns = m->conns;
+    pthread_mutex_unlock(&m->lock);
+}
+
 static void script(struct peer_conn *conn, unsigned nth, void *arg)
 {
     struct peer_request in;
+    struct mock *m = arg;
     bool more = true;
+    count_connection(m, 1);
     while (more && peer_read_request(conn, &in)) {
-        more = serve(arg, conn, nth, &in);
+        more = serve(m, conn, nth, &in);
         peer_request_clear(&in);
     }
+    count_connection(m, -1);
 }
 
 struct mock *mock_new(mock_fn *fn, void *arg)
@@ -375,8 +412,13 @@ struct fm_rest_opts rig_opts(struct fm_spool *spool, const char *const *urls, si
                                  .probe_timeout_ms = 300};
 }
 
+/* Of all senders of this test: a later configuration may allow fewer. */
+static unsigned most_flights = 1;
+
 struct fm_rest *rig_start(const struct fm_rest_opts *opts)
 {
+    if (opts->max_in_flight > most_flights)
+        most_flights = opts->max_in_flight;
     struct fm_rest *rest;
     struct fm_err err = {0};
     cr_assert_eq(fm_net_init(&err), FM_OK);
@@ -454,6 +496,33 @@ void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms)
     } while (s.n_topics == 0 || s.topics[0].state != state);
 }
 
+/* P7: what the configuration promises. A request that was given up, or whose connection was not
+ * kept, may still be under way at the mock when the next one comes. */
+static void check_bounds(struct fm_rest *rest, struct fm_spool *spool, struct mock *m)
+{
+    const struct fm_rest_opts *o = &rest->conf->o;
+    struct fm_rest_stats s = rig_stats(rest);
+    struct fm_spool_stats *spooled = calloc(1, sizeof *spooled);
+    unsigned flights = most_flights;
+    cr_assert_not_null(spooled);
+    fm_spool_stats_get(spool, spooled);
+    cr_assert_leq(spooled->queue_bytes, 16u << 20);
+    free(spooled);
+    cr_assert_leq(s.in_flight_records, rest->n_topics * flights * o->batch_records);
+    size_t two = 2 * o->batch_bytes;
+    cr_assert_leq(s.held_bytes, rest->n_topics * (two > 16u << 20 ? two : 16u << 20));
+    if (m == NULL)
+        return;
+    pthread_mutex_lock(&m->lock);
+    unsigned requests = m->most_serving, conns = m->most_conns, given_up = m->given_up;
+    size_t records = m->most_records, body = m->most_body;
+    pthread_mutex_unlock(&m->lock);
+    cr_assert_leq(records, o->batch_records);
+    cr_assert_leq(body, o->batch_bytes, "a body of %zu bytes", body);
+    cr_assert_leq(requests, flights + given_up, "%u requests at a time", requests);
+    cr_assert_leq(conns, flights + 8 + given_up, "%u connections", conns);
+}
+
 void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *m)
 {
     struct fm_rest_stats s;
@@ -477,4 +546,5 @@ void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *m)
         }
     if (m != NULL)
         cr_assert_leq(mock_repeats(m), s.possible_duplicates, "%zu repeats", mock_repeats(m));
+    check_bounds(rest, spool, m);
 }
