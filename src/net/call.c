@@ -43,8 +43,8 @@ static int on_ready(void *arg, char *remote, char *local, int remote_port, int l
     struct fm_call *call = arg;
     call->ready = true;
     call->body_read = 0;
-    call->window_ms = fm_clock_ms();
-    call->window_bytes = 0;
+    call->window_ms = call->moved_ms = fm_clock_ms();
+    call->looked_ms = 0;
     call->fd = fm_net_socket_by_port(call->client, local_port);
     return CURL_PREREQFUNC_OK;
 }
@@ -220,6 +220,8 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
         SET(CURLOPT_DEBUGFUNCTION, on_trace);
         SET(CURLOPT_DEBUGDATA, call);
     }
+    SET(CURLOPT_TCP_KEEPIDLE, 5L); /* an answer that cannot come is not waited for */
+    SET(CURLOPT_TCP_KEEPINTVL, 2L);
     SET(CURLOPT_URL, url);
     SET(CURLOPT_PRIVATE, call);
     SET(CURLOPT_HTTPHEADER, call->headers);
@@ -234,7 +236,6 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
         SET(CURLOPT_PASSWORD, request->password != NULL ? request->password : "");
     }
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)call->target.connect_ms);
-    SET(CURLOPT_TIMEOUT_MS, (long)call->target.total_ms);
     SET(CURLOPT_CERTINFO, call->target.use_tls ? 1L : 0L);
     SET(CURLOPT_WRITEFUNCTION, on_write);
     SET(CURLOPT_WRITEDATA, call);
@@ -337,6 +338,7 @@ enum fm_code fm_client_start(struct fm_client *client, const struct fm_http_requ
     call->slow_ms = request->slow_upload_ms != 0 ? request->slow_upload_ms : FM_NET_SLOW_UPLOAD_MS;
     call->fd = CURL_SOCKET_BAD;
     call->started_ns = fm_clock_ns();
+    call->deadline_ms = INT64_MAX;
     call->answer = client->spare;
     fm_buf_init(&client->spare, 0);
     fm_buf_reset(&call->answer);
@@ -349,6 +351,7 @@ enum fm_code fm_client_start(struct fm_client *client, const struct fm_http_requ
         fm_net_call_free(call);
         return code;
     }
+    call->deadline_ms = fm_clock_ms() + call->target.total_ms;
     call->next = client->calls;
     if (call->next != NULL)
         call->next->prev = call;

@@ -1,13 +1,10 @@
-/* The end of a request: why it ended, what its answer says; and uploads that are given up. */
+/* The end of a request: why it ended, what its answer says. */
 #include "net/call_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
-
-/* An upload that moves less than this within its window is given up. */
-enum { SLOW_UPLOAD_BYTES = 1024 };
 
 static void unlink_call(struct fm_call *call)
 {
@@ -28,7 +25,7 @@ void fm_net_call_drop(struct fm_call *call)
     fm_net_call_free(call);
 }
 
-static size_t on_wire(const struct fm_call *call)
+size_t fm_net_on_wire(const struct fm_call *call)
 {
     curl_off_t sent = 0;
     (void)curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
@@ -83,13 +80,22 @@ static struct fm_net_verdict own_verdict(const struct fm_call *call, struct fm_e
         (void)fm_err_set(err, FM_ESTOP, "the request to %s:%s was given up", t->host, t->port);
         return (struct fm_net_verdict){FM_HTTP_CANCELLED, FM_HOP_NONE};
     }
-    if (call->slow) {
+    bool unsent = call->body_len > 0 && !call->uploaded;
+    if (call->slow && unsent) {
         (void)fm_err_set(
             err, FM_ETIMEOUT,
             "%s:%s stopped taking the request's body (less than %d bytes in %u ms); is "
             "the network congested or the batch too large?",
-            t->host, t->port, (int)SLOW_UPLOAD_BYTES, call->slow_ms);
+            t->host, t->port, (int)FM_NET_SLOW_BYTES, call->slow_ms);
         return (struct fm_net_verdict){FM_HTTP_SLOW_UPLOAD, FM_HOP_HTTP};
+    }
+    if (call->slow || call->dead) {
+        (void)fm_err_set(err, FM_ECLOSED,
+                         "%s:%s acknowledges nothing any more: the connection is given up; is the "
+                         "network down, do large packets vanish (MTU), or did an address change?",
+                         t->host, t->port);
+        return unsent ? (struct fm_net_verdict){FM_HTTP_SLOW_UPLOAD, FM_HOP_HTTP}
+                      : (struct fm_net_verdict){FM_HTTP_BROKEN, FM_HOP_HTTP};
     }
     (void)fm_err_set(
         err, FM_ELIMIT, "%s:%s sent an answer above the limit (%s); is it the right service?",
@@ -120,7 +126,7 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &answer->status);
     (void)curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &answer->connect_status);
     answer->reused = call->ready && (connects == 0 || result == CURLE_SEND_FAIL_REWIND);
-    size_t sent = on_wire(call);
+    size_t sent = fm_net_on_wire(call);
     /* Only a failed send over plain TCP tells that nothing went out: TLS may have sent a part of
      * what libcurl counts as unsent, and its counter is gone when it wanted to begin anew. */
     bool tls = t->use_tls || t->proxy_tls;
@@ -141,7 +147,7 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
                                                                : curl_easy_strerror(result)};
     if (!call->ready)
         answer->status = 0; /* at most a proxy's */
-    struct fm_net_verdict verdict = call->cancelled || call->slow || call->too_large
+    struct fm_net_verdict verdict = call->cancelled || call->slow || call->dead || call->too_large
                                         ? own_verdict(call, &answer->err)
                                         : fm_net_explain(call->easy, t, &end, &answer->err);
     answer->failure = verdict.failure;
@@ -169,6 +175,7 @@ void fm_net_call_done(struct fm_call *call, CURLcode result)
     struct fm_http_answer answer = {0};
     call->rewind = result == CURLE_SEND_FAIL_REWIND;
     fill_answer(call, result, &answer);
+    fm_net_flow_ended(call, &answer);
     unlink_call(call);
     call->done(&answer, call->arg);
     fm_net_call_free(call);
@@ -179,55 +186,4 @@ void fm_client_cancel(struct fm_client *client, struct fm_call *call)
     (void)client;
     call->cancelled = true;
     fm_net_call_done(call, CURLE_ABORTED_BY_CALLBACK);
-}
-
-/* ---- uploads that do not move -------------------------------------------------------------- */
-
-static bool uploading(const struct fm_call *call)
-{
-    return call->ready && call->body_len > 0 && call->head_bytes == 0;
-}
-
-static bool stalled(struct fm_call *call, int64_t now)
-{
-    if (!uploading(call) || now - call->window_ms < (int64_t)call->slow_ms)
-        return false;
-    size_t sent = on_wire(call);
-    if (sent >= call->body_len)
-        return false;
-    if (sent - call->window_bytes < SLOW_UPLOAD_BYTES)
-        return true;
-    call->window_ms = now;
-    call->window_bytes = sent;
-    return false;
-}
-
-unsigned fm_net_calls_check(struct fm_client *client)
-{
-    unsigned n = 0;
-    int64_t now = fm_clock_ms();
-    for (struct fm_call *call = client->calls; call != NULL;) {
-        if (!stalled(call, now)) {
-            call = call->next;
-            continue;
-        }
-        call->slow = true;
-        fm_net_call_done(call, CURLE_ABORTED_BY_CALLBACK);
-        n++;
-        call = client->calls; /* the callback may have changed the list */
-    }
-    return n;
-}
-
-int fm_net_calls_wait(const struct fm_client *client, int timeout_ms)
-{
-    int64_t now = fm_clock_ms();
-    for (const struct fm_call *call = client->calls; call != NULL; call = call->next) {
-        if (!uploading(call) || on_wire(call) >= call->body_len)
-            continue;
-        int64_t left = call->window_ms + call->slow_ms - now;
-        if (left < timeout_ms)
-            timeout_ms = left > 0 ? (int)left : 1;
-    }
-    return timeout_ms;
 }

@@ -21,8 +21,14 @@ struct fm_call {
     size_t head_bytes;
     char *content_type, *retry_after, *location; /* owned; of the last head seen */
     int64_t started_ns;
+    int64_t deadline_ms; /* moves on while the upload does */
     int64_t window_ms; /* when the current window of the upload began */
-    size_t window_bytes; /* bytes on the wire then */
+    uint64_t window_acked; /* what the peer's TCP had acknowledged then */
+    int64_t looked_ms; /* flow.c looked at it; 0: not yet */
+    int64_t moved_ms; /* something arrived, or nothing was left to */
+    uint64_t acked; /* ... and at the last look */
+    bool uploaded; /* as of the last look */
+    bool dead; /* the connection is: nothing gets through */
     unsigned slow_ms;
     curl_socket_t fd; /* for TCP_QUICKACK; CURL_SOCKET_BAD: unknown */
     struct fm_net_watch watch;
@@ -49,10 +55,19 @@ void fm_net_call_done(struct fm_call *call, CURLcode result);
 /** End a call without telling anybody. */
 void fm_net_call_drop(struct fm_call *call);
 
-/** Give up uploads that hardly move. @return how many ended */
+/** Bytes of the body that libcurl gave to the kernel. */
+size_t fm_net_on_wire(const struct fm_call *call);
+
+/* ---- flow.c ---- */
+
+/** Give up calls whose time is over, whose upload hardly moves, or whose connection is dead.
+ * @return how many ended */
 unsigned fm_net_calls_check(struct fm_client *client);
 
 /** How long to wait so that the next such check is not late. */
 int fm_net_calls_wait(const struct fm_client *client, int timeout_ms);
+
+/** What its end teaches about the way. */
+void fm_net_flow_ended(struct fm_call *call, const struct fm_http_answer *answer);
 
 #endif

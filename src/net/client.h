@@ -121,8 +121,10 @@ struct fm_http_request {
     const struct fm_http_proxy *proxy; /* NULL: none, whatever the environment says */
     const char *connect_to; /* libcurl CONNECT_TO line for tests and pinned addresses; NULL */
     unsigned connect_timeout_ms; /* name, TCP, proxy, TLS; 0: 10 s */
-    unsigned timeout_ms; /* from start to last byte; 0: 130 s */
-    unsigned slow_upload_ms; /* give up when the body hardly moves for so long; 0: 20 s */
+    /* From start to last byte; 0: 130 s. It begins anew while the body moves: a slow line may take
+     * as long as it needs. */
+    unsigned timeout_ms;
+    unsigned slow_upload_ms; /* give up when less than 1 KiB of it arrives in so long; 0: 20 s */
     size_t max_answer; /* body cap in bytes; 0: 4 MiB */
     bool fresh; /* use a new connection */
 };
@@ -157,6 +159,10 @@ FM_MUST_USE enum fm_code fm_client_start(struct fm_client *client,
 
 /** Give up a call: done is called at once with FM_HTTP_CANCELLED, the connection is closed. */
 void fm_client_cancel(struct fm_client *client, struct fm_call *call);
+
+/** fm_clock_ms() of the last time that a part of its body arrived, else of its start: since then it
+ * is the other side that is waited for. */
+int64_t fm_call_quiet_since(const struct fm_call *call);
 
 /** Requests under way. */
 size_t fm_client_active(const struct fm_client *client);

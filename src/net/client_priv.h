@@ -21,7 +21,12 @@ enum {
     FM_NET_CA_MOST_S = 86400,
     FM_NET_POOL = 8,
     FM_NET_SPARE = 128 << 10, /* the most that is kept for the next answer */
-    FM_NET_EVENTS = 64 /* of connections in a round */
+    FM_NET_EVENTS = 64, /* of connections in a round */
+    FM_NET_SLOW_BYTES = 1024, /* an upload that moves less within its window is given up */
+    /* TCP segments after a connection on which nothing got through: they fit into IPv6's least MTU,
+     * and into the least that anything has. */
+    FM_NET_SMALL_SEGMENT = 1200,
+    FM_NET_TINY_SEGMENT = 536
 };
 
 /* CURLOPT_PRIVATE points to one of these, first in struct fm_call and struct fm_conn. */
@@ -120,6 +125,8 @@ struct fm_client {
     size_t socks_cap;
     struct fm_net_cert certs[FM_NET_CERTS];
     size_t next_cert;
+    int segment; /* largest TCP segment of new connections; 0: the system's */
+    int64_t segment_until_ms;
 };
 
 /* setup.c: options of a handle. Each returns false if libcurl refused one (out of memory). */
@@ -145,6 +152,8 @@ long fm_net_ca_age(struct fm_client *client, const char *path);
 void fm_net_ca_clear(struct fm_client *client);
 
 /* sock.c */
+/* The largest TCP segment for a connection made now; 0: the system's. flow.c */
+int fm_net_segment(struct fm_client *client);
 bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy);
 void fm_net_unwatch(struct fm_net_watch *watch); /* before the handle's memory goes */
 curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port);

@@ -2,6 +2,7 @@
  *
  * libcurl keeps neither: its connect time is set only when TLS is done too, and it has no option
  * for TCP_QUICKACK. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -32,6 +33,9 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
         client->socks = grown;
         client->socks_cap = cap;
     }
+    int segment = fm_net_segment(client);
+    if (segment != 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
     client->socks[client->n_socks++] = (struct fm_net_sock){.fd = fd, .watch = watch};
     return CURL_SOCKOPT_OK;
 }
@@ -68,17 +72,37 @@ void fm_net_unwatch(struct fm_net_watch *watch)
             client->socks[i].watch = NULL;
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
 uint16_t fm_net_local_port(int fd)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } name = {0};
+    union address name = {0};
     socklen_t len = sizeof name;
     if (getsockname(fd, &name.any, &len) != 0)
         return 0;
     return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
+}
+
+bool fm_net_is_homeless(int fd)
+{
+    union address name = {0};
+    socklen_t len = sizeof name;
+    if (getsockname(fd, &name.any, &len) != 0)
+        return false;
+    bool v6 = name.any.sa_family == AF_INET6;
+    if (!v6 && name.any.sa_family != AF_INET)
+        return false;
+    *(v6 ? &name.v6.sin6_port : &name.v4.sin_port) = 0;
+    int try = socket(name.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (try < 0)
+        return false;
+    bool gone = bind(try, &name.any, len) != 0 && errno == EADDRNOTAVAIL;
+    (void)close(try);
+    return gone;
 }
 
 curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port)

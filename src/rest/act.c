@@ -184,7 +184,7 @@ static void on_isolate(struct fm_request *r, const struct fm_http_answer *http,
 {
     struct fm_topic *t = r->topic;
     if ((j->flags & FM_V_BODY) != 0 && r->n > 1)
-        t->size.body = r->body.len / 2 > 1024 ? r->body.len / 2 : 1024;
+        fm_size_refused(t, r->body.len);
     if (r->n == 1) {
         refused_alone(r, http, j, left, now);
         return;
@@ -239,10 +239,8 @@ static void on_retry(struct fm_request *r, const struct fm_http_answer *http,
         fm_isolate_clear(t);
     else if (r->mode == FM_MODE_PART)
         (void)!fm_isolate_push(t, left->ids, left->n, false);
-    if ((j->flags & FM_V_HALVE) != 0 && ++t->size.slow_uploads >= 2) {
-        size_t now_limit = t->size.body > 0 ? t->size.body : r->body.len;
-        t->size.body = now_limit / 2 > 1024 ? now_limit / 2 : 1024;
-    }
+    if ((j->flags & FM_V_HALVE) != 0)
+        fm_size_stalled(t, r->body.len, now);
     back_off(t, j, now);
     if (t->failed && r->mode != FM_MODE_SUSPECT) /* once may be a restart between two requests */
         fm_topic_tell_failure(
@@ -286,7 +284,7 @@ static void accepted_all(struct fm_request *r, int64_t now)
     t->transport_row = 0;
     t->doubt = 0;
     t->auth_retried = false;
-    t->size.slow_uploads = 0;
+    fm_size_passed(t, r->body.len, now);
     if (t->state == FM_REST_RUN && r->lane == NULL && r->mode == FM_MODE_LINE)
         fm_lanes_go_on(t);
     if (rest->pace_ms > 0)

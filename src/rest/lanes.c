@@ -79,8 +79,9 @@ int64_t fm_lanes_since(const struct fm_topic *t)
     int64_t since = 0;
     for (unsigned i = 0; i < t->lanes.n; i++) {
         const struct fm_request *r = &t->lanes.lane[i].req;
-        if (r->flight != FM_FLIGHT_NONE && (since == 0 || r->sent_at < since))
-            since = r->sent_at;
+        int64_t quiet = fm_request_quiet_since(r);
+        if (quiet != 0 && (since == 0 || quiet < since))
+            since = quiet;
     }
     return since;
 }

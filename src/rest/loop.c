@@ -148,7 +148,7 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
         t->waits_token = t->plain = false;
         t->held.soft_until = 0;
         t->doubt = t->step = t->row_n = t->transport_row = t->probe.portal = 0;
-        t->size.body = 0;
+        fm_size_forget(t);
         t->size.read_at = 0;
         t->next_at = 0;
         fm_typed_reset(&t->typed, &next->o);

@@ -153,10 +153,10 @@ void fm_rest_publish(struct fm_rest *rest, bool ended)
         s->suspects += t->iso.n_suspects;
         if (t->req.flight == FM_FLIGHT_PRODUCE)
             s->in_flight_records += t->req.n;
-        if (t->req.flight != FM_FLIGHT_NONE &&
-            (s->in_flight_since == 0 || t->req.sent_at < s->in_flight_since))
-            s->in_flight_since = t->req.sent_at;
-        int64_t since = fm_lanes_since(t);
+        int64_t since = fm_request_quiet_since(&t->req);
+        if (since != 0 && (s->in_flight_since == 0 || since < s->in_flight_since))
+            s->in_flight_since = since;
+        since = fm_lanes_since(t);
         s->in_flight_records += fm_lanes_records(t);
         s->held_bytes += fm_lanes_bytes(t);
         if (since != 0 && (s->in_flight_since == 0 || since < s->in_flight_since))

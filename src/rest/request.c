@@ -112,9 +112,7 @@ enum fm_code fm_request_produce(struct fm_request *r, size_t max_records, int64_
     struct fm_topic *t = r->topic;
     struct fm_rest *rest = t->rest;
     const struct fm_rest_opts *o = &rest->conf->o;
-    size_t max_body = o->batch_bytes;
-    if (t->size.body > 0 && t->size.body < max_body)
-        max_body = t->size.body;
+    size_t max_body = fm_size_body(t, o->batch_bytes);
     struct fm_batch_limits limits = {.dialect = o->dialect,
                                      .format = o->format,
                                      .max_records = max_records,
@@ -153,6 +151,13 @@ enum fm_code fm_request_produce(struct fm_request *r, size_t max_records, int64_
     else
         t->fresh = false;
     return code;
+}
+
+int64_t fm_request_quiet_since(const struct fm_request *r)
+{
+    return r->flight == FM_FLIGHT_NONE ? 0
+           : r->call != NULL           ? fm_call_quiet_since(r->call)
+                                       : r->sent_at;
 }
 
 void fm_request_init(struct fm_request *r, struct fm_topic *t, struct fm_lane *lane)

@@ -236,7 +236,7 @@ struct fm_rest_stats {
     size_t suspects;
     size_t in_flight_records;
     size_t held_bytes; /* keys and values in memory for several requests at a time */
-    int64_t in_flight_since; /* fm_clock_ms() of the oldest request unanswered; 0: none */
+    int64_t in_flight_since; /* fm_clock_ms(): the longest wait for an answer began; 0: none */
     struct fm_rest_token token;
     int client_cert_days; /* left of our own certificate; -1: none, or unreadable */
     char effective_proxy[256]; /* HTTP proxy without password; "" none */

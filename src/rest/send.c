@@ -42,7 +42,7 @@ size_t fm_line_bytes(const struct fm_topic *t)
 {
     const struct fm_rest_opts *o = &t->rest->conf->o;
     size_t bytes = o->format == FM_REST_BINARY ? o->batch_bytes / 4 * 3 : o->batch_bytes;
-    return t->size.body > 0 && t->size.body < bytes ? t->size.body : bytes;
+    return fm_size_body(t, bytes);
 }
 
 /* Read from the front of the line, without suspects and what a HOLD saw refused. */

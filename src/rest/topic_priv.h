@@ -198,7 +198,10 @@ struct fm_topic {
         int64_t read_at; /* 0: to be read */
         bool warned;
         size_t body; /* learnt in this run; 0: none */
-        unsigned slow_uploads;
+        size_t narrow; /* what the line takes, as far as is known; 0: no limit */
+        size_t stalled; /* the last body that did not get through */
+        unsigned stalls; /* since one of half its size did */
+        int64_t grow_at; /* narrow may grow then */
     } size;
     struct {
         uint64_t pending; /* as the spool last said */
@@ -272,11 +275,24 @@ enum fm_code fm_send_request(struct fm_rest *rest, struct fm_http_request *req, 
                              size_t endpoint, const enum fm_rest_format *format, bool gzip,
                              fm_http_done *done, void *arg, struct fm_call **out,
                              struct fm_err *err);
+/** Since when the other side is waited for; 0: it is not. A body on its way is no such wait. */
+int64_t fm_request_quiet_since(const struct fm_request *r);
 void fm_request_init(struct fm_request *r, struct fm_topic *t, struct fm_lane *lane);
 void fm_request_clear(struct fm_request *r);
 /** Render the first records of r->batch, as many as fit, and post them. */
 FM_MUST_USE enum fm_code fm_request_produce(struct fm_request *r, size_t max_records, int64_t now,
                                             struct fm_err *err);
+
+/* size.c: how large a body may be */
+/** @return the smaller of bytes and what was learnt */
+size_t fm_size_body(const struct fm_topic *t, size_t bytes);
+/** A body did not get through: halves from the second time on, after the third 1 KiB. */
+void fm_size_stalled(struct fm_topic *t, size_t body, int64_t now);
+/** One did: in time larger ones are tried. */
+void fm_size_passed(struct fm_topic *t, size_t body, int64_t now);
+/** One was too large for the proxy. */
+void fm_size_refused(struct fm_topic *t, size_t body);
+void fm_size_forget(struct fm_topic *t);
 
 /* send.c */
 enum { FM_READ_WAIT_MS = 1000, FM_DRY_MS = 25, FM_SKIP_MAX = 1024 };
@@ -301,7 +317,7 @@ bool fm_lanes_wanted(const struct fm_topic *t);
 size_t fm_lanes_flying(const struct fm_topic *t);
 size_t fm_lanes_records(const struct fm_topic *t);
 size_t fm_lanes_bytes(const struct fm_topic *t); /* held in memory: under way or waiting */
-int64_t fm_lanes_since(const struct fm_topic *t); /* the oldest was sent; 0: none is under way */
+int64_t fm_lanes_since(const struct fm_topic *t); /* the earliest fm_request_quiet_since(); or 0 */
 void fm_lanes_send(struct fm_topic *t, int64_t now, int64_t *due);
 /** Something was refused: what waits in lanes goes back into the line, nothing new is sent in them
  * until fm_lanes_go_on(). What is under way comes back. */

@@ -435,6 +435,98 @@ Test(client, gives_up_an_upload_that_does_not_move)
     peer_stop(peer);
 }
 
+/* Takes a MiB of the body now and then; what the kernel holds for it is more than that. */
+static void reads_slowly(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    (void)nth;
+    size_t left = *(const size_t *)arg, part = 1u << 20;
+    char *data = malloc(part), c, end[4] = "";
+    cr_assert_not_null(data);
+    while (memcmp(end, "\r\n\r\n", 4) != 0 && peer_read_exact(conn, &c, 1)) {
+        memmove(end, end + 1, 3);
+        end[3] = c;
+    }
+    for (; left > 0 && peer_read_exact(conn, data, part); left -= part)
+        peer_sleep(conn, 120);
+    free(data);
+    (void)peer_answer(conn, 200, "{}");
+}
+
+/* Catalogue D15: the limit is for silence, not for size. */
+Test(client, gives_a_body_that_moves_as_long_as_it_needs)
+{
+    size_t len = 32u << 20;
+    struct peer *peer = peer_start(reads_slowly, &len);
+    char *large = calloc(1, len);
+    cr_assert_not_null(large);
+    struct fm_http_request r = post(peer_port(peer), "");
+    r.body = large;
+    r.body_len = len;
+    r.timeout_ms = 2500;
+    r.slow_upload_ms = 5000;
+    int64_t before = fm_clock_ms();
+    cr_expect_eq(call(&r), FM_HTTP_OK, "%s", answer.err.text);
+    cr_expect_gt(fm_clock_ms() - before, 2500);
+    free(large);
+    peer_stop(peer);
+}
+
+static void takes_all_and_is_silent(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    (void)nth;
+    (void)arg;
+    struct peer_request in;
+    if (peer_read_request(conn, &in))
+        peer_request_clear(&in);
+    peer_stall(conn, 0);
+}
+
+Test(client, waits_for_an_answer_no_longer_than_it_was_told)
+{
+    struct peer *peer = peer_start(takes_all_and_is_silent, NULL);
+    struct fm_http_request r = post(peer_port(peer), "{}");
+    r.timeout_ms = 700;
+    r.slow_upload_ms = 100; /* so that it is looked at many times */
+    int64_t before = fm_clock_ms();
+    cr_expect_eq(call(&r), FM_HTTP_TIMEOUT, "%s", answer.err.text);
+    cr_expect_geq(fm_clock_ms() - before, 700);
+    peer_stop(peer);
+}
+
+/* Catalogue D05: a byte now and then, for ever; of the head, or of the body behind it. */
+static void drips(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    (void)nth;
+    struct peer_request in;
+    if (!peer_read_request(conn, &in))
+        return;
+    peer_request_clear(&in);
+    bool late = *(const bool *)arg;
+    (void)peer_send(conn, late ? "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+                               : "HTTP/1.1 200 OK\r\nX: ");
+    while (peer_send_bytes(conn, "x", 1))
+        peer_sleep(conn, 20);
+}
+
+Test(client, ends_an_answer_that_drips_at_the_total_deadline)
+{
+    for (int i = 0; i < 4; i++) {
+        bool late = i % 2 == 1;
+        struct peer *peer = peer_start(drips, &late);
+        struct fm_http_request r = post(peer_port(peer), "{}");
+        if (i >= 2) {
+            r.method = "GET";
+            r.body = NULL;
+        }
+        r.timeout_ms = 500;
+        r.slow_upload_ms = 100;
+        int64_t before = fm_clock_ms();
+        cr_expect_eq(call(&r), FM_HTTP_TIMEOUT, "%d: %s", i, answer.err.text);
+        cr_expect_geq(fm_clock_ms() - before, 500, "%d", i);
+        peer_stop(peer);
+    }
+}
+
 static void reset_at_once(struct peer_conn *conn, unsigned nth, void *arg)
 {
     (void)nth;
