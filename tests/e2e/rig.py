@@ -61,12 +61,18 @@ def free_port():
         return s.getsockname()[1]
 
 
+class OWN:
+    """What this process has to itself."""
+    network = False
+
+
 def own_network():
     """A network namespace with nothing but loopback for this process and its children; without the
     right to have one, the machine's, where ports are chosen freely too."""
     new_network = 0x40000000  # CLONE_NEWNET
     if ctypes.CDLL(None, use_errno=True).unshare(new_network) == 0:
         must_run(["ip", "link", "set", "lo", "up"])
+        OWN.network = True
 
 
 def cache_dir():
@@ -302,10 +308,10 @@ class Authority:
         return os.path.join(self.dir, name)
 
     def issue(self, name, days=2):
-        """A server certificate for localhost. Returns (certificate, key)."""
+        """A server certificate for localhost, and the far end of links.py. Returns (certificate, key)."""
         cert, key, request = (self.path(name + end) for end in (".pem", ".key", ".csr"))
         with open(self.path("san.cnf"), "w", encoding="utf-8") as f:
-            f.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+            f.write("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:192.0.2.2\n")
         must_run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
                   "-subj", "/CN=localhost", "-out", request])
         must_run(["openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey",

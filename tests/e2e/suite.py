@@ -14,6 +14,7 @@ import threading
 import time
 
 import faults
+import links
 import rig as r
 import typed
 import verify as v
@@ -711,7 +712,7 @@ def audit_names_what_is_missing(rig):
     expect(code == 0 and report["lost"] == 2 and report["seen"] == 999, f"exit {code}: {report}")
 
 
-CASES = [*faults.CASES, clean, clean_binary, clean_v3, clean_v3_batch, clean_avro, clean_jsonschema,
+CASES = [*faults.CASES, *links.CASES, clean, clean_binary, clean_v3, clean_v3_batch, clean_avro, clean_jsonschema,
          clean_v3_avro, once, kill9, kill9_binary, kill9_v3, kill9_v3_batch, kill9_avro, kill9_jsonschema, sigterm_under_way,
          sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped,
          audit_names_what_is_missing, check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
@@ -728,7 +729,7 @@ def named(name, doc, run):
 def full_cases():
     """What --full adds: every fault for every format, five minutes long, with the times as
     shipped."""
-    out = [clean_v3_binary, proxy_minute, proxy_silent_minute]
+    out = [*links.FULL, clean_v3_binary, proxy_minute, proxy_silent_minute]
     formats = {name: lambda rig, c=changes: c for name, changes in (
         ("json", {}), ("binary", BINARY), ("v3", V3), ("v3_binary", V3_BINARY), ("v3_batch", V3_BATCH))}
     formats.update({form: lambda rig, f=form: typed_in(rig, f) for form in typed.FORMATS})
@@ -848,6 +849,9 @@ def one_by_one(cases, full, seed):
     count = {"passed": 0, "failed": 0, "skipped": 0}
     rig = new_rig(full)
     try:
+        if not rig.external:
+            r.Kafka.fetch()  # while there is a way out
+            r.own_network()
         rig.open()
         for case in cases:
             count[run_seeded(rig, case, seed)] += 1
