@@ -213,6 +213,24 @@ static enum fm_code interrupted(struct once *once, struct fm_err *err)
         (unsigned long long)(unknown < left ? unknown : left));
 }
 
+static bool take_reason(const struct fm_spool_entry *entry, void *arg)
+{
+    struct fm_err *first = arg;
+    (void)fm_err_set(first, FM_EREMOTE, "%.180s", entry->reason != NULL ? entry->reason : "");
+    return false;
+}
+
+/* With the reason of the first of them. */
+static enum fm_code tell_refused(const struct once *once, uint64_t n, struct fm_err *err)
+{
+    const struct fm_spool_select first = {.limit = 1, .timeout_ms = left_ms(once)};
+    struct fm_err why = {0}, failed;
+    if (fm_spool_walk(once->agent.spool, true, &first, take_reason, &why, &failed) != FM_OK)
+        fm_err_clear(&why);
+    return fm_err_set(err, FM_EREMOTE, "%llu record%s refused for good%s%s", (unsigned long long)n,
+                      n == 1 ? " was" : "s were", why.text[0] != '\0' ? ": " : "", why.text);
+}
+
 static enum fm_code send_all(struct once *once, struct fm_err *err)
 {
     struct fm_agent *agent = &once->agent;
@@ -228,10 +246,7 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
     if (code != FM_OK)
         return tell_undelivered(once, code, err);
     if (spool->dead_records > 0)
-        return fm_err_set(err, FM_EREMOTE, "%llu record%s refused for good: %s",
-                          (unsigned long long)spool->dead_records,
-                          spool->dead_records == 1 ? " was" : "s were",
-                          agent->rest_stats->last_send.error);
+        return tell_refused(once, spool->dead_records, err);
     fm_log(agent->log, FM_LOG_INFO, "%llu record%s acknowledged by %s",
            (unsigned long long)agent->rest_stats->records, fm_plural(agent->rest_stats->records),
            agent->rest_stats->last_send.endpoint);

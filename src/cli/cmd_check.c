@@ -185,6 +185,21 @@ static void tell_schema(struct fm_check_run *w, const struct fm_rest_opts *opts)
     fm_check_run_add(w, "endpoint", "(all)", "schema", OK, text);
 }
 
+/* What the chosen interface does to keys and headers, so that nobody is surprised in the topic. */
+static void tell_form(struct fm_check_run *w)
+{
+    const struct fm_config *cfg = w->config;
+    if (cfg->rest.api != FM_CFG_API_V2)
+        return;
+    if (cfg->rest.format == FM_CFG_FORMAT_JSON)
+        fm_check_run_add(w, "endpoint", "(all)", "key", OK,
+                         "keys are stored with their JSON quotes, as \"web-1\"; without them by "
+                         "format = binary or api = v3");
+    if (cfg->record.headers.n > 0)
+        fm_check_run_add(w, "endpoint", "(all)", "headers", WARN,
+                         "[record] headers are not sent: only api = v3 has headers");
+}
+
 static enum fm_code check_endpoints(struct fm_check_run *w, struct fm_err *err)
 {
     if (fm_agent_needs(w->config, err) != FM_OK) {
@@ -211,6 +226,7 @@ static enum fm_code check_endpoints(struct fm_check_run *w, struct fm_err *err)
     }
     FM_TRY(code);
     tell_schema(w, &opts);
+    tell_form(w);
     struct reporter r = {.work = w};
     for (size_t i = 0; i == 0 || topics[i] != NULL; i++) {
         r.topic = topics[i];

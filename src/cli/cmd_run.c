@@ -43,10 +43,9 @@ static enum fm_code run_once(struct fm_cmd_call *call, struct fm_err *err)
 static const char *const run_text[] = {
     "Polls every target at its interval, keeps the records in the spool, sends them to the REST "
     "proxy and serves health and numbers on [http] listen. Logs to stderr.",
-    "SIGTERM or SIGINT: stop polling, finish the request in flight (3 s at most), leave the rest "
-    "in "
-    "the spool and end within 5 s; a second one ends at once. SIGHUP: read the configuration "
-    "again (a faulty one changes nothing) and try targets that are down at once.",
+    "SIGTERM or SIGINT: stop polling, send what waits for up to 3 s as long as the proxy takes it, "
+    "leave the rest in the spool and end within 5 s; a second one ends at once. SIGHUP: read the "
+    "configuration again (a faulty one changes nothing) and try targets that are down at once.",
     NULL,
 };
 static const char *const run_examples[] = {

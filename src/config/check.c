@@ -274,6 +274,25 @@ static void check_one_shape(struct fm_build *b)
         }
 }
 
+/* sha256//BASE64 of 32 bytes, several joined by ;. libcurl would take anything else for a file. */
+static bool is_pin(const char *text)
+{
+    enum { DIGITS = 43 };
+    for (;;) {
+        if (!fm_check_starts(text, "sha256//"))
+            return false;
+        text += 8;
+        size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+        if (n != DIGITS || text[n] != '=')
+            return false;
+        text += n + 1;
+        if (*text == '\0')
+            return true;
+        if (*text++ != ';')
+            return false;
+    }
+}
+
 static void check_rest(struct fm_build *b)
 {
     struct fm_cfg_rest *rest = &b->cfg->rest;
@@ -302,6 +321,10 @@ static void check_rest(struct fm_build *b)
         fm_build_key_error(b, &rest->section, "api",
                            "only Confluent's proxies speak v3: leave dialect at confluent, or set "
                            "api = v2");
+    if (rest->pinned_key != NULL && !is_pin(rest->pinned_key))
+        fm_build_key_error(b, &rest->section, "pinned_key",
+                           "write sha256//BASE64 of the public key's hash (44 characters end in "
+                           "=), several joined by ;");
     check_schema(b);
     check_auth(b);
 }

@@ -273,3 +273,19 @@ Test(commands, run_tells_a_target_that_is_down_once)
     (void)snprintf(path, sizeof path, "%s/st", folder);
     (void)nftw(path, remove_one, 4, FTW_DEPTH | FTW_PHYS);
 }
+
+Test(commands, once_names_the_reason_of_what_is_refused)
+{
+    pid_t pid;
+    char rest[160];
+    program_file("faults", "* record if \"n=2\" error 50002 \"Kafka dislikes it\"\n");
+    const char *const more[] = {"--faults", "faults", NULL};
+    (void)snprintf(rest, sizeof rest, "rest.url=%s", program_sandbox(&pid, more));
+    cr_expect_eq(RUN("once", "-q", "-q", "-o", rest, "-o", "query:a.bean=a:*", "-o",
+                     "retry.isolate_backoff=20ms", "-o", "retry.suspect_interval=20ms"),
+                 1);
+    expect_sentence("1 record was refused for good: HTTP 200 code 50002: Kafka dislikes it");
+    cr_assert_eq(kill(pid, SIGTERM), 0);
+    program_reap(pid);
+    cr_expect_eq(result.code, 0);
+}

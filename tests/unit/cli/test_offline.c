@@ -167,3 +167,22 @@ Test(offline, no_but_a_proxy_that_refuses_says_why_in_its_own_words)
     program_reap(pid);
     cr_expect_eq(result.code, 0);
 }
+
+Test(offline, no_but_what_becomes_of_keys_and_headers_is_told)
+{
+    pid_t pid;
+    char url[160];
+    (void)snprintf(url, sizeof url, "rest.url=%s", program_sandbox(&pid, NULL));
+    program_file("config.ini", "[record]\nheaders = a=b\n[spool]\npath = memory\n"
+                               "[target:a]\nurl = localhost:1\n");
+    cr_expect_eq(RUN("check", "-o", url), 1);
+    expect_row("key", "keys are stored with their JSON quotes");
+    expect_row("headers", "warn    [record] headers are not sent: only api = v3 has headers");
+    expect_row("size limit", "ok      records up to 1048576 bytes");
+    cr_expect_eq(RUN("check", "-o", url, "-o", "rest.format=binary", "-o", "record.headers="), 1);
+    cr_expect_null(strstr(result.out, "JSON quotes"), "%s", result.out);
+    cr_expect_null(strstr(result.out, "headers"), "%s", result.out);
+    cr_assert_eq(kill(pid, SIGTERM), 0);
+    program_reap(pid);
+    cr_expect_eq(result.code, 0);
+}

@@ -351,6 +351,15 @@ Test(config, names_only_written_keys_that_want_a_restart)
     fm_config_free(c);
 }
 
+#define PIN "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+/="
+
+Test(config, takes_one_pinned_key_and_several)
+{
+    struct fm_config *cfg = load("[rest]\npinned_key = " PIN ";" PIN "\n");
+    cr_expect_str_eq(cfg->rest.pinned_key, PIN ";" PIN);
+    fm_config_free(cfg);
+}
+
 Test(refusal, names_the_place_and_the_remedy)
 {
     static const struct {
@@ -410,6 +419,9 @@ Test(refusal, names_the_place_and_the_remedy)
         {"[rest]\nurl = https://\n", "is neither https://HOST nor"},
         {"[rest]\nurl = https://u:canary@a\n", "a URL may not hold a user or a password"},
         {"[rest]\nhttp_proxy = socks5://a\n", "is neither https://HOST nor"},
+        {"[rest]\npinned_key = key.pem\n", "pinned_key: write sha256//BASE64"},
+        {"[rest]\npinned_key = sha256//AAAA\n", "pinned_key: write sha256//BASE64"},
+        {"[rest]\npinned_key = " PIN ";\n", "pinned_key: write sha256//BASE64"},
         {"[rest]\nhttp_proxy = u:canary@proxy:3128\n", "a URL may not hold a user"},
         {"[rest]\nauth = basic\nusername = u\n", "basic needs username and password"},
         {"[rest]\nauth = bearer\n", "bearer needs token"},
