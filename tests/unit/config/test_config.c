@@ -355,7 +355,7 @@ Test(config, names_only_written_keys_that_want_a_restart)
 
 Test(config, takes_one_pinned_key_and_several)
 {
-    struct fm_config *cfg = load("[rest]\npinned_key = " PIN ";" PIN "\n");
+    struct fm_config *cfg = load("[rest]\npinned_key = " PIN ";" PIN "\n", NULL, NULL);
     cr_expect_str_eq(cfg->rest.pinned_key, PIN ";" PIN);
     fm_config_free(cfg);
 }
