@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 
+enum { UPLOAD_MIN = 64 * 1024, UPLOAD_MAX = 512 * 1024 };
+
 /* ---- callbacks of libcurl ------------------------------------------------------------------ */
 
 static size_t on_read(char *to, size_t size, size_t n, void *arg)
@@ -46,6 +48,8 @@ static int on_ready(void *arg, char *remote, char *local, int remote_port, int l
     call->window_ms = call->moved_ms = fm_clock_ms();
     call->looked_ms = 0;
     call->fd = fm_net_socket_by_port(call->client, local_port);
+    call->corked = call->body_len > UPLOAD_MIN;
+    fm_net_cork(call->client, call->fd, call->corked);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -146,8 +150,6 @@ static enum fm_code make_headers(struct fm_call *call, const struct fm_http_requ
 }
 
 #define SET(option, value) ok = ok && curl_easy_setopt(call->easy, option, value) == CURLE_OK
-
-enum { UPLOAD_MIN = 64 * 1024, UPLOAD_MAX = 512 * 1024 };
 
 static bool set_body(struct fm_call *call, const struct fm_http_request *request)
 {

@@ -170,9 +170,25 @@ static void fill_answer(struct fm_call *call, CURLcode result, struct fm_http_an
         check_forward_proxy(call, answer);
 }
 
+/* All of the body is with the system, or nothing more of it will be: what was held back goes out.
+ */
+static void uncork(struct fm_call *call)
+{
+    if (call->corked)
+        fm_net_cork(call->client, call->fd, false);
+    call->corked = false;
+}
+
+void fm_net_call_let_go(struct fm_call *call)
+{
+    if (call->corked && (call->head_bytes > 0 || fm_net_on_wire(call) >= call->body_len))
+        uncork(call);
+}
+
 void fm_net_call_done(struct fm_call *call, CURLcode result)
 {
     struct fm_http_answer answer = {0};
+    uncork(call);
     call->rewind = result == CURLE_SEND_FAIL_REWIND;
     fill_answer(call, result, &answer);
     fm_net_flow_ended(call, &answer);

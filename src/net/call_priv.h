@@ -30,7 +30,8 @@ struct fm_call {
     bool uploaded; /* as of the last look */
     bool dead; /* the connection is: nothing gets through */
     unsigned slow_ms;
-    curl_socket_t fd; /* for TCP_QUICKACK; CURL_SOCKET_BAD: unknown */
+    curl_socket_t fd; /* for options of TCP; CURL_SOCKET_BAD: unknown */
+    bool corked; /* until all of the body is with the system */
     struct fm_net_watch watch;
     bool head_done; /* the empty line of a final answer was seen */
     bool interim; /* the head now read is a 1xx */
@@ -54,6 +55,9 @@ void fm_net_call_done(struct fm_call *call, CURLcode result);
 
 /** End a call without telling anybody. */
 void fm_net_call_drop(struct fm_call *call);
+
+/** Once all of a large body is with the kernel, nothing of it is held back any more. */
+void fm_net_call_let_go(struct fm_call *call);
 
 /** Bytes of the body that libcurl gave to the kernel. */
 size_t fm_net_on_wire(const struct fm_call *call);

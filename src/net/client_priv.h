@@ -85,6 +85,7 @@ struct fm_net_watch {
 struct fm_net_sock {
     curl_socket_t fd;
     int port; /* local port; 0: not yet asked */
+    bool corked;
     struct fm_net_watch *watch; /* of the handle that opened it, while that lives; NULL */
 };
 
@@ -160,6 +161,9 @@ curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port);
 /* An answer whose head and body are two packets: without this the body waits for our delayed
  * acknowledgement of the head, 40 ms (Nagle on the other side). */
 void fm_net_quick_ack(curl_socket_t fd);
+/* While on, what is sent leaves in full segments: a body in TLS records of 16 KiB needs a quarter
+ * of the packets and wake-ups. Off lets go what is held back. */
+void fm_net_cork(struct fm_client *client, curl_socket_t fd, bool on);
 
 /* call_end.c: what is remembered of the certificate of a target that was trusted; NULL: nothing */
 struct fm_net_cert *fm_net_cert_of(struct fm_client *client, const struct fm_net_target *t);

@@ -100,6 +100,7 @@ unsigned fm_net_calls_check(struct fm_client *client)
     int64_t now = fm_clock_ms();
     for (struct fm_call *call = client->calls; call != NULL;) {
         CURLcode result;
+        fm_net_call_let_go(call);
         if (!is_over(call, now, &result)) {
             call = call->next;
             continue;

@@ -117,6 +117,18 @@ curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port)
     return CURL_SOCKET_BAD;
 }
 
+void fm_net_cork(struct fm_client *client, curl_socket_t fd, bool on)
+{
+    int value = on;
+    for (size_t i = 0; i < client->n_socks; i++) {
+        struct fm_net_sock *sock = &client->socks[i];
+        if (sock->fd != fd || sock->corked == on)
+            continue;
+        if (setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value) == 0)
+            sock->corked = on;
+    }
+}
+
 void fm_net_quick_ack(curl_socket_t fd)
 {
     int on = 1;
