@@ -24,7 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .body_len = len,
                                   .failure = data[1] >= 250 ? FM_HTTP_BROKEN : FM_HTTP_OK,
                                   .body_sent = true};
+    struct fm_offset_watch watch = {.asked = partitions, .n = n, .cluster = "C"};
     struct fm_sent sent = {
+        .watch = &watch,
         .dialect = (enum fm_rest_dialect)(data[0] % (FM_DIALECT_CONFLUENT_V3_BATCH + 1)),
         .n_records = n,
         .all_partitions = data[1] % 2 == 0,
