@@ -24,7 +24,7 @@ enum {
 struct flow {
     size_t waiting; /* bytes in the kernel that the peer has not acknowledged */
     uint64_t acked; /* bytes that it has, since the connection stands */
-    unsigned losses; /* retransmissions in a row without an answer */
+    unsigned losses; /* retransmissions or probes in a row without an answer */
     bool homeless; /* the connection's own address is no longer one of this host */
 };
 
@@ -39,7 +39,9 @@ static void ask_kernel(int fd, struct flow *out)
     if (ioctl(fd, SIOCOUTQ, &waiting) == 0 && waiting > 0)
         out->waiting = (size_t)waiting;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0) {
-        out->losses = info.tcpi_backoff;
+        /* Not tcpi_backoff: it grows too while a peer that reads nothing answers each probe. */
+        out->losses =
+            info.tcpi_retransmits > info.tcpi_probes ? info.tcpi_retransmits : info.tcpi_probes;
         out->acked = info.tcpi_bytes_acked;
     }
     out->homeless = fm_net_is_homeless(fd);
@@ -75,6 +77,7 @@ static void look(struct fm_call *call, int64_t now)
         call->deadline_ms = now + call->target.total_ms; /* it took longer than a look */
     }
     call->uploaded = over;
+    call->lost = flow.losses > 0;
     call->looked_ms = now;
     call->slow = !over && now - call->window_ms >= (int64_t)call->slow_ms;
     call->dead =
@@ -137,7 +140,7 @@ void fm_net_flow_ended(struct fm_call *call, const struct fm_http_answer *answer
 {
     struct fm_client *client = call->client;
     bool handshake = answer->failure == FM_HTTP_TLS_FAILED && answer->err.code == FM_ETIMEOUT;
-    if (answer->failure != FM_HTTP_SLOW_UPLOAD && !handshake)
+    if (!(answer->failure == FM_HTTP_SLOW_UPLOAD && call->lost) && !handshake)
         return;
     /* Perhaps large packets vanish on the way, and with them the word about it. */
     client->segment = client->segment == 0 ? FM_NET_SMALL_SEGMENT : FM_NET_TINY_SEGMENT;

@@ -327,10 +327,7 @@ static bool start(struct fm_lane *lane, int64_t now, struct fm_err *err)
     return false;
 }
 
-/* Whether a lane could send now, but not a whole batch. */
-
-/* Fill up once a quarter of the records has gone, or when a lane lacks some; in bytes, whenever
- * there is room for a piece. */
+/* Fill up once a quarter of the records has gone; in bytes, whenever there is room for a piece. */
 static enum fm_code fill_up(struct fm_topic *t, size_t window, int64_t now, int64_t *due,
                             struct fm_err *err)
 {

@@ -475,6 +475,34 @@ Test(client, gives_a_body_that_moves_as_long_as_it_needs)
     peer_stop(peer);
 }
 
+/* As a proxy whose Kafka makes it wait: nothing is read, but TCP says that somebody is there. */
+static void reads_late(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    (void)nth;
+    (void)arg;
+    struct peer_request in;
+    peer_sleep(conn, 8000);
+    if (!peer_read_request(conn, &in))
+        return;
+    peer_request_clear(&in);
+    (void)peer_answer(conn, 200, "{}");
+}
+
+Test(client, takes_a_peer_that_reads_late_for_no_dead_connection)
+{
+    struct peer *peer = peer_start(reads_late, NULL);
+    size_t len = 16u << 20;
+    char *large = calloc(1, len);
+    cr_assert_not_null(large);
+    struct fm_http_request r = post(peer_port(peer), "");
+    r.body = large;
+    r.body_len = len;
+    r.timeout_ms = 20000;
+    cr_expect_eq(call(&r), FM_HTTP_OK, "%s", answer.err.text);
+    free(large);
+    peer_stop(peer);
+}
+
 static void takes_all_and_is_silent(struct peer_conn *conn, unsigned nth, void *arg)
 {
     (void)nth;
