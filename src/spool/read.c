@@ -4,10 +4,19 @@
 
 #include "spool/spool_priv.h"
 
+/* Records to be left out: with many requests in flight they are thousands, and each record that is
+ * passed is looked up. Open addressing, at most half full. */
+struct left_out {
+    const struct fm_spool_id *ids;
+    uint32_t *slots; /* index + 1; 0: empty */
+    size_t mask;
+};
+
 /* What is being gathered for one read. */
 struct gather {
     struct fm_spool *sp;
     const struct want *want;
+    struct left_out left_out;
     struct fm_spool_batch *batch;
     struct batch_priv *priv;
     size_t cap;
@@ -65,22 +74,41 @@ void batches_release(struct fm_spool *sp)
     }
 }
 
-static int id_order(const void *a, const void *b)
+static size_t slot_of(const struct left_out *set, const char *stream, uint64_t seq)
 {
-    const struct fm_spool_id *x = a, *y = b;
-    int c = memcmp(x->stream, y->stream, FM_STREAM_LEN);
-    if (c != 0)
-        return c;
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
+    uint64_t name;
+    memcpy(&name, stream, sizeof name);
+    return (size_t)((seq ^ name) * 0x9e3779b97f4a7c15u >> 32) & set->mask;
 }
 
-static bool is_skipped(const struct want *want, const struct stream *s, uint64_t seq)
+static bool left_out_make(struct left_out *set, const struct want *want)
 {
+    size_t slots = 8;
     if (want->n_skip == 0)
+        return true;
+    while (slots < 2 * want->n_skip)
+        slots *= 2;
+    *set = (struct left_out){
+        .ids = want->skip, .slots = calloc(slots, sizeof *set->slots), .mask = slots - 1};
+    for (size_t i = 0; set->slots != NULL && i < want->n_skip; i++) {
+        size_t at = slot_of(set, want->skip[i].stream, want->skip[i].seq);
+        while (set->slots[at] != 0)
+            at = (at + 1) & set->mask;
+        set->slots[at] = (uint32_t)i + 1;
+    }
+    return set->slots != NULL;
+}
+
+static bool is_left_out(const struct left_out *set, const struct stream *s, uint64_t seq)
+{
+    if (set->slots == NULL)
         return false;
-    struct fm_spool_id key = {.seq = seq};
-    memcpy(key.stream, s->name, sizeof key.stream);
-    return bsearch(&key, want->skip, want->n_skip, sizeof key, id_order) != NULL;
+    for (size_t at = slot_of(set, s->name, seq); set->slots[at] != 0; at = (at + 1) & set->mask) {
+        const struct fm_spool_id *id = &set->ids[set->slots[at] - 1];
+        if (id->seq == seq && memcmp(id->stream, s->name, FM_STREAM_LEN) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool hold_row(struct gather *g, struct row *row, struct loaded *loaded)
@@ -125,7 +153,8 @@ static enum fm_code add_records(struct gather *g, struct row *row, uint32_t from
     struct fm_record rec;
     for (uint32_t i = 0; i < from + n && !g->full; i++) {
         enum fm_code code = fm_chunk_next(loaded->chunk, &at, &rec, err);
-        if (i < from || row_is_gone(row, i) || is_skipped(g->want, row->stream, row->first + i))
+        if (i < from || row_is_gone(row, i) ||
+            is_left_out(&g->left_out, row->stream, row->first + i))
             continue;
         if (code != FM_OK) {
             *bad = i;
@@ -216,16 +245,15 @@ enum fm_code read_apply(struct fm_spool *sp, struct op *op)
     struct gather g = {.sp = sp, .want = &op->want};
     g.batch = calloc(1, sizeof *g.batch);
     g.priv = calloc(1, sizeof *g.priv);
-    if (g.batch == NULL || g.priv == NULL) {
+    if (g.batch == NULL || g.priv == NULL || !left_out_make(&g.left_out, &op->want)) {
         free(g.batch);
         free(g.priv);
         return fm_err_nomem(&op->err);
     }
     g.batch->priv = g.priv;
-    if (op->want.n_skip > 0)
-        qsort(op->want.skip, op->want.n_skip, sizeof *op->want.skip, id_order);
     enum fm_code code =
         op->want.only != NULL ? gather_only(&g, &op->err) : gather_oldest(&g, &op->err);
+    free(g.left_out.slots);
     /* What was gathered before an error is of use: the error comes back with the next read. */
     if (code != FM_OK && g.batch->n == 0) {
         fm_spool_batch_free(sp, g.batch);
