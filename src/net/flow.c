@@ -140,10 +140,15 @@ void fm_net_flow_ended(struct fm_call *call, const struct fm_http_answer *answer
 {
     struct fm_client *client = call->client;
     bool handshake = answer->failure == FM_HTTP_TLS_FAILED && answer->err.code == FM_ETIMEOUT;
-    if (!(answer->failure == FM_HTTP_SLOW_UPLOAD && call->lost) && !handshake)
+    bool upload = answer->failure == FM_HTTP_SLOW_UPLOAD && call->lost;
+    if (!upload && !handshake)
         return;
-    /* Perhaps large packets vanish on the way, and with them the word about it. */
-    client->segment = client->segment == 0 ? FM_NET_SMALL_SEGMENT : FM_NET_TINY_SEGMENT;
+    /* Perhaps large packets vanish on the way, and with them the word about it. A peer that is
+     * silent in its handshake may just hang: that must not make others much slower. */
+    if (client->segment == 0)
+        client->segment = FM_NET_SMALL_SEGMENT;
+    else if (upload)
+        client->segment = FM_NET_TINY_SEGMENT;
     client->segment_until_ms = fm_clock_ms() + SMALL_MS;
 }
 

@@ -315,6 +315,13 @@ void peer_stall(struct peer_conn *conn, int ms)
     }
 }
 
+unsigned peer_segment(const struct peer_conn *conn)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_snd_mss : 0;
+}
+
 void peer_sleep(struct peer_conn *conn, int ms)
 {
     for (int waited = 0; !conn->peer->stop && (ms == 0 || waited < ms); waited += TICK_MS)

@@ -64,6 +64,9 @@ void peer_reset(struct peer_conn *conn);
 /** Send FIN, keep reading. */
 void peer_shut(struct peer_conn *conn);
 
+/** The largest TCP segment that may be sent to the other side. */
+unsigned peer_segment(const struct peer_conn *conn);
+
 /** Do nothing until the other side closes, or the peer is stopped, or ms have passed (0: no limit).
  */
 void peer_stall(struct peer_conn *conn, int ms);
