@@ -1,15 +1,11 @@
 #include <criterion/criterion.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/call_priv.h"
 #include "net/client.h"
 #include "peer.h"
 
@@ -420,25 +416,6 @@ static void never_reads(struct peer_conn *conn, unsigned nth, void *arg)
     peer_sleep(conn, 0);
 }
 
-Test(client, gives_up_an_upload_that_does_not_move)
-{
-    struct peer *peer = peer_start(never_reads, NULL);
-    size_t len = 32u << 20;
-    char *large = calloc(1, len);
-    cr_assert_not_null(large);
-    struct fm_http_request r = post(peer_port(peer), "");
-    r.body = large;
-    r.body_len = len;
-    r.timeout_ms = 20000;
-    r.slow_upload_ms = 200;
-    int64_t before = fm_clock_ms();
-    cr_expect_eq(call(&r), FM_HTTP_SLOW_UPLOAD, "%s", answer.err.text);
-    cr_expect_lt(fm_clock_ms() - before, 5000);
-    cr_expect(answer.body_sent);
-    free(large);
-    peer_stop(peer);
-}
-
 /* Takes a MiB of the body now and then; what the kernel holds for it is more than that. */
 static void reads_slowly(struct peer_conn *conn, unsigned nth, void *arg)
 {
@@ -543,74 +520,6 @@ static void takes_all_and_is_silent(struct peer_conn *conn, unsigned nth, void *
     peer_stall(conn, 0);
 }
 
-static int corked(void)
-{
-    int value = -1;
-    socklen_t len = sizeof value;
-    if (client->n_socks == 1)
-        (void)getsockopt(client->socks[0].fd, IPPROTO_TCP, TCP_CORK, &value, &len);
-    return value;
-}
-
-static void poll_until_corked_is(int wanted)
-{
-    struct fm_err err = {0};
-    int64_t deadline = fm_clock_ms() + 10000;
-    while (corked() != wanted && fm_clock_ms() < deadline)
-        cr_assert_eq(fm_client_poll(client, 20, &err), FM_OK);
-    cr_assert_eq(corked(), wanted);
-}
-
-static void no_end(const struct fm_http_answer *a, void *arg)
-{
-    (void)a;
-    (void)arg;
-}
-
-Test(client, holds_segments_back_only_while_a_large_body_goes_out)
-{
-    struct fm_err err = {0};
-    struct fm_call *under_way = NULL;
-    size_t len = 32u << 20;
-    char *large = calloc(1, len);
-    cr_assert_not_null(large);
-    struct peer *peer = peer_start(never_reads, NULL);
-    struct fm_http_request r = post(peer_port(peer), "");
-    r.body = large;
-    r.body_len = len;
-    cr_assert_eq(fm_client_start(client, &r, no_end, NULL, &under_way, &err), FM_OK);
-    poll_until_corked_is(1);
-    fm_client_cancel(client, under_way);
-    peer_stop(peer);
-
-    /* All of it was sent: its end must not wait for the answer, which never comes. */
-    peer = peer_start(takes_all_and_is_silent, NULL);
-    r = post(peer_port(peer), "");
-    r.body = large;
-    r.body_len = 100001;
-    cr_assert_eq(fm_client_start(client, &r, no_end, NULL, &under_way, &err), FM_OK);
-    while (under_way->body_read < r.body_len)
-        cr_assert_eq(fm_client_poll(client, 20, &err), FM_OK);
-    poll_until_corked_is(0);
-    fm_client_cancel(client, under_way);
-    peer_stop(peer);
-
-    memset(large, 'x', 100001);
-    peer = peer_start(echo, NULL);
-    r = post(peer_port(peer), "");
-    r.body = large;
-    r.body_len = 100001;
-    cr_expect_eq(call(&r), FM_HTTP_OK, "%s", answer.err.text);
-    cr_expect_eq(answer.body_len, 100001);
-    cr_expect_eq(corked(), 0);
-    r = get(peer_port(peer));
-    cr_expect_eq(call(&r), FM_HTTP_OK);
-    cr_expect(answer.reused);
-    cr_expect_eq(corked(), 0);
-    free(large);
-    peer_stop(peer);
-}
-
 Test(client, waits_for_an_answer_no_longer_than_it_was_told)
 {
     struct peer *peer = peer_start(takes_all_and_is_silent, NULL);
@@ -655,29 +564,6 @@ Test(client, ends_an_answer_that_drips_at_the_total_deadline)
         cr_expect_geq(fm_clock_ms() - before, 500, "%d", i);
         peer_stop(peer);
     }
-}
-
-static void reset_at_once(struct peer_conn *conn, unsigned nth, void *arg)
-{
-    (void)nth;
-    (void)arg;
-    char one[1];
-    (void)peer_read_exact(conn, one, 1);
-    peer_reset(conn);
-}
-
-Test(client, breaks_when_the_connection_is_reset_in_the_request)
-{
-    struct peer *peer = peer_start(reset_at_once, NULL);
-    size_t len = 8u << 20;
-    char *large = calloc(1, len);
-    cr_assert_not_null(large);
-    struct fm_http_request r = post(peer_port(peer), "");
-    r.body = large;
-    r.body_len = len;
-    cr_expect_eq(call(&r), FM_HTTP_BROKEN, "%s", answer.err.text);
-    free(large);
-    peer_stop(peer);
 }
 
 /* ---- cancel, wake up, free ---- */
