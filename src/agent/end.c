@@ -28,6 +28,9 @@ static void say_end(struct fm_agent *agent)
         fm_log(agent->log, FM_LOG_WARN,
                "stopped; %llu record%s not sent and lost with this process: [spool] path = memory",
                n, n == 1 ? " was" : "s were");
+    else if (n > 0 && end->removed)
+        fm_log(agent->log, FM_LOG_ERROR, "stopped; %llu record%s not sent and lost with the spool",
+               n, n == 1 ? " was" : "s were");
     else if (n > 0)
         fm_log(agent->log, FM_LOG_INFO, "stopped; %llu record%s stay%s in the spool", n, s,
                n == 1 ? "s" : "");
@@ -41,6 +44,12 @@ enum fm_code fm_agent_judge_end(const struct fm_agent *agent, struct fm_err *err
     if (end->hung)
         return fm_err_set(err, FM_ESYS,
                           "the disk of the spool does not answer: what was not yet on it is lost");
+    if (end->removed && end->pending > 0)
+        return fm_err_set(err, FM_ESYS,
+                          "the spool's folder was removed or replaced while this process ran: %llu "
+                          "record%s of it %s lost and cannot be declared",
+                          (unsigned long long)end->pending, fm_plural(end->pending),
+                          end->pending == 1 ? "is" : "are");
     if (end->unstored == 0)
         return FM_OK;
     return fm_err_set(

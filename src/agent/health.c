@@ -215,7 +215,13 @@ static void judge_disk(struct verdict *v, const struct fm_spool_stats *spool)
             "the disk of the spool is full: %.1f MiB must be free there, %.1f MiB are; until then "
             "new records take the room that delivered ones leave",
             (double)spool->disk_needed / MIB, (double)spool->disk_free / MIB);
-    if (!spool->durable)
+    if (spool->removed)
+        add(v, FM_HEALTH_FAILING, label(false, "the spool was removed"),
+            "the spool's folder was removed or replaced under the agent: the %llu record%s that "
+            "wait%s are lost with this process; let them be sent, then restart",
+            (unsigned long long)spool->records, fm_plural(spool->records),
+            spool->records == 1 ? "s" : "");
+    else if (!spool->durable)
         add(v, FM_HEALTH_DEGRADED, label(false, "records are not durable"),
             "records are not durable: %s",
             spool->undurable != NULL ? spool->undurable : "no reason known");

@@ -419,8 +419,10 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     sp->old_store = NULL;
     if (sp->store != NULL && store_checkpoint(sp->store, CHECKPOINT_DUE, &why) != FM_OK)
         recover(sp, FM_ESYS, &why);
-    if (sp->store != NULL)
+    if (sp->store != NULL) {
         store_sizes(sp->store, &sp->sizes);
+        folder_look(sp);
+    }
     sp->idle_ms = sp->store != NULL ? fm_clock_ms() + 250 : 0;
     return FM_OK;
 }

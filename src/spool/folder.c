@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "spool/spool_priv.h"
+#include "spool/rows_priv.h"
 
 enum { TMPFS = 0x01021994, RAMFS = (int)0x858458f6, LOCK_TRIES = 5, HOLDER_SIZE = 512 };
 
@@ -251,4 +251,21 @@ enum fm_code identity_read(struct fm_spool *sp, bool *found, struct fm_err *err)
          line = strtok_r(NULL, "\n", &save))
         FM_TRY(identity_line(sp, line, found, err));
     return FM_OK;
+}
+
+/* Files without a name take records as ever, and nobody will find them there. */
+void folder_look(struct fm_spool *sp)
+{
+    bool removed = store_was_removed(sp->store);
+    if (removed == sp->removed)
+        return;
+    sp->removed = removed;
+    sp->seen = true;
+    if (removed)
+        fm_log(sp->opts.log, FM_LOG_ERROR,
+               "spool: %s was removed or replaced under this process: the records that wait are "
+               "lost with it; let them be sent, then restart",
+               sp->dir);
+    else
+        fm_log(sp->opts.log, FM_LOG_INFO, "spool: %s is back in its place", sp->dir);
 }

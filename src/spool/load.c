@@ -313,6 +313,13 @@ void store_sizes(struct store *st, struct store_sizes *out)
                                 .wal_bytes = (uint64_t)st->wal_pages * (page_size(st) + 24)};
 }
 
+bool store_was_removed(struct store *st)
+{
+    int moved = 0;
+    return sqlite3_file_control(st->db, NULL, SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved != 0;
+}
+
 bool store_was_full(const struct store *st)
 {
     return st->was_full;

@@ -69,6 +69,7 @@ static struct fm_spool_topic *topics_now(const struct fm_spool *sp, size_t *n)
 static const char *why_undurable(const struct fm_spool *sp)
 {
     return sp->dir == NULL       ? "[spool] path = memory keeps them in this process"
+           : sp->removed         ? "the spool's folder was removed or replaced under this process"
            : sp->on_tmpfs        ? "the spool's folder lies on a file system in memory (tmpfs)"
            : !sp->opts.sync_full ? "with [spool] sync = normal a power loss may take the last"
                                  : NULL;
@@ -84,6 +85,7 @@ void spool_publish(struct fm_spool *sp)
     now.oldest_ms = sp->head != NULL ? sp->head->time_ms : 0;
     now.undurable = why_undurable(sp);
     now.durable = now.undurable == NULL;
+    now.removed = sp->removed;
     now.dead_records = sp->n_dead;
     now.dead_bytes = sp->dead_bytes;
     now.last_drop_ms = sp->last_drop_ms;

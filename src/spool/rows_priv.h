@@ -49,8 +49,14 @@ bool store_vacuum(struct store *st);
 void store_sizes(struct store *st, struct store_sizes *out);
 bool store_was_full(
     const struct store *st); /* the last error since store_begin() was for lack of space */
+/* Whether its path leads elsewhere or nowhere: somebody removed or replaced it. */
+bool store_was_removed(struct store *st);
 bool store_was_io(const struct store *st); /* ... a read, write or sync that failed */
 FM_MUST_USE enum fm_code store_check(struct store *st, struct fm_err *err);
+
+/* ---- folder.c ---- */
+/* Notice whether somebody removed or replaced the spool, and say so. */
+void folder_look(struct fm_spool *sp);
 
 /* ---- write.c ---- */
 /* Write what is dirty and the first n_new of the queued chunks, in one transaction; nothing of it

@@ -226,6 +226,7 @@ struct fm_spool_stats {
     int64_t oldest_ms;
     bool durable; /* on disk, sync full, not tmpfs */
     const char *undurable; /* why it is not: a sentence without its end; NULL */
+    bool removed; /* its folder, under this process: what waits is lost with it */
     uint64_t dead_records, dead_bytes;
     uint64_t lost_total;
     int64_t last_drop_ms; /* fm_clock_ms() of the last refusal or drop; 0: never */
@@ -303,6 +304,7 @@ void fm_spool_free(struct fm_spool *spool, unsigned timeout_ms);
 struct fm_spool_end {
     uint64_t pending; /* records that stay in it; in memory they are lost */
     bool memory;
+    bool removed; /* its folder was: they are lost, too */
     uint64_t unstored; /* records accepted that could not be stored, */
     uint64_t owed; /* ... of which so many are declared lost at the next start */
     bool hung; /* the disk did not answer: nothing else is known */

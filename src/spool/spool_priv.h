@@ -246,7 +246,7 @@ struct fm_spool {
     char *dir, *control_socket;
     char agent[AGENT_SIZE], machine[MACHINE_SIZE], boot[BOOT_SIZE];
     int lock_fd, dir_fd;
-    bool on_tmpfs;
+    bool on_tmpfs, removed; /* removed: its path no longer leads to it */
     pthread_t thread;
     bool running;
 

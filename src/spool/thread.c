@@ -190,7 +190,10 @@ static void close_down(struct fm_spool *sp)
         sp->due_ms = sp->retry_ms = sp->take_ms = 0;
         tries += spool_commit(sp, &err) != FM_OK || sp->blocked || sp->take_ms > 0;
     }
-    sp->end = (struct fm_spool_end){.pending = stored_pending(sp), .memory = sp->dir == NULL};
+    if (sp->store != NULL)
+        folder_look(sp);
+    sp->end = (struct fm_spool_end){
+        .pending = stored_pending(sp), .memory = sp->dir == NULL, .removed = sp->removed};
     if (sp->appends.head != NULL || sp->changed)
         leave_owed(sp);
     (void)fm_err_set(&err, FM_ESTOP, "the spool is closed");

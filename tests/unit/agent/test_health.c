@@ -146,6 +146,9 @@ Test(health, fails_for_a_minute_after_a_drop_and_is_degraded_without_durability)
     w.spool.durable = false;
     w.spool.undurable = "because";
     expect(&w, FM_HEALTH_DEGRADED, "records are not durable: because\"");
+    w.spool.removed = true;
+    w.spool.records = 342;
+    expect(&w, FM_HEALTH_FAILING, "was removed or replaced under the agent: the 342 records");
 }
 
 Test(health, fails_for_a_minute_after_damage_and_tells_of_it_for_an_hour)

@@ -315,6 +315,47 @@ Test(disk, leaves_a_newer_format_untouched)
     kit_done(&kit);
 }
 
+/* ---- a folder that somebody takes away ---- */
+
+Test(disk, notices_that_its_folder_was_moved_away_and_is_back)
+{
+    struct kit kit;
+    kit_init(&kit, false);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 1);
+    cr_assert_not(kit_stats(&kit).removed);
+    char away[80];
+    (void)snprintf(away, sizeof away, "%s/away", kit.base);
+    cr_assert_eq(rename(kit.dir, away), 0);
+    kit_store(&kit, "t", 2, 1);
+    struct fm_spool_stats stats = kit_stats(&kit);
+    cr_assert(stats.removed);
+    cr_assert_not(stats.durable);
+    cr_assert_eq(rename(away, kit.dir), 0);
+    kit_store(&kit, "t", 3, 1);
+    cr_assert_not(kit_stats(&kit).removed);
+    kit_reopen(&kit);
+    cr_assert_str_eq(kit_drain(&kit, "t"), "1:S 2:r1 3:r2 4:r3");
+    kit_done(&kit);
+}
+
+Test(disk, says_at_the_end_that_what_waits_went_with_its_folder)
+{
+    struct kit kit;
+    struct fm_spool_end end = {0};
+    kit_init(&kit, false);
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 2);
+    char path[120];
+    (void)snprintf(path, sizeof path, "%s/spool.db", kit.dir);
+    cr_assert_eq(unlink(path), 0);
+    fm_spool_close(kit.spool, 10000, &end);
+    kit.spool = NULL;
+    cr_assert(end.removed);
+    cr_assert_eq(end.pending, 3);
+    kit_done(&kit);
+}
+
 /* ---- damage ---- */
 
 static bool has_folder(const char *dir, const char *prefix)
