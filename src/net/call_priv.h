@@ -29,6 +29,7 @@ struct fm_call {
     uint64_t acked; /* ... and at the last look */
     bool uploaded; /* as of the last look */
     bool lost; /* ... and what was sent last got no answer from TCP */
+    unsigned segment; /* ... which sends so many bytes at most */
     bool dead; /* the connection is: nothing gets through */
     unsigned slow_ms;
     curl_socket_t fd; /* for options of TCP; CURL_SOCKET_BAD: unknown */

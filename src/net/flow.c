@@ -25,6 +25,7 @@ struct flow {
     size_t waiting; /* bytes in the kernel that the peer has not acknowledged */
     uint64_t acked; /* bytes that it has, since the connection stands */
     unsigned losses; /* retransmissions or probes in a row without an answer */
+    unsigned segment; /* largest that is sent */
     bool homeless; /* the connection's own address is no longer one of this host */
 };
 
@@ -43,6 +44,7 @@ static void ask_kernel(int fd, struct flow *out)
         out->losses =
             info.tcpi_retransmits > info.tcpi_probes ? info.tcpi_retransmits : info.tcpi_probes;
         out->acked = info.tcpi_bytes_acked;
+        out->segment = info.tcpi_snd_mss;
     }
     out->homeless = fm_net_is_homeless(fd);
 }
@@ -78,6 +80,7 @@ static void look(struct fm_call *call, int64_t now)
     }
     call->uploaded = over;
     call->lost = flow.losses > 0;
+    call->segment = flow.segment;
     call->looked_ms = now;
     call->slow = !over && now - call->window_ms >= (int64_t)call->slow_ms;
     call->dead =
@@ -144,10 +147,11 @@ void fm_net_flow_ended(struct fm_call *call, const struct fm_http_answer *answer
     if (!upload && !handshake)
         return;
     /* Perhaps large packets vanish on the way, and with them the word about it. A peer that is
-     * silent in its handshake may just hang: that must not make others much slower. */
+     * silent in its handshake may just hang: that must not make others much slower. Several
+     * requests that end together have met one hole, with segments as large as they were before. */
     if (client->segment == 0)
         client->segment = FM_NET_SMALL_SEGMENT;
-    else if (upload)
+    else if (upload && call->segment <= FM_NET_SMALL_SEGMENT)
         client->segment = FM_NET_TINY_SEGMENT;
     client->segment_until_ms = fm_clock_ms() + SMALL_MS;
 }
