@@ -251,20 +251,22 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
     size_t down = 0;
     for (size_t i = 0; i < facts->n_targets; i++) {
         const struct fm_poll_status *t = &facts->targets[i];
-        if (t->state != FM_POLL_DOWN || down++ >= TARGETS_SHOWN)
+        if ((t->state != FM_POLL_DOWN && !t->absent) || down++ >= TARGETS_SHOWN)
             continue;
-        add(v, FM_HEALTH_DEGRADED, label(true, "target %.80s is down", t->name),
-            "target %s is down: %s", t->name, t->error != NULL ? t->error : "no reason known yet");
+        /* A JVM that is not there is no better than one that is down. */
+        const char *how = t->absent ? "is not there" : "is down";
+        add(v, FM_HEALTH_DEGRADED, label(true, "target %.80s %s", t->name, how), "target %s %s: %s",
+            t->name, how, t->error != NULL ? t->error : "no reason known yet");
     }
     if (down > TARGETS_SHOWN)
-        add(v, FM_HEALTH_DEGRADED, label(true, "more targets are down"),
-            "%zu more targets are down", down - TARGETS_SHOWN);
+        add(v, FM_HEALTH_DEGRADED, label(true, "more targets are down"), "%zu more target%s down",
+            down - TARGETS_SHOWN, down - TARGETS_SHOWN == 1 ? " is" : "s are");
     for (size_t i = 0; i < facts->n_files; i++)
         if (facts->files[i].error != NULL)
             add(v, FM_HEALTH_DEGRADED,
                 label(true, "target %.60s: its targets_file", facts->files[i].section),
-                "target %s: %s (%zu targets in force)", facts->files[i].section,
-                facts->files[i].error, facts->files[i].targets);
+                "target %s: %s (%zu target%s in force)", facts->files[i].section,
+                facts->files[i].error, facts->files[i].targets, fm_plural(facts->files[i].targets));
 }
 
 static void note_certs(const struct fm_facts *facts, size_t begin, struct fm_buf *out)

@@ -10,7 +10,7 @@ struct check_opts {
     const char *schema;
 };
 
-enum fm_verdict { OK, WARN, FAIL, SKIP };
+enum fm_verdict { OK, WARN, HEED /* a warning that -q shows too */, FAIL, SKIP };
 
 /** A check at work: the table that grows, and what went wrong so far. */
 struct fm_check_run {
@@ -19,7 +19,7 @@ struct fm_check_run {
     struct fm_config *config;
     struct fm_plan *plan;
     struct fm_table table;
-    unsigned failures, warnings;
+    unsigned failures, heeds;
     unsigned config_errors;
     bool bad_config; /* cannot be used at all; of what else can be looked at, failures are told */
     bool incomplete; /* would not start */

@@ -312,7 +312,7 @@ static void add_target(struct gathered *g, const struct fm_poll_status *t)
     else if (is_list(g->run->plan, t->name))
         return;
     else if (t->state == FM_POLL_EMPTY)
-        fm_check_run_add(g->run, "target", t->name, "connect", WARN,
+        fm_check_run_add(g->run, "target", t->name, "connect", t->absent ? HEED : WARN,
                          t->error != NULL
                              ? t->error
                              : "no JVM of this host matches now; firstmile jvms lists them");

@@ -26,14 +26,17 @@ void fm_check_run_add_facts(struct fm_check_run *w, const char *what, const char
                             const struct fm_check_facts *facts)
 {
     w->failures += verdict == FAIL;
-    w->warnings += verdict == WARN;
-    if ((w->cli->global.quiet > 0 || w->bad_config) && verdict != FAIL)
+    w->heeds += verdict == HEED;
+    if (w->bad_config && verdict != FAIL)
+        return;
+    if (w->cli->global.quiet > 0 && verdict != FAIL && verdict != HEED)
         return;
     static const struct {
         const char *name;
         enum fm_colour colour;
     } verdicts[] = {[OK] = {"ok", FM_GREEN},
                     [WARN] = {"warn", FM_YELLOW},
+                    [HEED] = {"warn", FM_YELLOW},
                     [FAIL] = {"FAIL", FM_RED},
                     [SKIP] = {"skip", FM_PLAIN}};
     fm_table_text(&w->table, what);
@@ -98,11 +101,17 @@ static enum fm_code check_config(struct fm_check_run *w, struct fm_err *err)
         return code;
     fm_err_clear(err);
     if (!w->bad_config) {
-        char detail[120];
-        (void)snprintf(detail, sizeof detail, "targets: %zu, queries: %zu%s", w->config->n_targets,
-                       w->plan->n_queries,
-                       path != NULL ? "" : "; no config.ini was found, the defaults hold");
+        char detail[240];
+        (void)snprintf(detail, sizeof detail, "targets: %zu, queries: %zu%s%s",
+                       w->config->n_targets, w->plan->n_queries,
+                       path != NULL ? "" : "; no config.ini was found, the defaults hold",
+                       w->config->n_targets > 0
+                           ? ""
+                           : "; nothing will be polled: add [target:NAME] with a url, such as "
+                             "local:*, or let firstmile init write one");
         fm_check_run_add(w, "config", name, "parse", w->config->n_targets > 0 ? OK : WARN, detail);
+        for (size_t i = 0; i < w->config->idle_includes.n; i++)
+            fm_check_run_add(w, "config", name, "include", WARN, w->config->idle_includes.items[i]);
         const struct fm_cfg_rest *rest = &w->config->rest;
         if (rest->auth == FM_CFG_AUTH_NONE && rest->username != NULL && rest->username[0] != '\0')
             fm_check_run_add(
@@ -326,7 +335,8 @@ static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
     const struct fm_table_style style = fm_cmd_style(call->cli);
     /* With --dump the configuration alone is the data, as long as it is a good one. */
     bool silent = w.opts->dump && w.opts->offline && !w.bad_config;
-    silent = silent || (w.cli->global.quiet > 0 && w.failures == 0 && !w.cli->global.json);
+    silent =
+        silent || (w.cli->global.quiet > 0 && w.failures + w.heeds == 0 && !w.cli->global.json);
     if (code == FM_OK && !silent)
         code = fm_table_print(&w.table, stdout, &style, err);
     if (code == FM_OK)
@@ -358,7 +368,9 @@ static const char *const text[] = {
     "-v also what the JVM merely does not have); of each target and of all together about how "
     "many records and bytes that makes in an hour. With --json the numbers are fields.",
     "Exit code 0: nothing failed (there may be warnings); 1: a step failed; 2: the configuration "
-    "is wrong (then targets and endpoints are not asked). With -q only failures are printed.",
+    "is wrong (then targets and endpoints are not asked). With -q only failures are printed, and "
+    "targets that no JVM "
+    "of this host matches.",
     NULL,
 };
 static const char *const examples[] = {

@@ -71,7 +71,8 @@ bool fm_check_bad_port(const char *text)
     size_t len = strcspn(host, "/?#");
     const char *colon = memrchr(host, ':', len);
     size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
-    return digits > 0 && colon + 1 + digits == host + len && !in_range(colon + 1, digits) &&
+    return digits > 0 && colon + 1 + digits == host + len &&
+           (!in_range(colon + 1, digits) || strspn(colon + 1, "0") == digits) &&
            (host[0] == '[' || memchr(host, ':', len) == colon);
 }
 

@@ -33,7 +33,7 @@ static void check_target_url(struct fm_build *b, const struct fm_section *sectio
     else if (!fm_check_starts(url, "service:jmx:") && fm_check_bad_port(url))
         fm_build_key_error(b, section, "url", "\"%.80s\": a port is a number from 1 to 65535", url);
     else if (!fm_check_starts(url, "service:jmx:") && !fm_check_http_url(url) &&
-             !fm_check_host_port(url))
+             (!fm_check_host_port(url) || strpbrk(url, "%\t\r\n") != NULL))
         fm_build_key_error(b, section, "url",
                            "\"%.60s\" is none of local:GLOB, pid:NUMBER, HOST:PORT, "
                            "service:jmx:... and http(s)://...",
@@ -83,6 +83,24 @@ static void check_hosts(struct fm_build *b, struct fm_cfg_target *target)
         }
     }
     fm_template_free(tpl);
+}
+
+/* A misspelt name behind -o makes a section of its own. */
+static void no_url(struct fm_build *b, const struct fm_section *section)
+{
+    struct fm_nearest near = {.word = section->name};
+    bool override = section->file != NULL && strcmp(section->file, "-o") == 0;
+    for (size_t i = 0; override && i < b->cfg->n_targets; i++)
+        if (&b->cfg->targets[i].section != section)
+            fm_nearest_offer(&near, b->cfg->targets[i].section.name);
+    const char *best = fm_nearest_word(&near);
+    if (best != NULL)
+        fm_build_key_error(b, section, "url",
+                           "there is no [target:%s] in the file; did you mean target:%s?",
+                           section->name, best);
+    else
+        fm_build_key_error(b, section, "url",
+                           "a target needs one, such as local:* or web-1:9010 (or targets_file)");
 }
 
 /* What it says is read, and read again, by who polls. */
@@ -337,8 +355,7 @@ void fm_check_target(struct fm_build *b, struct fm_cfg_target *target)
     else if (target->url != NULL)
         check_hosts(b, target);
     else if (section->name[0] != '\0')
-        fm_build_key_error(b, section, "url",
-                           "a target needs one, such as local:* or web-1:9010 (or targets_file)");
+        no_url(b, section);
     resolve_queries(b, target);
     if (!b->nomem)
         resolve_rules(b, target);

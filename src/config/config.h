@@ -278,6 +278,7 @@ struct fm_config {
     size_t n_presets;
     struct fm_cfg_target unnamed; /* -o target.KEY=VALUE; has no url unless one was given */
     struct fm_strlist files; /* read, the main file first */
+    struct fm_strlist idle_includes; /* patterns that matched nothing, as sentences with a place */
     struct fm_arena arena; /* private */
     struct fm_secret *secrets; /* private: list of all, wiped at the end */
 };

@@ -224,6 +224,20 @@ static char *slurp(struct fm_build *b, const char *path, const struct trail *up,
     return data;
 }
 
+/* No fault: the folder may be filled later. But a misspelt one looks the same. */
+static void note_idle(struct fm_build *b, const char *path, const struct trail *here)
+{
+    struct fm_strlist *list = &b->cfg->idle_includes;
+    char text[512];
+    if (list->items == NULL || list->n == FM_INI_FILES_MAX)
+        return;
+    (void)snprintf(text, sizeof text, "%.150s:%u: include: no file matches %.250s", here->file,
+                   here->line, path);
+    const char *kept = fm_build_strdup(b, text);
+    if (kept != NULL)
+        list->items[list->n++] = kept;
+}
+
 static void include_pattern(struct fm_build *b, const char *pattern, const struct trail *here)
 {
     struct fm_buf path;
@@ -240,6 +254,8 @@ static void include_pattern(struct fm_build *b, const char *pattern, const struc
                        fm_buf_str(&path));
     else if (code != 0 && code != GLOB_NOMATCH)
         fm_build_error(b, here->file, here->line, "include: cannot list %s", fm_buf_str(&path));
+    else if (code == GLOB_NOMATCH)
+        note_idle(b, fm_buf_str(&path), here);
     for (size_t i = 0; code == 0 && i < found.gl_pathc; i++)
         read_file(b, found.gl_pathv[i], here);
     globfree(&found);
@@ -313,7 +329,8 @@ static void read_file(struct fm_build *b, const char *path, const struct trail *
 void fm_ini_read(struct fm_build *b, const char *path)
 {
     b->cfg->files.items = fm_arena_array(&b->cfg->arena, FM_INI_FILES_MAX + 1, sizeof(char *));
-    if (b->cfg->files.items == NULL) {
+    b->cfg->idle_includes.items = fm_arena_array(&b->cfg->arena, FM_INI_FILES_MAX, sizeof(char *));
+    if (b->cfg->files.items == NULL || b->cfg->idle_includes.items == NULL) {
         b->nomem = true;
         return;
     }

@@ -38,9 +38,17 @@ void fm_sections_free(struct fm_section *sections, size_t n)
     free(sections);
 }
 
-/* What was read of a file that is the same one stays in force until it is read anew. */
+/* What was read of a file that is the same one stays in force until it is read anew; that no JVM
+ * matches, until they are looked at again. */
 void fm_section_inherit(struct fm_section *s, struct fm_section *old)
 {
+    if (s->kind == FM_TARGET_LOCAL && old->kind == FM_TARGET_LOCAL &&
+        strcmp(s->opts->name, old->opts->name) == 0 && strcmp(s->glob, old->glob) == 0) {
+        memcpy(s->why, old->why, sizeof s->why);
+        s->empty = old->empty;
+        s->lacking = old->lacking;
+        s->told_absent = old->told_absent;
+    }
     if (s->kind != FM_TARGET_LISTED || old->kind != FM_TARGET_LISTED ||
         strcmp(s->opts->name, old->opts->name) != 0 ||
         strcmp(s->opts->targets_file, old->opts->targets_file) != 0)
@@ -285,8 +293,41 @@ static void choose(const struct fm_section *s, const struct fm_job *job, struct 
         qsort(out->jvms, out->n, sizeof(const struct fm_jvm *), compare_starts);
 }
 
-static void explain(struct fm_poll *poll, struct fm_section *s, const struct choice *choice)
+bool fm_section_absent(const struct fm_poll *poll, size_t section)
 {
+    bool absent = poll->sections[section].lacking;
+    for (size_t i = 0; absent && i < poll->n_targets; i++)
+        absent = poll->targets[i]->section != section;
+    return absent;
+}
+
+/* Once when it begins and once when it ends. While the name of a JVM that ended is kept, its
+ * target is down and was told of. */
+static void tell_absent(struct fm_poll *poll, size_t index)
+{
+    struct fm_section *s = &poll->sections[index];
+    bool absent = fm_section_absent(poll, index);
+    if (absent && !s->told_absent)
+        fm_log(poll->log, FM_LOG_WARN,
+               "target %s: %s; it is polled as soon as it runs, firstmile jvms lists those that do",
+               s->opts->name, s->why);
+    else if (s->told_absent && !absent)
+        fm_log(poll->log, FM_LOG_INFO, "target %s: a JVM that matches local:%.100s runs now",
+               s->opts->name, s->glob);
+    s->told_absent = absent;
+}
+
+/* Stars alone take whatever runs, nothing too; any other pattern means a JVM that should be there.
+ */
+static bool names_some(const char *glob)
+{
+    return glob[strspn(glob, "*")] != '\0';
+}
+
+static void explain(struct fm_poll *poll, size_t index, const struct fm_job *job,
+                    const struct choice *choice)
+{
+    struct fm_section *s = &poll->sections[index];
     char text[240] = "";
     if (choice->skipped > 0) {
         (void)snprintf(text, sizeof text,
@@ -298,12 +339,16 @@ static void explain(struct fm_poll *poll, struct fm_section *s, const struct cho
             fm_log(poll->log, FM_LOG_INFO, "target %s: %s", s->opts->name, text);
         (void)snprintf(s->skipped, sizeof s->skipped, "%.159s", text);
     }
-    if (text[0] == '\0')
-        (void)snprintf(text, sizeof text, "no JVM here matches local:%.100s", s->glob);
+    if (text[0] == '\0' && choice->starting)
+        (void)snprintf(text, sizeof text, "a JVM that matches local:%.100s is starting", s->glob);
+    else if (text[0] == '\0')
+        fm_local_explain(text, sizeof text, s->glob, NULL, job->jvms, job->n);
     (void)pthread_mutex_lock(&poll->lock);
     s->empty = choice->n == 0;
+    s->lacking = s->empty && !choice->starting && names_some(s->glob);
     memcpy(s->why, text, sizeof s->why);
     (void)pthread_mutex_unlock(&poll->lock);
+    tell_absent(poll, index);
 }
 
 static void scan_section(struct fm_poll *poll, size_t index, const struct fm_job *job,
@@ -328,7 +373,7 @@ static void scan_section(struct fm_poll *poll, size_t index, const struct fm_job
         if (find_jvm(poll, index, choice->jvms[k]) == NULL)
             take_in(poll, index, choice->jvms[k]);
     s->expanded = true;
-    explain(poll, s, choice);
+    explain(poll, index, job, choice);
 }
 
 void fm_sections_scanned(struct fm_poll *poll, const struct fm_job *job)

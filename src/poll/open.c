@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "base/utf8.h"
+#include "config/nearest.h"
 #include "poll/poll_priv.h"
 
 enum { DEFAULT_TIMEOUT_MS = 10000 };
@@ -16,6 +18,27 @@ static void list_jvms(char *out, size_t size, const struct fm_jvm *jvms, size_t 
         if (glob == NULL || fm_target_local_match(glob, &jvms[i]))
             len += (size_t)snprintf(out + len, size - len, "%s%.30s (pid %d)", len > 0 ? ", " : "",
                                     jvms[i].name, (int)jvms[i].pid);
+}
+
+void fm_local_explain(char *out, size_t size, const char *glob, const char *part,
+                      const struct fm_jvm *jvms, size_t n)
+{
+    char list[160];
+    struct fm_nearest near = {.word = glob};
+    for (size_t i = 0; part == NULL && i < n; i++)
+        fm_nearest_offer(&near, jvms[i].name);
+    const char *best = fm_nearest_word(&near);
+    list_jvms(list, sizeof list, jvms, n, NULL);
+    if (n == 0)
+        (void)snprintf(out, size, "no JVM here matches local:%.60s: no JVM runs here", glob);
+    else if (best != NULL)
+        (void)snprintf(out, size,
+                       "no JVM here matches local:%.40s; did you mean local:%.40s? there are: %s",
+                       glob, best, list);
+    else
+        (void)snprintf(out, size, "no JVM here matches local:%.40s%s%.40s; there are: %s", glob,
+                       part != NULL ? " and " : "", part != NULL ? part : "", list);
+    fm_utf8_cut(out);
 }
 
 static bool part_is(const struct fm_jvm *jvms, size_t n, size_t i, const char *glob,
@@ -48,17 +71,16 @@ static enum fm_code choose_local(struct fm_jvm *out, const char *glob, const cha
             *out = jvms[i];
             found++;
         }
-    char list[160];
+    char list[240];
     if (found == 1)
         return FM_OK;
-    list_jvms(list, sizeof list, jvms, n, found > 1 ? glob : NULL);
-    if (found > 1)
+    if (found > 1) {
+        list_jvms(list, 160, jvms, n, glob);
         return fm_err_set(err, FM_ENOTFOUND, "local:%.60s matches %zu JVMs, one is wanted: %s",
                           glob, found, list);
-    if (n == 0)
-        return fm_err_set(err, FM_ENOTFOUND, "no JVM runs here");
-    return fm_err_set(err, FM_ENOTFOUND, "no JVM here matches local:%.40s%s%.40s; there are: %s",
-                      glob, part != NULL ? " and " : "", part != NULL ? part : "", list);
+    }
+    fm_local_explain(list, sizeof list, glob, part, jvms, n);
+    return fm_err_set(err, FM_ENOTFOUND, "%s", list);
 }
 
 static enum fm_code open_local(struct fm_jmx **out, struct fm_jmx_opts *jmx,

@@ -167,6 +167,8 @@ struct fm_poll_status {
     size_t beans, attributes;
     uint64_t errors; /* attributes that could not be read, ever */
     uint64_t polls, failed, missed;
+    bool absent; /* "empty", and its local:GLOB names something: no JVM of the kind runs. Not of
+                    local:*, which takes what there is */
     enum fm_code code; /* of the last poll */
     const char *error; /* why the last poll failed, or what was left out; NULL */
     const char *jvm; /* Runtime Name (pid@host), when known; NULL */

@@ -319,6 +319,8 @@ struct fm_section {
     bool expanded; /* at least once */
     bool empty; /* lock: stands for no target */
     char why[240]; /* lock: why it is empty */
+    bool lacking; /* lock: empty, and its pattern names something that should be there */
+    bool told_absent; /* the log was told that it is absent */
     char skipped[160]; /* what was logged last about JVMs that are left out */
     /* targets_file */
     uint64_t reading; /* of the job under way; 0: none */
@@ -418,6 +420,12 @@ void fm_poll_check_files(const struct fm_poll *poll);
 void fm_sections_scanned(struct fm_poll *poll, const struct fm_job *job);
 /** What a reload keeps of a section: the list of its targets_file. */
 void fm_section_inherit(struct fm_section *s, struct fm_section *old);
+/** Whether a section lacks the JVM it names, and no target is left that says so itself. Under the
+ * lock, or on the thread of the poll. */
+bool fm_section_absent(const struct fm_poll *poll, size_t section);
+/** Why local:GLOB is no JVM, and which there are. @param part  may be NULL */
+void fm_local_explain(char *out, size_t size, const char *glob, const char *part,
+                      const struct fm_jvm *jvms, size_t n);
 void fm_sections_free(struct fm_section *sections, size_t n);
 
 /* ---- listed.c: targets_file to targets ---- */

@@ -74,7 +74,7 @@ static void copy_target(struct fm_poll_status *to, const struct fm_target *t,
     copy_queries(to, t, arena, ok);
 }
 
-static void copy_empty(struct fm_poll_status *to, const struct fm_section *s,
+static void copy_empty(struct fm_poll_status *to, const struct fm_section *s, bool absent,
                        struct fm_arena *arena, bool *ok)
 {
     *to = (struct fm_poll_status){
@@ -84,6 +84,7 @@ static void copy_empty(struct fm_poll_status *to, const struct fm_section *s,
         .url = text(arena, s->opts->url != NULL ? s->opts->url : s->opts->targets_file, ok),
         .state = FM_POLL_EMPTY,
         .state_name = state_name(FM_POLL_EMPTY),
+        .absent = absent,
         .code = FM_ENOTFOUND,
         .error = text_or_null(arena, s->why, ok)};
 }
@@ -114,7 +115,8 @@ enum fm_code fm_poll_status_get(struct fm_poll *poll, struct fm_poll_snapshot *o
         copy_target(&out->targets[out->n++], poll->targets[i], &out->arena, &ok);
     for (size_t i = 0; ok && i < poll->n_sections; i++)
         if (poll->sections[i].empty)
-            copy_empty(&out->targets[out->n++], &poll->sections[i], &out->arena, &ok);
+            copy_empty(&out->targets[out->n++], &poll->sections[i], fm_section_absent(poll, i),
+                       &out->arena, &ok);
     for (size_t i = 0; ok && i < poll->n_sections; i++)
         if (poll->sections[i].kind == FM_TARGET_LISTED)
             copy_files(&out->files[out->n_files++], &poll->sections[i], &out->arena, &ok);

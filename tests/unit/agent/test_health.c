@@ -127,6 +127,12 @@ Test(health, names_suspects_dead_letters_and_targets_that_are_down)
     w.target.error = "connection refused";
     expect(&w, FM_HEALTH_DEGRADED, "orders is down: connection refused");
     well(&w);
+    w.target.state = FM_POLL_EMPTY;
+    w.target.error = "no JVM here matches local:x";
+    expect(&w, FM_HEALTH_OK, NULL);
+    w.target.absent = true;
+    expect(&w, FM_HEALTH_DEGRADED, "orders is not there: no JVM here matches local:x");
+    well(&w);
     struct fm_poll_files files = {.section = "fleet", .path = "f.json", .targets = 3};
     w.facts.files = &files;
     w.facts.n_files = 1;

@@ -139,3 +139,17 @@ Test(check, says_nothing_in_quiet_where_nothing_failed)
     cr_expect_eq(run_check("-q"), 0, "%s", output);
     cr_expect_str_eq(output, "");
 }
+
+Test(check, says_also_in_quiet_that_no_jvm_matches)
+{
+    FILE *f = fopen(file, "w");
+    cr_assert_not_null(f);
+    (void)fputs("[rest]\nurl = sandbox\n[spool]\npath = memory\n"
+                "[target:app]\nurl = local:no-such-application\n",
+                f);
+    (void)fclose(f);
+    cr_expect_eq(run_check("-q"), 0, "%s", output);
+    cr_expect_not_null(strstr(output, "no-such-application"), "%s", output);
+    cr_expect_not_null(strstr(output, "warn"), "%s", output);
+    cr_expect_null(strstr(output, "sandbox"), "only that: %s", output);
+}

@@ -251,6 +251,23 @@ Test(cmd, check_and_run_agree_on_what_cannot_start)
     expect_out("will be created at the first run");
 }
 
+Test(cmd, check_says_why_nothing_is_polled_and_which_name_was_meant)
+{
+    program_file("bare.ini", "include = nope/*.ini\n[rest]\nurl = sandbox\n");
+    cr_expect_eq(RUN("check", "--offline", "--json", "-c", "bare.ini"), 0);
+    expect_out("nothing will be polled: add [target:NAME]");
+    expect_out("bare.ini:1: include: no file matches");
+    program_file("one.ini", "[rest]\nurl = sandbox\n[target:sleeper]\nurl = h:1\n");
+    cr_expect_eq(
+        RUN("check", "--offline", "--json", "-c", "one.ini", "-o", "target:sleepr.preset=jvm"), 2);
+    expect_out("did you mean target:sleeper?");
+    cr_expect_eq(
+        RUN("check", "--offline", "--json", "-c", "one.ini", "-o", "target:sleeper.preset=jvm"), 0);
+    program_file("zero.ini", "[rest]\nurl = sandbox\n[target:a]\nurl = h:0\n");
+    cr_expect_eq(RUN("check", "--offline", "--json", "-c", "zero.ini"), 2);
+    expect_out("zero.ini:4: [target:a] url");
+}
+
 Test(cmd, check_warns_of_a_user_name_that_is_not_sent)
 {
     program_file("user.ini", "[rest]\nurl = sandbox\nusername = anna\n");
