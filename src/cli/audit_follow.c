@@ -194,9 +194,11 @@ static void print_line(struct fm_audit_news *news, const struct fm_audit_totals 
                      (unsigned long long)sums->new_missing, (unsigned long long)sums->found,
                      (unsigned long long)sums->lost, (unsigned long long)t->duplicates);
     else
-        (void)printf("%s %llu records (+%llu), %zu streams, %llu duplicates, %llu missing\n", at,
-                     (unsigned long long)t->records, (unsigned long long)more, t->streams,
-                     (unsigned long long)t->duplicates, (unsigned long long)sums->missing);
+        (void)printf("%s %llu record%s (+%llu), %zu stream%s, %llu duplicate%s, %llu missing\n", at,
+                     (unsigned long long)t->records, fm_plural(t->records),
+                     (unsigned long long)more, t->streams, fm_plural(t->streams),
+                     (unsigned long long)t->duplicates, fm_plural(t->duplicates),
+                     (unsigned long long)sums->missing);
     (void)fflush(stdout);
 }
 

@@ -169,6 +169,6 @@ enum fm_code fm_spool_tell_count(struct fm_spool_work *w, const char *name, stru
     if (w->call->cli->global.json)
         (void)printf("{\"%s\":%lld}\n", name, (long long)n);
     else
-        (void)printf("%lld records %s\n", (long long)n, name);
+        (void)printf("%lld record%s %s\n", (long long)n, fm_plural((uint64_t)n), name);
     return FM_OK;
 }

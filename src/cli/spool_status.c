@@ -131,13 +131,15 @@ static void print_totals(const struct fm_spool_work *w, const struct totals *t)
     fm_text_size(size, sizeof size, (uint64_t)t->bytes);
     fm_text_size(disk, sizeof disk, (uint64_t)t->disk_bytes);
     fm_text_age(age, sizeof age, fm_wall_ms() - t->oldest_ms);
-    (void)printf("%lld records pending (%s, %s on disk)", (long long)t->records, size, disk);
+    (void)printf("%lld record%s pending (%s, %s on disk)", (long long)t->records,
+                 fm_plural((uint64_t)t->records), size, disk);
     if (t->oldest_ms > 0)
         (void)printf(", the oldest %s%s", strcmp(age, "now") == 0 ? "from just " : "", age);
     if (t->oldest_ms > 0 && strcmp(age, "now") != 0)
         (void)printf(" old");
-    (void)printf("; %lld lost, %lld dead letters; %s; ", (long long)t->lost,
-                 (long long)t->dead_records, t->durable ? "durable" : "not durable");
+    (void)printf("; %lld lost, %lld dead letter%s; %s; ", (long long)t->lost,
+                 (long long)t->dead_records, fm_plural((uint64_t)t->dead_records),
+                 t->durable ? "durable" : "not durable");
     if (w->store.spool != NULL)
         (void)printf("no agent runs\n");
     else if (w->store.pid > 0)
@@ -145,8 +147,8 @@ static void print_totals(const struct fm_spool_work *w, const struct totals *t)
     else
         (void)printf("held by the agent\n");
     if (t->error != NULL && t->queue_records > 0)
-        (void)printf("%lld records wait in memory, not yet on disk: %s\n",
-                     (long long)t->queue_records, t->error);
+        (void)printf("%lld record%s in memory, not yet on disk: %s\n", (long long)t->queue_records,
+                     t->queue_records == 1 ? " waits" : "s wait", t->error);
     else if (t->error != NULL)
         (void)printf("the last commit failed and is tried again: %s\n", t->error);
     else if (t->disk_full)

@@ -448,6 +448,16 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
     return code;
 }
 
+/* What a registry that says nothing may be. */
+static const char *silence(const struct fm_rmi *d)
+{
+    if (d->step != FM_RMI_LOOKUP || !d->link.open)
+        return "";
+    return d->tls_registry ? "; is it the RMI port of a JVM?"
+                           : "; is it the RMI port of a JVM? One with TLS wants tls = registry, an "
+                             "HTTP port (Jolokia) a url that begins with http://";
+}
+
 static void cancel(void *impl, struct fm_err *err)
 {
     struct fm_rmi *d = impl;
@@ -456,8 +466,8 @@ static void cancel(void *impl, struct fm_err *err)
         d->step == FM_RMI_READY && d->n_window > 0 && d->window[d->first].call != SIZE_MAX
             ? &d->list.calls[d->window[d->first].call]
             : NULL;
-    (void)fm_err_set(err, FM_ETIMEOUT, "%s %s:%u did not answer within %u ms%s%.100s", place(d),
-                     host, (unsigned)d->link.port, d->timeout_ms,
+    (void)fm_err_set(err, FM_ETIMEOUT, "%s %s:%u did not answer within %u ms%s%s%.100s", place(d),
+                     host, (unsigned)d->link.port, d->timeout_ms, silence(d),
                      slow == NULL || slow->name == NULL ? "" : "; it was being asked for ",
                      slow == NULL || slow->name == NULL ? "" : slow->name);
     if (slow != NULL && slow->name != NULL)

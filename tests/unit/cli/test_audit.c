@@ -210,7 +210,7 @@ Test(audit_topic, follows_and_tells_what_is_new_until_a_signal_ends_it)
     begin(0);
     produce(0, 1, "");
     pid_t pid = START("t", "-o", url, "--follow", "--settle", "300ms");
-    wait_for("out", "1 records (+1), 1 streams");
+    wait_for("out", "1 record (+1), 1 stream, ");
     produce(0, 5, "");
     wait_for("out", "00000000000000ff: missing 2 to 4 (3)\n");
     produce(1, 3, "");

@@ -36,6 +36,7 @@ struct plan {
     int pause_ms; /* between two bytes; 0: at full speed */
     const char *more; /* goes on and on */
     size_t more_len;
+    bool mute; /* takes what comes and says nothing */
 };
 
 static struct plan plan;
@@ -58,6 +59,10 @@ static void script(struct peer_conn *conn, unsigned nth, void *arg)
     (void)arg;
     char in[HELLO];
     size_t hello_len, login_len;
+    if (plan.mute) {
+        peer_stall(conn, 0);
+        return;
+    }
     unsigned char *hello = vector_load("jdk17-variants/03-eager-handshake.s2c.bin", &hello_len);
     unsigned char *login = vector_load("jdk17-plain/08-newClient.s2c.bin", &login_len);
     if (peer_read_exact(conn, in, HELLO)) {
@@ -145,6 +150,15 @@ Test(rmi_hostile, a_trickle_ends_at_the_deadline, .timeout = 30)
 {
     plan = (struct plan){slow_text, sizeof slow_text - 1, 20, "u", 1};
     expect_bounded(FM_ETIMEOUT, "within 600 ms");
+}
+
+/* An HTTP server waits for the end of the request, a TLS server for the end of its first record. */
+Test(rmi_hostile, a_port_that_says_nothing_is_told_with_what_it_may_be, .timeout = 30)
+{
+    plan = (struct plan){.mute = true};
+    expect_bounded(FM_ETIMEOUT, "within 600 ms; is it the RMI port of a JVM?");
+    expect_bounded(FM_ETIMEOUT, "tls = registry");
+    expect_bounded(FM_ETIMEOUT, "http://");
 }
 
 Test(rmi_hostile, bytes_of_another_protocol_behind_the_login_end_at_once, .timeout = 30)
