@@ -433,11 +433,22 @@ static void arm_second_signal(struct fm_agent *agent)
     (void)signal(SIGINT, SIG_DFL);
 }
 
+static void say_start(struct fm_agent *agent)
+{
+    char waits[64] = "";
+    fm_spool_stats_get(agent->spool, agent->spool_stats);
+    uint64_t n = agent->spool_stats->records;
+    if (n > 0)
+        (void)snprintf(waits, sizeof waits, ", %llu record%s of before in it",
+                       (unsigned long long)n, fm_plural(n));
+    fm_log(agent->log, FM_LOG_INFO, "firstmile %s runs: agent %s, %zu target section%s, spool %s%s",
+           FM_VERSION, agent->name, agent->plan->n_targets, fm_plural(agent->plan->n_targets),
+           agent->config->spool.memory ? "in memory" : agent->config->spool.path, waits);
+}
+
 static void run_until_signal(struct fm_agent *agent)
 {
-    fm_log(agent->log, FM_LOG_INFO, "firstmile %s runs: agent %s, %zu target section%s, spool %s",
-           FM_VERSION, agent->name, agent->plan->n_targets, agent->plan->n_targets == 1 ? "" : "s",
-           agent->config->spool.memory ? "in memory" : agent->config->spool.path);
+    say_start(agent);
     if (agent->http != NULL)
         fm_log(agent->log, FM_LOG_INFO, "status page and /health at %s",
                agent->config->http.listen);

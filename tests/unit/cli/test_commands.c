@@ -243,6 +243,37 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
     return remove(path);
 }
 
+static void remove_spool(void)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/st", folder);
+    (void)nftw(path, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+}
+
+Test(commands, run_tells_how_many_records_wait_from_before)
+{
+    static const char *const args[] = {
+        "run", "-o", "spool.path=st", "-o", "target:fake.url=http://127.0.0.1:1", NULL};
+    char text[8192] = "";
+    int out[2], err[2];
+    program_file("lines", "1\n2\n3\n");
+    cr_expect_eq(RUN("produce", "t", "lines", "--spool", "st", "--timeout", "200ms", "-o",
+                     "rest.url=http://127.0.0.1:1"),
+                 1);
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    pid_t pid = program_start(args, out[1], err[1]);
+    (void)close(out[1]);
+    (void)close(err[1]);
+    await_text(err[0], text, sizeof text, ", 3 records of before in it\n");
+    cr_assert_eq(kill(pid, SIGTERM), 0);
+    program_read(out[0], err[0]);
+    program_reap(pid);
+    (void)close(out[0]);
+    (void)close(err[0]);
+    remove_spool();
+}
+
 Test(commands, run_tells_a_target_that_is_down_once)
 {
     static const char *const args[] = {"run",
@@ -270,9 +301,7 @@ Test(commands, run_tells_a_target_that_is_down_once)
     cr_expect_null(strstr(first + 1, "refused the connection"), "told twice: %s", text);
     (void)close(out[0]);
     (void)close(err[0]);
-    char path[96];
-    (void)snprintf(path, sizeof path, "%s/st", folder);
-    (void)nftw(path, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+    remove_spool();
 }
 
 Test(commands, once_names_the_reason_of_what_is_refused)
