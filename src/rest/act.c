@@ -36,25 +36,30 @@ void fm_left_clear(struct fm_left *left)
     left->n = 0;
 }
 
-static void back_off(struct fm_topic *t, const struct fm_judgement *j, int64_t now)
+void fm_topic_slow(struct fm_topic *t, int64_t wait_ms, int64_t now)
 {
     struct fm_rest *rest = t->rest;
-    const struct fm_rest_opts *o = &rest->conf->o;
+    unsigned least = rest->conf->o.backoff_ms;
+    if (wait_ms < (int64_t)least)
+        wait_ms = least;
+    rest->pace_ms = rest->pace_ms == 0 ? least / 20 + 1 : rest->pace_ms * 2;
+    if (rest->pace_ms > least)
+        rest->pace_ms = least;
+    rest->not_before = now + wait_ms > rest->not_before ? now + wait_ms : rest->not_before;
+    t->next_at = rest->not_before;
+}
+
+static void back_off(struct fm_topic *t, const struct fm_judgement *j, int64_t now)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
     int64_t wait = (j->flags & FM_V_LONG)  ? (int64_t)o->hold_interval_ms
                    : (j->flags & FM_V_NOW) ? 0
                                            : fm_topic_backoff(t, now);
     if (j->retry_after_s > 0)
         wait = (int64_t)j->retry_after_s * 1000;
     t->next_at = now + wait;
-    if (j->flags & FM_V_SLOW) { /* the whole sender, with a floor */
-        if (wait < (int64_t)o->backoff_ms)
-            wait = o->backoff_ms;
-        rest->pace_ms = rest->pace_ms == 0 ? o->backoff_ms / 20 + 1 : rest->pace_ms * 2;
-        if (rest->pace_ms > o->backoff_ms)
-            rest->pace_ms = o->backoff_ms;
-        rest->not_before = now + wait > rest->not_before ? now + wait : rest->not_before;
-        t->next_at = rest->not_before;
-    }
+    if (j->flags & FM_V_SLOW)
+        fm_topic_slow(t, wait, now);
 }
 
 /* HOLD with a remedy; the record refused alone is remembered. */

@@ -196,9 +196,16 @@ static void probe_missing(struct fm_topic *t, int64_t now)
     t->failed = true;
     fm_topic_reason(t, FM_REST_HOP_KAFKA, what, NULL,
                     "create it, or grant DESCRIBE on it to the proxy's user");
-    t->next_at =
-        now + o->hold_interval_ms + fm_rest_backoff(t->rest, 0) % (o->hold_interval_ms + 1);
+    uint64_t least = o->hold_interval_ms;
+    t->next_at = now + fm_rest_between(t->rest, least, 2 * least);
     fm_topic_state(t, FM_REST_MISSING);
+}
+
+/* Busy is busy, whatever was asked. */
+static void slow_down(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
+{
+    int64_t wait = (int64_t)fm_retry_after(http->retry_after) * 1000;
+    fm_topic_slow(t, wait > 0 ? wait : fm_topic_backoff(t, now), now);
 }
 
 static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int64_t now)
@@ -214,8 +221,7 @@ static void probe_bad(struct fm_topic *t, const struct fm_http_answer *http, int
     t->failed = true;
     bool portal = row == fm_table_shape(FM_ROW_PORTAL) && ++t->probe.portal >= 2;
     if (row->flags & FM_V_SLOW) {
-        unsigned wait = fm_retry_after(http->retry_after) * 1000;
-        t->next_at = now + (wait > 0 ? (int64_t)wait : fm_topic_backoff(t, now));
+        slow_down(t, http, now);
         t->failed = false;
         return;
     }
@@ -255,8 +261,8 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
         return true;
     }
     bool v3 = fm_rest_is_v3(t->rest->conf->o.dialect); /* asks for nothing else */
-    if (http->failure == FM_HTTP_OK &&
-        (http->status == 401 || http->status == 403 || (v3 && http->status < 500))) {
+    if (http->failure == FM_HTTP_OK && (http->status == 401 || http->status == 403 ||
+                                        (v3 && http->status < 500 && http->status != 429))) {
         read_limit(t, NULL);
         return true;
     }
@@ -344,6 +350,9 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
         cluster_done(t, http, now);
         return;
     }
+    bool busy = http->failure == FM_HTTP_OK && http->status == 429;
+    if (busy && (partitions || (flight == FM_FLIGHT_LIMIT && !limit_only)))
+        slow_down(t, http, now);
     if (flight == FM_FLIGHT_LIMIT && !limit_only) { /* whatever it is: the topic is there */
         read_limit(t, http->failure == FM_HTTP_OK && http->status == 200 ? http : NULL);
         probe_good(t, now);

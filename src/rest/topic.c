@@ -154,12 +154,17 @@ static uint64_t backoff_top(const struct fm_rest_opts *o, unsigned step)
     return top < o->max_backoff_ms ? top : o->max_backoff_ms;
 }
 
+int64_t fm_rest_between(struct fm_rest *rest, uint64_t least, uint64_t most)
+{
+    return (int64_t)(least + next_random(rest) % (most - least + 1));
+}
+
 /* Full jitter above half of the first step: a dead proxy sees at most one request in that time. */
 static int64_t wait_up_to(struct fm_rest *rest, uint64_t top)
 {
     const struct fm_rest_opts *o = &rest->conf->o;
     uint64_t floor_ms = o->backoff_ms / 2 < top ? o->backoff_ms / 2 : top;
-    return (int64_t)(floor_ms + next_random(rest) % (top - floor_ms + 1));
+    return fm_rest_between(rest, floor_ms, top);
 }
 
 int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step)

@@ -234,6 +234,8 @@ void fm_topic_reason(struct fm_topic *t, enum fm_rest_hop hop, const char *what,
                      const char *remedy);
 /** The row's remedy, unless the failure's own sentence has one; may be NULL. */
 const char *fm_topic_remedy(const struct fm_row *row, const struct fm_http_answer *http);
+/** Any of least to most, each as likely. */
+int64_t fm_rest_between(struct fm_rest *rest, uint64_t least, uint64_t most);
 int64_t fm_rest_backoff(struct fm_rest *rest, unsigned step);
 /** The same, but never longer than the trouble has lasted: after a short one nobody waits for a
  * minute, and those who lost a proxy together still come back spread over as long as it was away.
@@ -253,6 +255,9 @@ void fm_offsets_begin(struct fm_offset_watch *w, struct fm_request *r);
 void fm_offsets_end(const struct fm_offset_watch *w, struct fm_request *r);
 
 /* act.c */
+
+/** Too many requests: the whole sender waits, but for backoff at least, and keeps a distance. */
+void fm_topic_slow(struct fm_topic *t, int64_t wait_ms, int64_t now);
 
 /* What is left of a request. */
 struct fm_left {

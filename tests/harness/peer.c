@@ -310,7 +310,8 @@ void peer_stall(struct peer_conn *conn, int ms)
     char bin[4096];
     for (int waited = 0; !conn->peer->stop && (ms == 0 || waited < ms); waited += TICK_MS) {
         struct pollfd p = {.fd = conn->fd, .events = POLLIN};
-        if (poll(&p, 1, TICK_MS) > 0 && recv(conn->fd, bin, sizeof bin, MSG_DONTWAIT) == 0)
+        int tick = ms != 0 && ms - waited < TICK_MS ? ms - waited : TICK_MS;
+        if (poll(&p, 1, tick) > 0 && recv(conn->fd, bin, sizeof bin, MSG_DONTWAIT) == 0)
             return;
     }
 }

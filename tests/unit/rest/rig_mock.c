@@ -158,7 +158,7 @@ static void write_ledger(struct mock *m, const struct mock_request *req,
     pthread_mutex_lock(&m->lock);
     m->last_ms = fm_clock_ms();
     m->given_up += reply->how != MOCK_ANSWER || reply->delay_ms > 0 || reply->cut > 0 ||
-                   reply->no_length || reply->status != 200;
+                   reply->no_length || reply->deaf_ms > 0 || reply->status != 200;
     if (req->n > m->max_post)
         m->max_post = req->n;
     for (size_t i = 0; i < req->n && strcmp(req->topic, "t") == 0; i++) {
@@ -200,7 +200,9 @@ static bool send_reply(struct peer_conn *conn, const struct mock_reply *r)
     size_t len = r->cut > 0 && r->cut < b.len ? r->cut : b.len;
     bool ok = peer_send_bytes(conn, b.data, len);
     fm_buf_clear(&b);
-    return ok && r->cut == 0 && !r->no_length;
+    if (r->deaf_ms > 0)
+        peer_stall(conn, r->deaf_ms);
+    return ok && r->cut == 0 && !r->no_length && r->deaf_ms == 0;
 }
 
 /* In place. */

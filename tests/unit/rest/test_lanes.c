@@ -24,6 +24,7 @@ struct lanes {
     const char *urls[1];
     pthread_mutex_t lock;
     unsigned flying, peak;
+    size_t waiting, most_waiting; /* records without a receipt */
     bool busy[KEYS]; /* in a request now */
     bool shared; /* a key was in two requests at once */
     bool overtaken; /* a record was stored before an older one of its key */
@@ -33,6 +34,11 @@ struct lanes {
     atomic_uint phase;
     atomic_size_t twisted; /* records of the request that was treated otherwise */
     uint64_t bad;
+    /* answers with 429 among the receipts: how many, when the last one was given, requests that
+     * came soon behind it, and the most of these */
+    unsigned n_busy;
+    int64_t busy_at;
+    unsigned behind, most_behind;
 };
 
 static void arrive(struct lanes *l, const struct mock_request *req)
@@ -40,6 +46,8 @@ static void arrive(struct lanes *l, const struct mock_request *req)
     pthread_mutex_lock(&l->lock);
     bool mine[KEYS] = {false};
     l->peak = ++l->flying > l->peak ? l->flying : l->peak;
+    l->waiting += req->n;
+    l->most_waiting = l->waiting > l->most_waiting ? l->waiting : l->most_waiting;
     for (size_t i = 0; i < req->n; i++) {
         size_t key = req->seq[i] % KEYS;
         l->shared = l->shared || (l->busy[key] && !mine[key]);
@@ -48,10 +56,20 @@ static void arrive(struct lanes *l, const struct mock_request *req)
     pthread_mutex_unlock(&l->lock);
 }
 
+static void busy_leaves(struct lanes *l, const struct mock_reply *reply)
+{
+    if (reply->error[0] == NULL)
+        return;
+    l->busy_at = fm_clock_ms();
+    l->behind = 0;
+}
+
 static void leave(struct lanes *l, const struct mock_request *req, const struct mock_reply *reply)
 {
     pthread_mutex_lock(&l->lock);
     l->flying--;
+    l->waiting -= req->n;
+    busy_leaves(l, reply);
     for (size_t i = 0; i < req->n; i++) {
         size_t key = req->seq[i] % KEYS;
         l->busy[key] = false;
@@ -327,6 +345,60 @@ Test(lanes, a_reset_makes_only_its_own_records_possible_duplicates)
     cr_assert_eq(mock_stored(l.mock), 2000);
     cr_assert_eq(mock_repeats(l.mock), l.twisted);
     cr_assert_eq(rig_stats(l.rest).possible_duplicates, l.twisted);
+    teardown(&l);
+}
+
+/* D67: receipts come slowly, and some of them say 429, while records go on coming. */
+enum { BUSY_TIMES = 5, BUSY_MS = 300 };
+
+static int slow_receipts(const struct mock_request *req)
+{
+    return req->post ? 40 : 0;
+}
+
+/* Each sixth request, so many times. */
+static void busy_items(struct lanes *l, const struct mock_request *req, struct mock_reply *reply)
+{
+    if (!req->post)
+        return;
+    pthread_mutex_lock(&l->lock);
+    int64_t now = fm_clock_ms();
+    if (l->busy_at != 0 && now - l->busy_at < BUSY_MS - 10 && ++l->behind > l->most_behind)
+        l->most_behind = l->behind;
+    bool busy = req->nth % 6 == 0 && req->n > 3 && l->n_busy < BUSY_TIMES;
+    l->n_busy += busy;
+    pthread_mutex_unlock(&l->lock);
+    for (size_t i = 0; busy && i < req->n; i += 3) {
+        reply->error[i] = i % 2 == 0 ? "429,Too many requests" : "42901,Too many requests";
+        reply->stored[i] = false;
+    }
+}
+
+Test(lanes, receipts_that_are_slow_or_say_429_keep_the_bound_and_slow_the_sender)
+{
+    enum { LANES = 4, BATCH = 10, PORTIONS = 10, PORTION = 100 };
+    struct lanes l;
+    setup(&l, LANES);
+    l.opts.dialect = FM_DIALECT_CONFLUENT_V3;
+    l.opts.batch_records = BATCH;
+    l.opts.backoff_ms = l.opts.max_backoff_ms = BUSY_MS;
+    l.delay_ms = slow_receipts;
+    l.twist = busy_items;
+    l.rest = rig_start(&l.opts);
+    for (size_t i = 0; i < PORTIONS; i++) {
+        add_keyed(l.spool, i * PORTION, PORTION, true);
+        mock_wait_posts(l.mock, (unsigned)i * 4 + 1); /* they come while others are under way */
+    }
+    rig_drain(l.rest, 5000);
+    cr_assert_eq(l.n_busy, BUSY_TIMES);
+    cr_assert_eq(mock_stored(l.mock), PORTIONS * PORTION);
+    cr_assert_eq(mock_repeats(l.mock), 0);
+    cr_assert_eq(rig_stats(l.rest).possible_duplicates, 0);
+    cr_assert_eq(rig_stats(l.rest).dead, 0);
+    cr_assert_gt(l.most_waiting, 2 * BATCH, "never several requests at a time");
+    cr_assert_leq(l.most_waiting, LANES * BATCH, "%zu records without a receipt", l.most_waiting);
+    /* Only what had been sent by then: unslowed there would be 7 in each lane. */
+    cr_assert_leq(l.most_behind, 2 * (LANES - 1), "%u requests behind a 429", l.most_behind);
     teardown(&l);
 }
 

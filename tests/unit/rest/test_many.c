@@ -96,6 +96,31 @@ Test(many, a_good_topic_flows_beside_many_missing_ones)
     teardown(&r);
 }
 
+/* Asked again after one to two hold intervals, each at a time of its own. */
+Test(many, missing_topics_are_asked_for_at_different_times)
+{
+    enum { HOLD = 60000 };
+    struct rig r;
+    setup(&r, only_t);
+    r.opts.hold_interval_ms = HOLD;
+    add_missing(&r);
+    int64_t before = fm_wall_ms(), first = INT64_MAX, last = 0;
+    r.rest = rig_start(&r.opts);
+    WAIT(rig_stats(r.rest).n_topics_failing == MISSING);
+    int64_t after = fm_wall_ms();
+    struct fm_rest_stats s = rig_stats(r.rest);
+    for (size_t i = 0; i < s.n_topics; i++) {
+        int64_t at = s.topics[i].next_try_ms;
+        cr_assert_eq(s.topics[i].state, FM_REST_MISSING);
+        cr_assert(at >= before + HOLD - 50 && at <= after + 2 * HOLD + 50, "after %lld ms",
+                  (long long)(at - before));
+        first = at < first ? at : first;
+        last = at > last ? at : last;
+    }
+    cr_assert_gt(last - first, HOLD / 3, "all within %lld ms", (long long)(last - first));
+    teardown(&r);
+}
+
 Test(many, a_failing_topic_without_records_leaves_health_and_then_the_stats)
 {
     struct rig r;
@@ -236,6 +261,62 @@ Test(many, a_429_without_a_body_slows_and_is_no_failure)
     cr_assert_eq(mock_posts(r.mock), 3);
     cr_assert_eq(rig_stats(r.rest).possible_duplicates, 0);
     teardown(&r);
+}
+
+/* The first probe of topic u; and when the next request came, whatever it asked. */
+struct busy_probe {
+    struct rig r;
+    atomic_llong refused, next;
+    bool says_when;
+};
+
+static void busy_probe(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                       void *arg)
+{
+    (void)m;
+    struct busy_probe *b = arg;
+    if (b->refused == 0 && !req->post && strcmp(req->topic, "u") == 0) {
+        mock_body(reply, 429, "{\"error_code\":429,\"message\":\"too many\"}");
+        reply->headers = b->says_when ? "Retry-After: 1\r\n" : NULL;
+        b->refused = fm_clock_ms();
+    } else if (b->refused != 0 && b->next == 0) {
+        b->next = fm_clock_ms();
+    }
+}
+
+static bool one_waits(struct fm_rest *rest)
+{
+    struct fm_rest_stats s = rig_stats(rest);
+    for (size_t i = 0; i < s.n_topics; i++)
+        if (s.topics[i].next_try_ms != 0)
+            return true;
+    return false;
+}
+
+static void busy(bool says_when, unsigned backoff_ms, int64_t least_ms)
+{
+    struct busy_probe b = {.says_when = says_when};
+    setup(&b.r, busy_probe);
+    b.r.opts.backoff_ms = backoff_ms;
+    b.r.opts.max_backoff_ms = 2000;
+    spool_add(b.r.spool, "t", 10, 100, FM_RECORD_DATA);
+    b.r.rest = rig_start(&b.r.opts);
+    rig_drain(b.r.rest, 3000);
+    spool_add(b.r.spool, "u", 1, 100, FM_RECORD_DATA);
+    fm_rest_wakeup(b.r.rest);
+    WAIT(one_waits(b.r.rest));
+    spool_add(b.r.spool, "t", 10, 100, FM_RECORD_DATA); /* of a topic that was never refused */
+    rig_drain(b.r.rest, 5000);
+    cr_assert_geq(b.next - b.refused, least_ms, "after %d ms", (int)(b.next - b.refused));
+    cr_assert_eq(rig_stats(b.r.rest).n_topics_failing, 0);
+    cr_assert_eq(rig_stats(b.r.rest).possible_duplicates, 0);
+    teardown(&b.r);
+}
+
+Test(many, a_429_to_a_probe_slows_the_whole_sender)
+{
+    busy(false, 500, 490);
+    busy(true, 20, 990);
 }
 
 /* After its first probe this endpoint answers 503, until phase 1. */
