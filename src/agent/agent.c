@@ -50,6 +50,10 @@ enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *
 {
     FM_TRY(
         fm_plan_rest(out, config, agent->sandbox != NULL ? agent->sandbox_url : NULL, arena, err));
+    const char *bare = fm_plan_bare_secret(config);
+    if (bare != NULL)
+        fm_log(agent->log, FM_LOG_WARN,
+               "the secret of [rest] auth goes to %s unencrypted; use https://", bare);
     out->spool = agent->spool;
     out->log = agent->log;
     out->agent = agent->name;

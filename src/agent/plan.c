@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* ---- texts and secrets in an arena ---- */
@@ -399,6 +400,21 @@ static void fill_times(struct fm_rest_opts *out, const struct fm_config *config)
     out->size_limit = rest->size_limit_bytes;
     out->gzip = rest->compression == FM_CFG_COMPRESSION_GZIP;
     out->topic_auto_created = rest->topic_auto_created;
+}
+
+const char *fm_plan_bare_secret(const struct fm_config *config)
+{
+    static const char bare[] = "http://";
+    const struct fm_cfg_rest *rest = &config->rest;
+    if (rest->sandbox || rest->auth == FM_CFG_AUTH_NONE)
+        return NULL;
+    if (rest->auth == FM_CFG_AUTH_OAUTH2 && rest->oauth2_url != NULL &&
+        strncasecmp(rest->oauth2_url, bare, sizeof bare - 1) == 0)
+        return rest->oauth2_url;
+    for (size_t i = 0; i < rest->url.n; i++)
+        if (strncasecmp(rest->url.items[i], bare, sizeof bare - 1) == 0)
+            return rest->url.items[i];
+    return NULL;
 }
 
 enum fm_code fm_plan_rest(struct fm_rest_opts *out, const struct fm_config *config,

@@ -60,6 +60,10 @@ FM_MUST_USE enum fm_code fm_plan_rest(struct fm_rest_opts *out, const struct fm_
                                       const char *sandbox_url, struct fm_arena *arena,
                                       struct fm_err *err);
 
+/** @return the first address that a secret of [rest] auth goes to unencrypted (http://), whatever
+ * host it names; NULL: there is none */
+const char *fm_plan_bare_secret(const struct fm_config *config);
+
 /** Whether the format has a schema (avro, jsonschema). */
 bool fm_plan_typed(const struct fm_config *config);
 

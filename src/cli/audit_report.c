@@ -107,7 +107,10 @@ static enum fm_code print_text(struct fm_audit_job *job, struct fm_err *err)
                      t->malformed == 1 ? "s" : "");
     if (t->order_unchecked)
         (void)printf("there are too many keys: order was checked for the first ones only\n");
-    if (t->streams > 0 && t->missing == 0)
+    if (t->streams > 0 && t->missing == 0 && t->extent_unknown)
+        (void)printf("no number up to the highest of each stream is missing, save what that "
+                     "damage hid: how much was lost there is not known\n");
+    else if (t->streams > 0 && t->missing == 0)
         (void)printf("all numbers up to the highest of each stream are accounted for; what came "
                      "after it cannot be known from the topic\n");
     return FM_OK;
@@ -201,11 +204,23 @@ enum fm_code fm_audit_verdict(struct fm_audit_job *job, struct fm_err *err)
     if (job->other_topics > 0)
         fm_cmd_note(job->cli, "%llu record%s of other topics passed over",
                     (unsigned long long)job->other_topics, fm_plural(job->other_topics));
-    if (t->streams == 0)
+    if (t->streams == 0 && t->records == 0)
         return fm_err_set(err, FM_EDAMAGE,
-                          "nothing to audit: none of %llu record%s in %s carries an identity; "
-                          "records of produce do so with api = v3 only, as headers",
-                          (unsigned long long)t->records, fm_plural(t->records), job->name);
+                          job->opts->from != NULL
+                              ? "nothing to audit: there is no record in %.120s; was all of the "
+                                "topic read into it?"
+                              : "nothing to audit: topic %.120s is empty, or there is none of this "
+                                "name",
+                          job->name);
+    if (t->streams == 0)
+        return fm_err_set(
+            err, FM_EDAMAGE,
+            "nothing to audit: none of %llu record%s in %.80s carries an identity; %s",
+            (unsigned long long)t->records, fm_plural(t->records), job->name,
+            job->headers || job->opts->from != NULL
+                ? "records of produce do so with api = v3 only, as headers"
+                : "those of produce have it as headers, by api = v3 only, and no headers came "
+                  "through this consumer interface: read them with kcat -J and --from");
     if (t->missing > 0)
         return fm_err_set(err, FM_EDAMAGE, "%llu number%s missing: neither seen nor declared",
                           (unsigned long long)t->missing, t->missing == 1 ? " is" : "s are");

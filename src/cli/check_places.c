@@ -162,6 +162,20 @@ static bool can_be_made(const char *path, char *why, size_t size)
     return sys == 0;
 }
 
+/* Why access() refused a folder to write in. @param key  that may name another one */
+static const char *no_write(int sys, const char *key, char *why, size_t size)
+{
+    if (sys == EROFS)
+        (void)snprintf(why, size,
+                       "lies on a read-only file system; mount it writable, or set %s to a folder "
+                       "elsewhere",
+                       key);
+    else
+        (void)snprintf(why, size,
+                       "this user may not write there; run as the agent's user, or set %s", key);
+    return why;
+}
+
 static void check_state_dir(struct fm_check_run *w)
 {
     const char *path = w->config->agent.state_dir;
@@ -174,9 +188,8 @@ static void check_state_dir(struct fm_check_run *w)
         fm_check_run_add(w, "agent", path, "state_dir", FAIL,
                          "is not a folder; set [agent] state_dir to one");
     } else if (access(path, W_OK | X_OK) != 0) {
-        fm_check_run_add(
-            w, "agent", path, "state_dir", WARN,
-            "this user may not write there; run as the agent's user, or set [agent] state_dir");
+        fm_check_run_add(w, "agent", path, "state_dir", WARN,
+                         no_write(errno, "[agent] state_dir", why, sizeof why));
     }
 }
 
@@ -260,11 +273,9 @@ static void check_spool(struct fm_check_run *w)
         fm_check_run_add(w, "spool", path, "place", OK, detail);
     } else if (code == FM_OK) {
         bool writable = access(path, R_OK | W_OK | X_OK) == 0;
-        fm_check_run_add(
-            w, "spool", path, "place", writable ? OK : FAIL,
-            writable
-                ? "there, nobody holds it"
-                : "this user may not write there; run as the agent's user, or set [spool] path");
+        fm_check_run_add(w, "spool", path, "place", writable ? OK : FAIL,
+                         writable ? "there, nobody holds it"
+                                  : no_write(errno, "[spool] path", detail, sizeof detail));
     } else if (code == FM_ENOTFOUND) {
         bool possible = can_be_made(path, detail, sizeof detail);
         fm_check_run_add(w, "spool", path, "place", possible ? OK : FAIL,

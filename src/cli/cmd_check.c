@@ -234,6 +234,11 @@ static enum fm_code check_endpoints(struct fm_check_run *w, struct fm_err *err)
         return FM_OK;
     }
     FM_TRY(code);
+    const char *bare = fm_plan_bare_secret(w->config);
+    if (bare != NULL)
+        fm_check_run_add(w, "endpoint", bare, "auth", WARN,
+                         "the secret of [rest] auth goes there unencrypted, for everybody on the "
+                         "way to read; use https://");
     tell_schema(w, &opts);
     tell_form(w);
     struct reporter r = {.work = w};
@@ -270,7 +275,10 @@ static enum fm_code look(struct fm_check_run *w, struct fm_err *err)
         struct fm_buf text;
         fm_buf_init(&text, 0);
         fm_config_dump(w->config, &text, w->cli->global.verbose > 0);
-        (void)fputs(fm_buf_str(&text), stdout);
+        if (w->cli->global.json)
+            fm_check_run_add(w, "config", "(in force)", "dump", OK, fm_buf_str(&text));
+        else
+            (void)fputs(fm_buf_str(&text), stdout);
         fm_buf_clear(&text);
     }
     if (w->opts->dump && w->opts->offline)
@@ -334,7 +342,7 @@ static enum fm_code run_check(struct fm_cmd_call *call, struct fm_err *err)
     enum fm_code code = look(&w, err);
     const struct fm_table_style style = fm_cmd_style(call->cli);
     /* With --dump the configuration alone is the data, as long as it is a good one. */
-    bool silent = w.opts->dump && w.opts->offline && !w.bad_config;
+    bool silent = w.opts->dump && w.opts->offline && !w.bad_config && !w.cli->global.json;
     silent =
         silent || (w.cli->global.quiet > 0 && w.failures + w.heeds == 0 && !w.cli->global.json);
     if (code == FM_OK && !silent)
@@ -351,7 +359,8 @@ static const struct fm_flag flags[] = {
     {0, "offline", FM_FLAG_SWITCH, offsetof(struct check_opts, offline), NULL,
      "Only parse the configuration and look at the files and folders it names; ask nobody."},
     {0, "dump", FM_FLAG_SWITCH, offsetof(struct check_opts, dump), NULL,
-     "Print the settings in force that differ from the defaults (with -v all), secrets as ***."},
+     "Print the settings in force that differ from the defaults (with -v all), secrets as ***; "
+     "with --json as the detail of a row."},
     {0, "schema", FM_FLAG_TEXT, offsetof(struct check_opts, schema), "SHAPE",
      "Print the schema of the records of a shape (bean, metric, snapshot), as [rest] format says: "
      "jsonschema, else Avro."},

@@ -203,6 +203,9 @@ static void print_full(const struct fm_cli *cli, const char *body)
         json_array_foreach (json_object_get(json, "reasons"), i, reason) {
             print_reason(cli, reason);
         }
+        json_array_foreach (json_object_get(json, "notes"), i, reason) {
+            print_reason(cli, reason);
+        }
     }
     json_decref(json);
 }
@@ -246,7 +249,7 @@ static enum fm_code run_health(struct fm_cmd_call *call, struct fm_err *err)
 
 static const struct fm_flag flags[] = {
     {0, "full", FM_FLAG_SWITCH, offsetof(struct health_opts, full), NULL,
-     "Ask /health and print status and reasons; fails when the agent is failing."},
+     "Ask /health and print status, reasons and notes; fails when the agent is failing."},
     {.name = NULL},
 };
 static const char *const text[] = {

@@ -1,6 +1,7 @@
 /* cli/main.c - where the program begins and its exit code is made. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,17 +61,27 @@ static void die_by_sigpipe(void)
     (void)raise(SIGPIPE);
 }
 
+/* Whether nobody reads stdout any more: asked where the write that failed kept no reason. */
+static bool reader_gone(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 static enum fm_code flush_stdout(enum fm_code code, struct fm_err *err)
 {
     bool bad = ferror(stdout) != 0;
     errno = 0;
     if (fflush(stdout) == 0 && !bad)
         return code;
-    if (errno == EPIPE || (bad && errno == 0))
+    int sys = errno;
+    if (sys == EPIPE || (sys == 0 && reader_gone()))
         die_by_sigpipe();
     if (code != FM_OK)
         return code;
-    return fm_err_sys(err, errno != 0 ? errno : EIO, "cannot write to stdout");
+    if (sys != 0)
+        return fm_err_sys(err, sys, "cannot write to stdout");
+    return fm_err_set(err, FM_ESYS, "stdout did not take all that was printed; is its disk full?");
 }
 
 int main(int argc, char **argv)

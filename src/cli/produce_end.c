@@ -64,6 +64,29 @@ static void tell_kept(struct fm_produce *p, struct fm_err *out)
                        fm_lines_name(&p->lines, file), line);
 }
 
+/* What to give next time, so that no line comes twice and none is left out. */
+static void tell_next(struct fm_produce *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    uint64_t stored = p->stored;
+    bool failed = p->store_code != FM_OK;
+    (void)pthread_mutex_unlock(&p->lock);
+    uint64_t all = p->before + stored;
+    const struct fm_lines *l = &p->lines;
+    if (all > p->settled)
+        fm_cmd_note(p->cli,
+                    "the next produce with --spool %.120s sends what is kept first (an empty input "
+                    "suffices: </dev/null); a line given again would be stored twice",
+                    p->o->spool);
+    if (failed || p->given > stored || p->chunk != NULL || p->in_hand > 0)
+        return; /* the last sentence says from where on */
+    if (l->file == l->n_files)
+        fm_cmd_note(p->cli, "all of the input was taken; give none of it again");
+    else
+        fm_cmd_note(p->cli, "of the input go on with line %" PRIu64 " of %.120s", l->number + 1,
+                    fm_lines_name(l, l->file));
+}
+
 enum fm_code fm_produce_end(struct fm_produce *p, enum fm_code code, struct fm_err *err)
 {
     char why[TEXT] = "";
@@ -80,6 +103,7 @@ enum fm_code fm_produce_end(struct fm_produce *p, enum fm_code code, struct fm_e
                               : code;
     close_spool(p, why);
     tell_kept(p, &kept);
+    tell_next(p);
     if (p->interrupted)
         return fm_err_set(err, FM_ESTOP, "interrupted: %" PRIu64 " line%s acknowledged; %s%s%s",
                           acked, fm_plural(acked), kept.text, why[0] != '\0' ? ": " : "", why);

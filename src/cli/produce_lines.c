@@ -152,6 +152,20 @@ static enum fm_code leave_out(struct fm_produce *p, const struct fm_line *line, 
     return FM_OK;
 }
 
+/* Without the byte order mark that some editors put before the first character of a file. It is no
+ * part of a JSON value; --format text sends exact bytes. */
+static struct fm_line unmarked(const struct fm_line *line)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    const size_t len = sizeof mark - 1;
+    struct fm_line out = *line;
+    if (line->number == 1 && line->len >= len && memcmp(line->text, mark, len) == 0) {
+        out.text += len;
+        out.len -= len;
+    }
+    return out;
+}
+
 /* Key and value of a line. @return false: *why says what is wrong with it */
 static bool split(const struct fm_produce *p, const struct fm_line *line, struct fm_record *rec,
                   struct fm_err *why)
@@ -192,7 +206,8 @@ static enum fm_code add_line(struct fm_produce *p, const struct fm_line *line, s
                        p->lines.max);
         return leave_out(p, line, text, err);
     }
-    if (!split(p, line, &rec, &why))
+    const struct fm_line bare = p->text ? *line : unmarked(line);
+    if (!split(p, &bare, &rec, &why))
         return leave_out(p, line, fm_err_text(&why), err);
     bool follows = p->chunk != NULL && p->chunk_file == line->file &&
                    p->chunk_line + fm_chunk_count(p->chunk) == line->number &&

@@ -27,7 +27,11 @@ enum fm_code fm_consume_pause(struct fm_rest_consumer *c, const struct fm_err *w
             *err = *why;
         return err != NULL ? (err->code = FM_ETIMEOUT) : FM_ETIMEOUT;
     }
-    fm_log(c->conf->o.log, FM_LOG_INFO, "consumer: %s; trying again", fm_err_text(why));
+    if (c->backoff_ms == 2 * BACKOFF_MS) /* once is a hiccup */
+        fm_log(c->conf->o.log, FM_LOG_WARN, "consumer: %s; trying again for up to %lld s",
+               fm_err_text(why), (long long)(c->deadline - fm_clock_ms() + 999) / 1000);
+    else
+        fm_log(c->conf->o.log, FM_LOG_INFO, "consumer: %s; trying again", fm_err_text(why));
     for (int64_t now; (now = fm_clock_ms()) < until;) {
         if (c->stop != NULL && c->stop(c->stop_arg))
             return stopped(err);

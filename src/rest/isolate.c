@@ -149,7 +149,8 @@ static bool bury(struct fm_topic *t, struct fm_suspect *s)
         return false;
     }
     rest->now.dead++;
-    fm_log_limited(rest->log, FM_LOG_WARN, t->name,
+    /* Who is told of each does not want it a second time from the log. */
+    fm_log_limited(rest->log, rest->conf->o.on_dead != NULL ? FM_LOG_INFO : FM_LOG_WARN, t->name,
                    "record %s/%llu of topic %s became a dead letter: "
                    "%s",
                    s->id.stream, (unsigned long long)s->id.seq, t->name, reason);

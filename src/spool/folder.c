@@ -84,6 +84,11 @@ static enum fm_code write_holder(int fd, const char *socket, struct fm_err *err)
 static enum fm_code take_lock(struct fm_spool *sp, struct fm_err *err)
 {
     int fd = openat(sp->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EROFS) /* even a look keeps its lock and SQLite's files there */
+        return fm_err_set(err, FM_ESYS,
+                          "the spool %.120s lies on a read-only file system; mount it writable, or "
+                          "copy the folder elsewhere (cp -a) and use the copy",
+                          sp->dir);
     if (fd < 0)
         return fm_err_sys(err, errno, "cannot open the lock of the spool %s", sp->dir);
     for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {

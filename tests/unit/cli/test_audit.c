@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "net/client.h"
+#include "peer.h"
 #include "sandbox/sandbox.h"
 
 enum { TEXT = 64 * 1024, LIMIT_MS = 40000 };
@@ -249,7 +250,13 @@ Test(audit_topic, says_what_it_needs)
     cr_expect_not_null(strstr(errors, "lives inside `run`"), "%s", errors);
     cr_expect_eq(AUDIT("a b", "-o", url), 2);
     cr_expect_eq(AUDIT("empty", "-o", url), 1);
-    cr_expect_not_null(strstr(errors, "nothing to audit"), "%s", errors);
+    cr_expect_not_null(strstr(errors, "nothing to audit: topic empty is empty"), "%s", errors);
+    char dead[80];
+    (void)snprintf(dead, sizeof dead, "rest.url=http://127.0.0.1:%u", peer_closed_port());
+    cr_expect_eq(AUDIT("t", "-o", dead, "--timeout", "3s"), 1);
+    const char *told = strstr(errors, "trying again for up to ");
+    cr_assert_not_null(told, "%s", errors);
+    cr_expect_null(strstr(told + 1, "trying again"), "more than once: %s", errors);
     char base[100]; /* a path where nothing is, as at a cloud */
     (void)snprintf(base, sizeof base, "%s/kafka/v3", url);
     cr_expect_eq(AUDIT("t", "-o", base, "-o", "rest.api=v3"), 2);

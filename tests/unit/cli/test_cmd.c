@@ -462,6 +462,10 @@ Test(cmd, the_readme_names_no_command_that_is_not_there)
     ",\\\"type\\\":\\\"gap\\\",\\\"from_seq\\\":2,\\\"to_seq\\\":3,\\\"count\\\":2,"               \
     "\\\"reason\\\":\\\"full\\\""
 
+#define AUDIT_DAMAGE                                                                               \
+    ",\\\"type\\\":\\\"gap\\\",\\\"from_seq\\\":null,\\\"to_seq\\\":null,\\\"count\\\":null,"      \
+    "\\\"reason\\\":\\\"damage\\\""
+
 Test(cmd, audit_tells_by_its_exit_code_whether_all_is_accounted_for)
 {
     program_file("good", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", AUDIT_GAP));
@@ -469,6 +473,11 @@ Test(cmd, audit_tells_by_its_exit_code_whether_all_is_accounted_for)
     expect_out("00000000000000ff: declared lost: 2 full\n");
     expect_out("what came after it cannot be known");
     cr_expect_str_eq(result.err, "");
+    program_file("hidden", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "2", AUDIT_DAMAGE));
+    cr_expect_eq(RUN("audit", "--from", "hidden"), 0);
+    expect_out("damage of unknown extent was declared");
+    expect_out("is missing, save what that damage hid");
+    cr_expect_null(strstr(result.out, "accounted for"), "%s", result.out);
     program_file("bad", AUDIT_LINE("0", "1", "") AUDIT_LINE("1", "4", ""));
     cr_expect_eq(RUN("audit", "jmx", "--from", "bad"), 1);
     expect_out("00000000000000ff: missing 2 to 3 (2)\n");
@@ -498,8 +507,9 @@ Test(cmd, audit_says_of_what_it_proves_nothing)
     cr_expect_eq(RUN("produce", "t", "lines", "-o", url), 0, "%s", result.err);
     cr_expect_eq(RUN("audit", "t", "-o", url), 1);
     expect_out("api = v2 does not have; no headers came through this consumer interface");
-    expect_sentence("nothing to audit: none of 1 record in t carries an identity; records of "
-                    "produce do so with api = v3 only, as headers");
+    expect_sentence("nothing to audit: none of 1 record in t carries an identity; those of produce "
+                    "have it as headers, by api = v3 only, and no headers came through this "
+                    "consumer interface: read them with kcat -J and --from");
     cr_expect_eq(RUN("audit", "t", "-o", url, "--json"), 1);
     expect_out("\"headers\":false");
     cr_assert_eq(kill(pid, SIGTERM), 0);
@@ -514,7 +524,7 @@ Test(cmd, audit_takes_no_silence_for_a_proof)
     expect_sentence("cannot read nowhere");
     program_file("empty", "");
     cr_expect_eq(RUN("audit", "--from", "empty"), 1);
-    expect_err("nothing to audit");
+    expect_err("nothing to audit: there is no record in empty");
     program_file("one", AUDIT_LINE("0", "1", ""));
     cr_expect_eq(RUN("audit", "other", "--from", "one"), 1);
     expect_err("1 record of other topics passed over");

@@ -319,3 +319,35 @@ Test(commands, once_names_the_reason_of_what_is_refused)
     program_reap(pid);
     cr_expect_eq(result.code, 0);
 }
+
+/* More than stdio keeps at a time: the last flush has nothing left that could fail, and a reader
+ * that left must not be blamed. */
+Test(commands, a_full_disk_is_told_by_watch)
+{
+    enum { BEANS = 150 };
+    static char names[BEANS][40];
+    static const char *many[BEANS + 1];
+    for (size_t i = 0; i < BEANS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "a:n=%zu,type=ABeanOfALongerName", i);
+        many[i] = names[i];
+    }
+    jolokia_stop();
+    jolokia_start(many);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", (unsigned)jolokia_port());
+    const char *const args[] = {"watch", url, "a:*", "-n", "1", NULL};
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    int err[2];
+    char text[1024] = "";
+    if (full < 0)
+        cr_skip_test("there is no /dev/full");
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    pid_t pid = program_start(args, full, err[1]);
+    (void)close(full);
+    (void)close(err[1]);
+    program_reap(pid);
+    cr_expect_eq(result.signal, 0, "signal %d", result.signal);
+    cr_expect_eq(result.code, 1, "exit %d", result.code);
+    ssize_t n = read(err[0], text, sizeof text - 1);
+    cr_expect(n > 0 && strstr(text, "stdout") != NULL, "%s", text);
+    (void)close(err[0]);
+}

@@ -3,11 +3,13 @@
 #include <jansson.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "certs.h"
@@ -121,6 +123,69 @@ Test(offline, says_that_the_disk_of_the_spool_is_full_now)
                "8.0 MiB");
     (void)umount2(small, MNT_DETACH);
     (void)rmdir(small);
+}
+
+Test(offline, tells_a_disk_that_cannot_be_written_from_a_lack_of_rights)
+{
+    char disk[] = "/tmp/firstmile-rodisk-XXXXXX", spool[100], copy[400];
+    cr_assert_not_null(mkdtemp(disk));
+    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", disk, "tmpfs", 0, "mode=0700") != 0) {
+        (void)rmdir(disk);
+        cr_skip_test("needs the right to mount a file system");
+    }
+    (void)snprintf(spool, sizeof spool, "%s/sp", disk);
+    program_file("lines", "{\"a\":1}\n");
+    cr_expect_eq(RUN("produce", "t", "lines", "--spool", spool, "--timeout", "300ms", "-o",
+                     "rest.url=http://127.0.0.1:1", "-o", "spool.reserve=1MiB"),
+                 1);
+    cr_assert_eq(mount("none", disk, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    write_config("[spool]\npath = ", spool);
+    cr_expect_eq(RUN("check", "--offline"), 1);
+    expect_row("place", "FAIL    lies on a read-only file system; mount it writable");
+    cr_expect_eq(RUN("spool", "status", "--spool", spool), 1);
+    expect_err("lies on a read-only file system; mount it writable, or copy the folder elsewhere");
+    (void)snprintf(copy, sizeof copy, "%s/copy", folder);
+    const char *const cp[] = {"cp", "-a", spool, copy, NULL};
+    pid_t pid;
+    cr_assert_eq(posix_spawnp(&pid, "cp", NULL, NULL, (char *const *)(uintptr_t)cp, environ), 0);
+    (void)waitpid(pid, NULL, 0);
+    cr_expect_eq(RUN("spool", "status", "--spool", copy), 0, "%s", result.err);
+    cr_expect_eq(RUN("spool", "export", "--spool", copy), 0, "%s", result.err);
+    expect_out("{\"a\":1}");
+    (void)umount2(disk, MNT_DETACH);
+    (void)rmdir(disk);
+}
+
+Test(offline, dumps_into_the_array_with_json)
+{
+    program_file("config.ini", "[rest]\nurl = sandbox\n[spool]\npath = memory\n");
+    const char *const more[] = {NULL, "--offline"};
+    for (size_t i = 0; i < 2; i++) {
+        (void)RUN("check", "--dump", "--json", more[i]);
+        json_t *rows = json_loads(result.out, 0, NULL);
+        cr_assert(json_is_array(rows), "%s", result.out);
+        cr_expect_not_null(strstr(result.out, "\"dump\""), "%s", result.out);
+        cr_expect_not_null(strstr(result.out, "path = memory"), "%s", result.out);
+        json_decref(rows);
+    }
+}
+
+Test(offline, warns_of_a_secret_that_goes_unencrypted)
+{
+    program_file("config.ini", "[rest]\nurl = http://127.0.0.1:1\nauth = basic\nusername = u\n"
+                               "password = s\n[spool]\npath = memory\n"
+                               "[target:a]\nurl = 127.0.0.1:1\n");
+    char file[100];
+    (void)snprintf(file, sizeof file, "%s/config.ini", folder);
+    cr_assert_eq(chmod(file, 0600), 0);
+    cr_expect_eq(RUN("check"), 1);
+    expect_row("auth", "warn    the secret of [rest] auth goes there unencrypted");
+    cr_expect_eq(RUN("check", "-o", "rest.url=https://127.0.0.1:1"), 1);
+    cr_expect_null(strstr(result.out, "unencrypted"), "%s", result.out);
+    cr_expect_eq(RUN("check", "-o", "rest.auth=none"), 1);
+    cr_expect_null(strstr(result.out, "unencrypted"), "%s", result.out);
 }
 
 Test(offline, tells_the_faults_of_a_list_of_targets_once)

@@ -220,6 +220,18 @@ Test(produce, names_the_line_that_the_proxy_refuses_and_sends_the_others)
     cr_assert(says("/poison:8: refused: "), "%s", errors);
     cr_assert(says("larger than"), "%s", errors);
     cr_assert(says("19 lines acknowledged"), "%s", errors);
+    cr_assert(!says("dead letter"), "told twice: %s", errors);
+}
+
+Test(produce, takes_a_file_with_a_byte_order_mark)
+{
+    const char *file = put_file("mark", "\xEF\xBB\xBF{\"seq\":0}\n{\"seq\":1}\n", 23);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "-o", url), 0, "%s", errors);
+    cr_assert_eq(in_order(0), 2);
+    file = put_file("later", "{\"seq\":2}\n\xEF\xBB\xBF{\"seq\":3}\n", 23);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "-o", url), 1);
+    cr_assert(says("/later:2: no valid JSON"), "only the first one is none of the text: %s",
+              errors);
 }
 
 Test(produce, a_poisoned_last_line_does_not_hang_it)
@@ -289,6 +301,9 @@ Test(produce, a_spool_keeps_lines_until_a_later_run)
                  1);
     cr_assert(says("nothing was acknowledged in time; 2 lines are kept in the spool: "), "%s",
               errors);
+    cr_assert(says("sends what is kept first (an empty input suffices"), "%s", errors);
+    cr_assert(says("all of the input was taken; give none of it again"), "%s", errors);
+    cr_assert(!says("go on with line"), "%s", errors);
     const char *more = put_file("g", "{\"seq\":2}\n", 10);
     cr_assert_eq(PRODUCE(nothing(), "t", more, "--spool", spool, "-o", url), 0, "%s", errors);
     cr_assert_eq(in_order(0), 3);
