@@ -45,6 +45,7 @@ void fm_section_inherit(struct fm_section *s, struct fm_section *old)
     if (s->kind == FM_TARGET_LOCAL && old->kind == FM_TARGET_LOCAL &&
         strcmp(s->opts->name, old->opts->name) == 0 && strcmp(s->glob, old->glob) == 0) {
         memcpy(s->why, old->why, sizeof s->why);
+        memcpy(s->skipped, old->skipped, sizeof s->skipped);
         s->empty = old->empty;
         s->lacking = old->lacking;
         s->told_absent = old->told_absent;

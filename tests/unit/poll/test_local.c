@@ -135,6 +135,19 @@ Test(local, what_takes_any_jvm_or_waits_for_one_that_starts_misses_none)
     cr_expect_not(absent(""));
 }
 
+Test(local, a_reload_tells_nothing_anew_of_jvms_that_are_left_out)
+{
+    const struct fm_poll_target_opts target = section("local:*");
+    struct fm_jvm closed = jvm(11, "Sleeper");
+    struct fm_err err = {0};
+    closed.state = FM_JVM_NO_ATTACH;
+    open_poll(&target);
+    cr_expect_not_null(strstr(found(&closed, 1), "cannot be polled"), "%s", said);
+    cr_expect_not(absent(""));
+    cr_assert_eq(fm_poll_replace(poll, &target, 1, &err), FM_OK, "%s", err.text);
+    cr_expect_str_eq(found(&closed, 1), "");
+}
+
 Test(local, a_reload_tells_nothing_anew)
 {
     const struct fm_poll_target_opts target = section("local:Sleeper"),
