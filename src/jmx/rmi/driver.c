@@ -240,6 +240,17 @@ static enum fm_code lost(struct fm_rmi *d, const struct fm_err *why, struct fm_e
     return why->code;
 }
 
+/* What became of sending: a connection that is lost there is as one that is lost in reading. */
+static enum fm_code send_more(struct fm_rmi *d, enum fm_code code, const struct fm_err *why,
+                              struct fm_err *err)
+{
+    if (code == FM_ECLOSED && d->link.open)
+        return lost(d, why, err);
+    if (code != FM_OK)
+        *err = *why;
+    return code;
+}
+
 static enum fm_code read_answers(struct fm_rmi *d, struct fm_err *err)
 {
     struct fm_err why = {0};
@@ -261,10 +272,10 @@ static enum fm_code read_answers(struct fm_rmi *d, struct fm_err *err)
         fm_link_close(&d->link); /* nobody asked for these bytes: out of step */
         return !d->busy || fm_rmi_done(d) ? FM_OK : fm_rmi_reopen(d, err);
     }
-    if (d->busy && d->step == FM_RMI_READY) /* once for all that came */
-        FM_TRY(fm_rmi_pump(d, err));
     if (received != FM_OK && received != FM_EAGAIN)
         return lost(d, &why, err);
+    if (d->busy && d->step == FM_RMI_READY) /* once for all that came */
+        return send_more(d, fm_rmi_pump(d, &why), &why, err);
     return FM_OK;
 }
 
@@ -286,6 +297,7 @@ static enum fm_code open_failed(struct fm_rmi *d, const struct fm_err *why, stru
 static enum fm_code handle(struct fm_rmi *d, enum fm_conn_event event, const struct fm_err *why,
                            struct fm_err *err)
 {
+    struct fm_err sent = {0};
     switch (event) {
     case FM_CONN_OPENED:
         d->link.open = true;
@@ -293,7 +305,7 @@ static enum fm_code handle(struct fm_rmi *d, enum fm_conn_event event, const str
     case FM_CONN_FAILED:
         return open_failed(d, why, err);
     case FM_CONN_WRITABLE:
-        return fm_link_send(&d->link, err);
+        return send_more(d, fm_link_send(&d->link, &sent), &sent, err);
     case FM_CONN_READABLE:
         return read_answers(d, err);
     }
@@ -448,16 +460,6 @@ static enum fm_code start(void *impl, const struct fm_jmx_list *list, struct fm_
     return code;
 }
 
-/* What a registry that says nothing may be. */
-static const char *silence(const struct fm_rmi *d)
-{
-    if (d->step != FM_RMI_LOOKUP || !d->link.open)
-        return "";
-    return d->tls_registry ? "; is it the RMI port of a JVM?"
-                           : "; is it the RMI port of a JVM? One with TLS wants tls = registry, an "
-                             "HTTP port (Jolokia) a url that begins with http://";
-}
-
 static void cancel(void *impl, struct fm_err *err)
 {
     struct fm_rmi *d = impl;
@@ -467,7 +469,7 @@ static void cancel(void *impl, struct fm_err *err)
             ? &d->list.calls[d->window[d->first].call]
             : NULL;
     (void)fm_err_set(err, FM_ETIMEOUT, "%s %s:%u did not answer within %u ms%s%s%.100s", place(d),
-                     host, (unsigned)d->link.port, d->timeout_ms, silence(d),
+                     host, (unsigned)d->link.port, d->timeout_ms, fm_rmi_silence(d),
                      slow == NULL || slow->name == NULL ? "" : "; it was being asked for ",
                      slow == NULL || slow->name == NULL ? "" : slow->name);
     if (slow != NULL && slow->name != NULL)

@@ -147,6 +147,9 @@ void fm_rmi_forget_unreadable(struct fm_rmi *d);
 
 /* ---- slow.c ---- */
 
+/** What a registry that says nothing may be; "" elsewhere. */
+const char *fm_rmi_silence(const struct fm_rmi *d);
+
 /** The MBean of this name let the deadline of a list pass. */
 void fm_rmi_slow_note(struct fm_rmi *d, const char *name);
 

@@ -1,4 +1,4 @@
-/* MBeans whose getters hang. */
+/* What does not answer: MBeans whose getters hang, a registry that is silent. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,4 +55,13 @@ void fm_rmi_slow_clear(struct fm_rmi *d)
 {
     while (d->n_slow > 0)
         free(d->slow[--d->n_slow].name);
+}
+
+const char *fm_rmi_silence(const struct fm_rmi *d)
+{
+    if (d->step != FM_RMI_LOOKUP || !d->link.open)
+        return "";
+    return d->tls_registry ? "; is it the RMI port of a JVM?"
+                           : "; is it the RMI port of a JVM? One with TLS wants tls = registry, an "
+                             "HTTP port (Jolokia) a url that begins with http://";
 }

@@ -125,7 +125,7 @@ static void expect_bounded(enum fm_code code, const char *part)
 Test(rmi_hostile, an_endless_text_ends_at_the_limit, .timeout = 30)
 {
     static const char letters[16384] = {'a'};
-    plan = (struct plan){long_text, sizeof long_text - 1, 0, letters, sizeof letters};
+    plan = (struct plan){long_text, sizeof long_text - 1, 0, letters, sizeof letters, false};
     expect_bounded(FM_ELIMIT, "bytes in one string");
 }
 
@@ -134,7 +134,7 @@ Test(rmi_hostile, an_endless_list_ends_at_the_limit, .timeout = 30)
     char texts[4 * 4096];
     for (size_t i = 0; i < sizeof texts; i += 4)
         memcpy(texts + i, "\x74\x00\x01x", 4);
-    plan = (struct plan){endless, sizeof endless - 1, 0, texts, sizeof texts};
+    plan = (struct plan){endless, sizeof endless - 1, 0, texts, sizeof texts, false};
     expect_bounded(FM_ELIMIT, "");
 }
 
@@ -142,13 +142,13 @@ Test(rmi_hostile, an_endless_array_ends_at_the_limit, .timeout = 30)
 {
     char nulls[16384];
     memset(nulls, 0x70, sizeof nulls);
-    plan = (struct plan){long_array, sizeof long_array - 1, 0, nulls, sizeof nulls};
+    plan = (struct plan){long_array, sizeof long_array - 1, 0, nulls, sizeof nulls, false};
     expect_bounded(FM_ELIMIT, "");
 }
 
 Test(rmi_hostile, a_trickle_ends_at_the_deadline, .timeout = 30)
 {
-    plan = (struct plan){slow_text, sizeof slow_text - 1, 20, "u", 1};
+    plan = (struct plan){slow_text, sizeof slow_text - 1, 20, "u", 1, false};
     expect_bounded(FM_ETIMEOUT, "within 600 ms");
 }
 
@@ -164,7 +164,7 @@ Test(rmi_hostile, a_port_that_says_nothing_is_told_with_what_it_may_be, .timeout
 Test(rmi_hostile, bytes_of_another_protocol_behind_the_login_end_at_once, .timeout = 30)
 {
     static const char text[] = "HTTP/1.1 200 OK\r\n\r\n";
-    plan = (struct plan){text, sizeof text - 1, 0, text, sizeof text - 1};
+    plan = (struct plan){text, sizeof text - 1, 0, text, sizeof text - 1, false};
     expect_bounded(FM_EPROTO, "");
 }
 

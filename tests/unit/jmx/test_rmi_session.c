@@ -282,6 +282,35 @@ Test(rmi_session, a_long_list_of_answers_that_came_before_needs_no_more_room_tha
     free(answers);
 }
 
+/* A firewall that forgot the connection resets it while there is more to ask: what is not answered
+ * is asked again over a new one. */
+Test(rmi_session, a_reset_in_the_middle_of_a_long_list_costs_a_connection_and_no_call)
+{
+    enum { N = 200, FIRST = 10 };
+    static struct fm_jmx_call calls[N];
+    static struct fake_rmi_step again[N + 1];
+    unsigned char *answers = malloc(FIRST * s.answer_len);
+    for (size_t i = 0; i < FIRST; i++)
+        memcpy(answers + i * s.answer_len, s.answer, s.answer_len);
+    for (size_t i = 0; i < N; i++)
+        calls[i] = s.call;
+    s.steps[0] = hello();
+    s.steps[1] = login();
+    s.steps[2] = (struct fake_rmi_step){s.call_len, answers, FIRST * s.answer_len};
+    size_t ack = 3u + ((size_t)s.hello[1] << 8 | s.hello[2]) + 4;
+    again[0] = (struct fake_rmi_step){RECONNECT, s.hello, ack};
+    for (size_t i = 0; i < N - FIRST; i++)
+        again[1 + i] = answer();
+    s.scripts[0] = (struct fake_rmi_script){s.steps, 3, 0}; /* closed with calls unread: a reset */
+    s.scripts[1] = (struct fake_rmi_script){again, 1 + N - FIRST, 1};
+    begin(2, 10000);
+    cr_assert_eq(fm_jmx_run(s.jmx, calls, N, &s.arena, &s.cost, &s.err), FM_OK, "%s", s.err.text);
+    for (size_t i = 0; i < N; i++)
+        cr_assert(calls[i].code == FM_OK && calls[i].value.object.n == 2, "call %zu", i);
+    cr_assert_eq(fake_rmi_connections(s.fake), 2);
+    free(answers);
+}
+
 Test(rmi_session, a_stall_ends_at_the_deadline_and_late_bytes_are_not_used)
 {
     s.steps[0] = hello();
