@@ -173,8 +173,9 @@ class Watch(threading.Thread):
 LOAD = {"agent": {"interval": "100ms"}, "batch": {"linger": "50ms"}}
 
 
-def kill9(rig, changes=None, times=12):
-    """kill -9 at random moments: what /stats counted as spooled is in Kafka after a restart."""
+def kill9(rig, changes=None, times=12, look=None, last=None):
+    """kill -9 at random moments: what /stats counted as spooled is in Kafka after a restart.
+    look: called with the agent after each kill; last: the changes that the last start has."""
     speaks_v3(rig, changes or {})
     agent = Agent(rig, "kill9", both(LOAD, changes or {}))
     seen = {}
@@ -186,6 +187,9 @@ def kill9(rig, changes=None, times=12):
         agent.kill()
         watch.done = True
         watch.join()
+        if look:
+            look(agent)
+    agent.write(both(LOAD, last or changes or {}))
     agent.start()
     final = agent.await_delivered()
     agent.stop()
@@ -218,6 +222,25 @@ def kill9_avro(rig):
 def kill9_jsonschema(rig):
     """The same as JSON behind the registry's prefix."""
     kill9(rig, typed_in(rig, "jsonschema"), 5)
+
+
+def kill9_lanes(rig, times=4):
+    """The same with four requests at a time: a kill leaves holes below the highest number in Kafka,
+    and each of them waits in the spool."""
+    changes, holes = {"rest": {"max_in_flight": "4"}, "batch": {"linger": "50ms", "records": "10"}}, []
+    if not rig.external:  # one bean's requests are slow, so that the others overtake them
+        slow = r.Proxy(rig.work, "slow", rig.good, rig.kafka, faults="* if Kinds delay 300ms")
+        rig.others.append(slow)
+        slow.start()
+        changes["rest"].update(url=slow.url, ca_file=rig.authority.ca)
+
+    def look(agent):
+        if r.read_topic(rig, agent):
+            holes.append(r.audit(rig, agent)["pending"])
+    kill9(rig, changes, times, look, LOAD)  # one at a time: what a stop leaves is the youngest
+    expect(holes, "nothing had arrived before any kill")
+    expect(rig.external or sum(holes) > 0, "no kill left a hole below the highest number")
+    print(f"     numbers that waited in the spool below the highest in Kafka: {holes}")
 
 
 def sigterm_under_way(rig):
@@ -713,8 +736,8 @@ def audit_names_what_is_missing(rig):
 
 
 CASES = [*faults.CASES, *links.CASES, clean, clean_binary, clean_v3, clean_v3_batch, clean_avro, clean_jsonschema,
-         clean_v3_avro, once, kill9, kill9_binary, kill9_v3, kill9_v3_batch, kill9_avro, kill9_jsonschema, sigterm_under_way,
-         sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped,
+         clean_v3_avro, once, kill9, kill9_binary, kill9_v3, kill9_v3_batch, kill9_avro, kill9_jsonschema, kill9_lanes,
+         sigterm_under_way, sigterm_in_flight, proxy_stopped, broker_restart, kafka_down, full_disk, jvm_stopped,
          audit_names_what_is_missing, check_good, check_wrong_password, check_wrong_port, check_plain_to_tls,
          check_missing_topic, check_unknown_host, check_certificate, check_misspelt_key]
 
