@@ -11,7 +11,9 @@
 #include "net/call_priv.h"
 #include "peer.h"
 
-enum { LARGE = 32 << 20, ODD = 100001 };
+/* LARGE: more than a kernel takes for a peer that reads nothing (net.ipv4.tcp_rmem: 32 MiB here).
+ */
+enum { LARGE = 128 << 20, ODD = 100001 };
 
 static struct fm_client *client;
 static char url[64];
