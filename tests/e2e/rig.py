@@ -562,14 +562,16 @@ class Agent:
             return stats and stats["totals"]["records"] >= count
         wait_for(f"{count} records are delivered", enough, seconds)
 
-    def await_delivered(self, seconds=30):
-        """Until everything assigned at this moment is delivered. Returns that: number by stream.
+    def await_delivered(self, seconds=30, or_lost=False):
+        """Until everything assigned at this moment is delivered (or declared lost, where the case
+        says that this may be). Returns that: number by stream.
         (Polls go on; what they add later stays in the spool at SIGTERM.)"""
         first = wait_for("a stream has numbers", self.assigned, 10)
 
         def done():
             accounting = (self.stats() or {"accounting": {}})["accounting"]
-            return all(s in accounting and accounting[s]["delivered"] >= n
+            return all(s in accounting and accounting[s]["delivered"]
+                       + (accounting[s]["lost"] if or_lost else 0) >= n
                        for s, n in first.items())
         wait_for(f"what was spooled is delivered ({first})", done, seconds)
         return first

@@ -490,7 +490,7 @@ def full_disk(rig, changes=None):
         os.unlink(ballast)
         rig.proxy.start()
         agent.start()
-        assigned = agent.await_delivered()
+        assigned = agent.await_delivered(or_lost=True)
         lost = agent.total("lost")
         agent.stop()
         records = proven(rig, agent, assigned, changes)
