@@ -44,6 +44,9 @@ class Link:
             raise Skipped("needs a proxy of our own")
         if not r.OWN.network:
             raise Skipped("needs the right to have a network namespace")
+        for before in [x for x in rig.others if isinstance(x, Link)]:
+            before.stop()  # its addresses are ours
+            rig.others.remove(before)
         Link.count += 1
         self.rig, self.near, self.far = rig, f"fmn{Link.count}", f"fmf{Link.count}"
         self.up, self.down = Flow(), Flow()  # to the proxy, and back
