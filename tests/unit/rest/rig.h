@@ -113,4 +113,7 @@ void sender_teardown(struct sender *s); /* rig_check() first */
  * what the options promise. */
 void rig_check(struct fm_rest *rest, struct fm_spool *spool, struct mock *mock);
 
+/** A record of an item without a place for its identity; key NULL: none. All borrowed. */
+struct fm_spool_item rig_item(uint64_t seq, const char *key, const char *value);
+
 #endif

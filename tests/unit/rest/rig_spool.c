@@ -118,3 +118,15 @@ size_t spool_assigned(struct fm_spool *s)
     sums(s, n);
     return n[3];
 }
+
+struct fm_spool_item rig_item(uint64_t seq, const char *key, const char *value)
+{
+    struct fm_spool_item it = {.id = {.stream = "3f9c2a71d04be811", .seq = seq}};
+    it.rec = (struct fm_record){.partition = FM_NO_PARTITION,
+                                .key = key,
+                                .key_len = key != NULL ? strlen(key) : 0,
+                                .value = value,
+                                .value_len = strlen(value),
+                                .id_at = FM_NO_ID};
+    return it;
+}

@@ -3,18 +3,7 @@
 #include <string.h>
 
 #include "rest/rest_priv.h"
-
-static struct fm_spool_item item(uint64_t seq, const char *key, const char *value)
-{
-    struct fm_spool_item it = {.id = {.stream = "3f9c2a71d04be811", .seq = seq}};
-    it.rec = (struct fm_record){.partition = FM_NO_PARTITION,
-                                .key = key,
-                                .key_len = key != NULL ? strlen(key) : 0,
-                                .value = value,
-                                .value_len = strlen(value),
-                                .id_at = FM_NO_ID};
-    return it;
-}
+#include "rig.h"
 
 static size_t build(struct fm_buf *body, const struct fm_batch_limits *limits,
                     struct fm_spool_item *items, size_t n)
@@ -35,7 +24,8 @@ Test(batch, json_puts_identity_key_and_partition)
 {
     struct fm_buf body;
     fm_buf_init(&body, 0);
-    struct fm_spool_item items[] = {item(7, "web \"1\"", "{\"v\":1,\"x\":2}"), item(8, NULL, "{}")};
+    struct fm_spool_item items[] = {rig_item(7, "web \"1\"", "{\"v\":1,\"x\":2}"),
+                                    rig_item(8, NULL, "{}")};
     items[0].rec.id_at = 7;
     items[0].rec.partition = 3;
     cr_assert_eq(build(&body, &plain, items, 2), 2);
@@ -51,7 +41,7 @@ Test(batch, binary_puts_base64)
     fm_buf_init(&body, 0);
     struct fm_batch_limits limits = plain;
     limits.format = FM_REST_BINARY;
-    struct fm_spool_item items[] = {item(1, "k", "hello"), item(2, NULL, "\xff")};
+    struct fm_spool_item items[] = {rig_item(1, "k", "hello"), rig_item(2, NULL, "\xff")};
     cr_assert_eq(build(&body, &limits, items, 2), 2);
     cr_assert_str_eq(
         fm_buf_str(&body),
@@ -65,7 +55,7 @@ Test(batch, stops_at_records_and_at_bytes_but_takes_one_always)
     fm_buf_init(&body, 0);
     struct fm_spool_item items[10];
     for (size_t i = 0; i < 10; i++)
-        items[i] = item(i + 1, NULL, "{\"n\":1234567890}");
+        items[i] = rig_item(i + 1, NULL, "{\"n\":1234567890}");
     struct fm_batch_limits limits = plain;
     limits.max_records = 4;
     cr_assert_eq(build(&body, &limits, items, 10), 4);
@@ -89,7 +79,8 @@ Test(batch, a_record_over_the_limit_goes_alone)
     memset(big, 'x', sizeof big);
     memcpy(big, "{\"s\":\"", 6);
     memcpy(big + sizeof big - 3, "\"}", 3);
-    struct fm_spool_item items[] = {item(1, NULL, "{}"), item(2, NULL, big), item(3, NULL, "{}")};
+    struct fm_spool_item items[] = {rig_item(1, NULL, "{}"), rig_item(2, NULL, big),
+                                    rig_item(3, NULL, "{}")};
     struct fm_batch_limits limits = plain;
     limits.size_limit = FM_RECORD_EXTRA + 399;
     cr_assert_eq(build(&body, &limits, items, 3), 3); /* exactly at the limit */
@@ -101,7 +92,7 @@ Test(batch, a_record_over_the_limit_goes_alone)
 
 Test(batch, counts_12_bytes_for_a_character_above_ffff_in_json)
 {
-    struct fm_spool_item it = item(1, "k", "\"\xf0\x9f\x98\x80\"");
+    struct fm_spool_item it = rig_item(1, "k", "\"\xf0\x9f\x98\x80\"");
     cr_assert_eq(fm_batch_stored_size(FM_REST_JSON, &it), 3 + 14 + FM_RECORD_EXTRA);
     cr_assert_eq(fm_batch_stored_size(FM_REST_BINARY, &it), 1 + 6 + FM_RECORD_EXTRA);
 }
@@ -112,7 +103,7 @@ Test(batch, karapace_keeps_the_sum_below_the_limit_and_the_body_below_1_mib)
     fm_buf_init(&body, 0);
     struct fm_spool_item items[10];
     for (size_t i = 0; i < 10; i++)
-        items[i] = item(i + 1, NULL, "{\"n\":1234567890}"); /* 16 + 100 */
+        items[i] = rig_item(i + 1, NULL, "{\"n\":1234567890}"); /* 16 + 100 */
     struct fm_batch_limits limits = plain;
     limits.dialect = FM_DIALECT_KARAPACE;
     limits.size_limit = 3 * 116 + 1;
@@ -123,8 +114,8 @@ Test(batch, karapace_keeps_the_sum_below_the_limit_and_the_body_below_1_mib)
     memset(big, 'x', 599999);
     big[599999] = '\0';
     big[0] = big[599998] = '"';
-    items[0] = item(1, NULL, big);
-    items[1] = item(2, NULL, big);
+    items[0] = rig_item(1, NULL, big);
+    items[1] = rig_item(2, NULL, big);
     limits.size_limit = 10000000;
     limits.max_body = 10000000;
     cr_assert_eq(build(&body, &limits, items, 2), 1);

@@ -28,22 +28,10 @@ static void build(struct fm_buf *body, struct fm_spool_item *items, size_t n, co
     cr_assert_eq(used, n);
 }
 
-static struct fm_spool_item item(uint64_t seq, const char *key, const char *value)
-{
-    struct fm_spool_item it = {.id = {.stream = "3f9c2a71d04be811", .seq = seq}};
-    it.rec = (struct fm_record){.partition = FM_NO_PARTITION,
-                                .key = key,
-                                .key_len = key != NULL ? strlen(key) : 0,
-                                .value = value,
-                                .value_len = strlen(value),
-                                .id_at = FM_NO_ID};
-    return it;
-}
-
 Test(v3_body, is_one_object_after_the_other_with_identity_time_and_types)
 {
     struct fm_buf body;
-    struct fm_spool_item items[] = {item(7, "h\"1", "{\"x\":1}"), item(8, NULL, "2")};
+    struct fm_spool_item items[] = {rig_item(7, "h\"1", "{\"x\":1}"), rig_item(8, NULL, "2")};
     items[0].rec.time_ms = 1763812800123;
     items[0].rec.partition = 3;
     items[0].rec.id_at = 1;
@@ -67,7 +55,7 @@ Test(v3_body, is_one_object_after_the_other_with_identity_time_and_types)
 Test(v3_body, keeps_the_bytes_of_raw_records_and_of_keys_that_are_no_text)
 {
     struct fm_buf body;
-    struct fm_spool_item items[] = {item(1, "\xff", "a\x80"), item(2, NULL, "{}")};
+    struct fm_spool_item items[] = {rig_item(1, "\xff", "a\x80"), rig_item(2, NULL, "{}")};
     items[0].rec.kind = FM_RECORD_RAW;
     build(&body, items, 2, NULL, FM_REST_JSON);
     cr_assert_str_eq(fm_buf_str(&body), "{\"key\":{\"type\":\"BINARY\",\"data\":\"/w==\"},"
@@ -105,7 +93,8 @@ Test(v3_body, v2_parts_a_request_where_the_format_changes)
     fm_buf_init(&body, 0);
     struct fm_batch_limits limits = {
         .format = FM_REST_JSON, .max_records = 500, .max_body = 350 * 1024, .size_limit = 1048576};
-    struct fm_spool_item items[] = {item(1, NULL, "{}"), item(2, NULL, "x"), item(3, NULL, "{}")};
+    struct fm_spool_item items[] = {rig_item(1, NULL, "{}"), rig_item(2, NULL, "x"),
+                                    rig_item(3, NULL, "{}")};
     items[1].rec.kind = FM_RECORD_RAW;
     struct fm_spool_batch batch = {.items = items, .n = 3};
     size_t used;

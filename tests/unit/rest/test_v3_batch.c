@@ -20,22 +20,10 @@ static const struct fm_batch_limits limits = {.dialect = FM_DIALECT_CONFLUENT_V3
                                               .max_body = 350 * 1024,
                                               .size_limit = 1048576};
 
-static struct fm_spool_item item(uint64_t seq, const char *key, const char *value)
-{
-    struct fm_spool_item it = {.id = {.stream = "3f9c2a71d04be811", .seq = seq}};
-    it.rec = (struct fm_record){.partition = FM_NO_PARTITION,
-                                .key = key,
-                                .key_len = key != NULL ? strlen(key) : 0,
-                                .value = value,
-                                .value_len = strlen(value),
-                                .id_at = FM_NO_ID};
-    return it;
-}
-
 Test(v3_batch_body, is_one_document_whose_entries_are_numbered)
 {
     struct fm_buf body;
-    struct fm_spool_item items[] = {item(7, "h\"1", "{\"x\":1}"), item(8, NULL, "a\x80")};
+    struct fm_spool_item items[] = {rig_item(7, "h\"1", "{\"x\":1}"), rig_item(8, NULL, "a\x80")};
     items[0].rec.time_ms = 1763812800123;
     items[0].rec.partition = 3;
     items[1].rec.kind = FM_RECORD_RAW;
@@ -62,7 +50,8 @@ Test(v3_batch_body, is_one_document_whose_entries_are_numbered)
 Test(v3_batch_body, ends_whole_where_the_limit_of_bytes_is)
 {
     struct fm_buf body;
-    struct fm_spool_item items[] = {item(1, NULL, "1"), item(2, NULL, "2"), item(3, NULL, "3")};
+    struct fm_spool_item items[] = {rig_item(1, NULL, "1"), rig_item(2, NULL, "2"),
+                                    rig_item(3, NULL, "3")};
     const struct fm_spool_batch batch = {.items = items, .n = 3};
     struct fm_batch_limits tight = limits;
     size_t used;
@@ -386,7 +375,7 @@ Test(v3_batch, learns_the_id_of_a_schema_from_what_was_accepted)
                                    .format = FM_REST_AVRO};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct fm_typed typed;
-        const struct fm_spool_item it = item(1, "k", "{}");
+        const struct fm_spool_item it = rig_item(1, "k", "{}");
         struct fm_typed_use use;
         fm_typed_reset(&typed, &o);
         fm_typed_begin(&typed, &use, &o, &it, 1);
