@@ -243,6 +243,32 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
     return remove(path);
 }
 
+/* An agent that goes on while its stderr is read. */
+struct running {
+    pid_t pid;
+    int out, err;
+};
+
+static struct running start_running(const char *const *args)
+{
+    int out[2], err[2];
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    struct running run = {program_start(args, out[1], err[1]), out[0], err[0]};
+    (void)close(out[1]);
+    (void)close(err[1]);
+    return run;
+}
+
+static void stop_running(const struct running *run)
+{
+    cr_assert_eq(kill(run->pid, SIGTERM), 0);
+    program_read(run->out, run->err);
+    program_reap(run->pid);
+    (void)close(run->out);
+    (void)close(run->err);
+}
+
 static void remove_spool(void)
 {
     char path[96];
@@ -255,22 +281,13 @@ Test(commands, run_tells_how_many_records_wait_from_before)
     static const char *const args[] = {
         "run", "-o", "spool.path=st", "-o", "target:fake.url=http://127.0.0.1:1", NULL};
     char text[8192] = "";
-    int out[2], err[2];
     program_file("lines", "1\n2\n3\n");
     cr_expect_eq(RUN("produce", "t", "lines", "--spool", "st", "--timeout", "200ms", "-o",
                      "rest.url=http://127.0.0.1:1"),
                  1);
-    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
-    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
-    pid_t pid = program_start(args, out[1], err[1]);
-    (void)close(out[1]);
-    (void)close(err[1]);
-    await_text(err[0], text, sizeof text, ", 3 records of before in it\n");
-    cr_assert_eq(kill(pid, SIGTERM), 0);
-    program_read(out[0], err[0]);
-    program_reap(pid);
-    (void)close(out[0]);
-    (void)close(err[0]);
+    struct running run = start_running(args);
+    await_text(run.err, text, sizeof text, ", 3 records of before in it\n");
+    stop_running(&run);
     remove_spool();
 }
 
@@ -285,22 +302,13 @@ Test(commands, run_tells_a_target_that_is_down_once)
                                        "spool.path=st",
                                        NULL};
     char text[8192] = "";
-    int out[2], err[2];
-    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
-    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
-    pid_t pid = program_start(args, out[1], err[1]);
-    (void)close(out[1]);
-    (void)close(err[1]);
-    await_text(err[0], text, sizeof text, "target fake is down\n"); /* said by health */
-    await_text(err[0], text, sizeof text, "refused the connection"); /* by the poll, maybe later */
-    cr_assert_eq(kill(pid, SIGTERM), 0);
-    program_read(out[0], err[0]);
-    program_reap(pid);
+    struct running run = start_running(args);
+    await_text(run.err, text, sizeof text, "target fake is down\n"); /* said by health */
+    await_text(run.err, text, sizeof text, "refused the connection"); /* by the poll, maybe later */
+    stop_running(&run);
     const char *first = strstr(text, "refused the connection");
     cr_assert_not_null(first, "%s", text);
     cr_expect_null(strstr(first + 1, "refused the connection"), "told twice: %s", text);
-    (void)close(out[0]);
-    (void)close(err[0]);
     remove_spool();
 }
 
