@@ -412,6 +412,8 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     if (sp->take_ms == 0 || sp->appends.head == NULL)
         sp->error[0] = '\0';
     sp->commits++;
+    if (sp->store != NULL)
+        folder_look(sp); /* before anybody hears that it is stored */
     tell(sp);
     if (sp->owed)
         owed_clear(sp);
@@ -419,10 +421,8 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     sp->old_store = NULL;
     if (sp->store != NULL && store_checkpoint(sp->store, CHECKPOINT_DUE, &why) != FM_OK)
         recover(sp, FM_ESYS, &why);
-    if (sp->store != NULL) {
+    if (sp->store != NULL)
         store_sizes(sp->store, &sp->sizes);
-        folder_look(sp);
-    }
     sp->idle_ms = sp->store != NULL ? fm_clock_ms() + 250 : 0;
     return FM_OK;
 }
