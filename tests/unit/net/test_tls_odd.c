@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "certs.h"
 #include "child.h"
-#include "net/client.h"
+#include "net/call_priv.h"
 #include "net/server.h"
 #include "peer.h"
 
@@ -231,11 +231,33 @@ static void *other_end(void *arg)
     }
     cr_expect(child_says(&openssl, "end-of-body", line, sizeof line));
     child_write(&openssl, t->text);
-    if (t->dies)
-        (void)kill(openssl.pid, SIGKILL);
     while (fgets(line, sizeof line, openssl.out) != NULL)
         ;
     return NULL;
+}
+
+static void keep(const struct fm_http_answer *a, void *arg)
+{
+    (void)arg;
+    answer = *a;
+    free(text);
+    text = strndup(a->body, a->body_len);
+}
+
+/* The other end is killed once its answer's first bytes are here. */
+static enum fm_http_failure call_and_kill(void)
+{
+    struct fm_err err = {0};
+    struct fm_call *call = NULL;
+    cr_assert_eq(fm_client_start(client, &request, keep, NULL, &call, &err), FM_OK);
+    for (bool dead = false; fm_client_active(client) > 0;) {
+        cr_assert_eq(fm_client_poll(client, 1000, &err), FM_OK, "%s", err.text);
+        if (dead || fm_client_active(client) == 0 || call->head_bytes == 0)
+            continue;
+        cr_expect_eq(kill(openssl.pid, SIGKILL), 0);
+        dead = true;
+    }
+    return answer.failure;
 }
 
 static enum fm_http_failure talk(const char *version, const struct talk *t)
@@ -252,7 +274,7 @@ static enum fm_http_failure talk(const char *version, const struct talk *t)
     request.body_len = (size_t)LINES * WIDTH + 12;
     serve("server", version, NULL, NULL, NULL);
     cr_assert_eq(pthread_create(&thread, NULL, other_end, (void *)(uintptr_t)t), 0);
-    enum fm_http_failure failure = call();
+    enum fm_http_failure failure = t->dies ? call_and_kill() : call();
     (void)kill(openssl.pid, SIGKILL);
     (void)pthread_join(thread, NULL);
     child_end(&openssl);
