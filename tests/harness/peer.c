@@ -120,6 +120,13 @@ void peer_stop(struct peer *peer)
     free(peer);
 }
 
+void peer_narrow(struct peer *peer)
+{
+    int bytes = 64 << 10;
+    if (setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) != 0)
+        die("peer: narrow");
+}
+
 uint16_t peer_port(const struct peer *peer)
 {
     return peer->port;

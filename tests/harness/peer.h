@@ -19,6 +19,10 @@ typedef void peer_fn(struct peer_conn *conn, unsigned nth, void *arg);
 struct peer *peer_start(peer_fn *fn, void *arg);
 void peer_stop(struct peer *peer); /* ends every script, joins, frees */
 
+/** Before anybody connects: what its scripts do not read stays with the sender, but for some tens
+ * of KiB (by itself the kernel may take more than 100 MiB). */
+void peer_narrow(struct peer *peer);
+
 uint16_t peer_port(const struct peer *peer);
 unsigned peer_accepted(const struct peer *peer); /* connections so far */
 unsigned peer_requests(const struct peer *peer); /* whole HTTP requests read so far */
@@ -67,11 +71,11 @@ void peer_shut(struct peer_conn *conn);
 /** The largest TCP segment that may be sent to the other side. */
 unsigned peer_segment(const struct peer_conn *conn);
 
-/** Do nothing until the other side closes, or the peer is stopped, or ms have passed (0: no limit).
- */
+/** Say nothing, read and forget until the other side closes, or the peer is stopped, or ms have
+ * passed (0: no limit). */
 void peer_stall(struct peer_conn *conn, int ms);
 
-/** As peer_stall(), but does not look at the socket: received bytes fill its window. */
+/** The same without a look at the socket: received bytes fill its window. */
 void peer_sleep(struct peer_conn *conn, int ms);
 
 #endif
