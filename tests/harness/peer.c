@@ -90,9 +90,9 @@ static void *run_peer(void *arg)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct peer_conn *conn = &peer->conns[n];
         *conn = (struct peer_conn){.peer = peer, .fd = fd, .nth = n + 1};
+        peer->accepted = n + 1; /* before its script can answer anybody who then looks */
         if (pthread_create(&conn->thread, NULL, run_conn, conn) != 0)
             die("peer: thread");
-        peer->accepted = n + 1;
     }
     return NULL;
 }

@@ -1,5 +1,6 @@
 /* A text that is compared with one seen before gets the judgement that it gets alone. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -129,7 +129,7 @@ Test(rmi_session, polls_over_one_connection_when_the_ports_are_equal)
     s.steps[2] = answer();
     s.steps[3] = answer();
     s.scripts[0] = (struct fake_rmi_script){s.steps, 4, 1};
-    begin(1, 3000);
+    begin(1, 10000);
     cr_assert_eq(run(), FM_OK, "%s", s.err.text);
     cr_assert_eq(s.call.code, FM_OK, "%s", s.call.err.text);
     cr_assert_gt(s.call.value.object.n, 0);
@@ -162,7 +162,7 @@ Test(rmi_session, stays_with_the_configured_host_whatever_the_stub_says)
     s.steps[1] = login();
     s.steps[2] = answer();
     s.scripts[0] = (struct fake_rmi_script){s.steps, 3, 1};
-    begin(1, 3000);
+    begin(1, 10000);
     cr_assert_eq(run(), FM_OK, "%s", s.err.text);
 }
 
@@ -211,7 +211,7 @@ Test(rmi_session, a_cut_in_an_answer_that_came_before_never_gives_half_a_record)
         s.steps[2 + BEFORE] = (struct fake_rmi_step){s.call_len, s.answer, cut};
         s.scripts[0] = (struct fake_rmi_script){s.steps, 3 + BEFORE, 0};
         s.scripts[1] = (struct fake_rmi_script){s.steps, 0, 0}; /* closes at once */
-        begin(2, 3000);
+        begin(2, 10000);
         for (size_t i = 0; i < BEFORE; i++) {
             cr_assert_eq(run(), FM_OK, "%s", s.err.text);
             cr_assert_eq(s.call.code, FM_OK, "%s", s.call.err.text);
@@ -241,7 +241,7 @@ Test(rmi_session, reads_what_is_new_in_an_answer_that_came_before)
         s.steps[2 + i] = answer();
     s.steps[2 + BEFORE] = (struct fake_rmi_step){s.call_len, later, s.answer_len};
     s.scripts[0] = (struct fake_rmi_script){s.steps, 3 + BEFORE, 1};
-    begin(1, 3000);
+    begin(1, 10000);
     int64_t last = 0;
     for (size_t i = 0; i <= BEFORE; i++) {
         cr_assert_eq(run(), FM_OK, "%s", s.err.text);
@@ -324,10 +324,10 @@ Test(rmi_session, a_stall_ends_at_the_deadline_and_late_bytes_are_not_used)
     second[1] = answer();
     s.scripts[0] = (struct fake_rmi_script){s.steps, 3, 1};
     s.scripts[1] = (struct fake_rmi_script){second, 2, 1};
-    begin(2, 300);
+    begin(2, 1000); /* the second call must be answered within it, too */
     int64_t start = fm_clock_ms();
     cr_assert_eq(run(), FM_ETIMEOUT);
-    cr_assert_lt(fm_clock_ms() - start, 2000);
+    cr_assert_lt(fm_clock_ms() - start, 4000);
     cr_assert_eq(s.call.code, FM_ETIMEOUT);
     cr_assert_not_null(strstr(s.err.text, "java.lang:type=Memory"), "%s", s.err.text);
     cr_assert_eq(run(), FM_OK, "%s", s.err.text);
@@ -375,7 +375,7 @@ Test(rmi_session, logs_in_again_when_the_jmx_connection_is_gone)
     second[2] = answer();
     s.scripts[0] = (struct fake_rmi_script){s.steps, 4, 1};
     s.scripts[1] = (struct fake_rmi_script){second, 3, 1};
-    begin(2, 3000);
+    begin(2, 10000);
     cr_assert_eq(run(), FM_OK, "%s", s.err.text);
     cr_assert_eq(run(), FM_OK, "%s", s.err.text);
     cr_assert_eq(s.call.code, FM_OK, "%s", s.call.err.text);
@@ -389,7 +389,7 @@ Test(rmi_session, gives_up_when_it_is_gone_again_at_once)
     s.steps[1] = login();
     s.steps[2] = (struct fake_rmi_step){s.call_len, s.gone, s.gone_len};
     s.scripts[0] = (struct fake_rmi_script){s.steps, 3, 1};
-    begin(1, 3000);
+    begin(1, 10000);
     cr_assert_eq(run(), FM_EGONE, "%s", s.err.text);
     cr_assert_eq(s.call.code, FM_EGONE);
     cr_assert_leq(fake_rmi_connections(s.fake), 2);
@@ -403,11 +403,11 @@ static void play_hostile(const struct vector *v, void *arg)
     s.steps[2] = (struct fake_rmi_step){s.call_len, v->s2c, v->s2c_len};
     s.scripts[0] = (struct fake_rmi_script){s.steps, 3, 0};
     s.scripts[1] = (struct fake_rmi_script){s.steps, 0, 0};
-    begin(2, 2000);
+    begin(2, 10000);
     int64_t start = fm_clock_ms();
     (void)!run();
     cr_assert_neq(s.call.code, FM_EAGAIN, "%s", v->file);
-    cr_assert_lt(fm_clock_ms() - start, 1500, "%s", v->file);
+    cr_assert_lt(fm_clock_ms() - start, 8000, "by itself: %s", v->file);
     cr_assert_leq(fake_rmi_connections(s.fake), 4, "%s", v->file);
     fm_jmx_free(s.jmx);
     fm_client_free(s.client);
@@ -428,7 +428,7 @@ static void expect_stranger(const char *greeting, size_t len, enum fm_code code,
 {
     s.steps[0] = (struct fake_rmi_step){1, greeting, len};
     s.scripts[0] = (struct fake_rmi_script){s.steps, 1, 0};
-    begin(1, 2000);
+    begin(1, 10000);
     cr_expect_eq(run(), code, "%s: %s", part, s.err.text);
     cr_expect_not_null(strstr(s.err.text, part), "%s", s.err.text);
     fm_jmx_free(s.jmx);
@@ -468,7 +468,7 @@ Test(rmi_session, may_be_freed_inside_done)
     s.steps[1] = login();
     s.steps[2] = answer();
     s.scripts[0] = (struct fake_rmi_script){s.steps, 3, 1};
-    begin(1, 3000);
+    begin(1, 10000);
     cr_assert_eq(fm_jmx_start(s.jmx, &s.call, 1, &s.arena, free_inside, &freed, &s.err), FM_OK);
     while (!freed)
         cr_assert_eq(fm_client_poll(s.client, 1000, &s.err), FM_OK);
@@ -480,7 +480,7 @@ Test(rmi_session, may_be_freed_or_cancelled_under_way)
     bool freed = false;
     s.steps[0] = hello();
     s.scripts[0] = (struct fake_rmi_script){s.steps, 1, 1};
-    begin(1, 3000);
+    begin(1, 10000);
     cr_assert_eq(fm_jmx_start(s.jmx, &s.call, 1, &s.arena, free_inside, &freed, &s.err), FM_OK);
     cr_assert_eq(fm_client_poll(s.client, 100, &s.err), FM_OK);
     fm_jmx_cancel(s.jmx);

@@ -266,7 +266,7 @@ Test(server, closes_a_kept_connection_that_drips_its_second_request)
     const char *get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     cr_assert_eq(send(fd, get, strlen(get), MSG_NOSIGNAL), (ssize_t)strlen(get));
     char got[400];
-    cr_assert_eq(read_all(fd, got, sizeof got, 200), -1);
+    cr_assert_gt(recv(fd, got, sizeof got, MSG_PEEK), 0);
     cr_assert_eq(w.calls, 1u);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, drip_header, &fd), 0);

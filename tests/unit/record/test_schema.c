@@ -178,11 +178,11 @@ Test(schema, refuses_what_is_no_object_and_writes_nothing)
  * library takes the last branch that could hold the value, and 2^63 - 1 came back as 2^63. */
 Test(schema, has_the_narrowest_branch_of_a_value_last)
 {
-    struct fm_buf text;
-    fm_buf_init(&text, 0);
-    fm_schema_text(&text, FM_SCHEMA_AVRO, FM_SCHEMA_BEAN);
-    cr_expect(strstr(fm_buf_str(&text), "[\"null\",\"double\",\"long\",\"boolean\",\"string\"]") !=
-                  NULL,
-              "%s", fm_buf_str(&text));
-    fm_buf_clear(&text);
+    struct fm_buf schema;
+    fm_buf_init(&schema, 0);
+    fm_schema_text(&schema, FM_SCHEMA_AVRO, FM_SCHEMA_BEAN);
+    cr_expect(strstr(fm_buf_str(&schema),
+                     "[\"null\",\"double\",\"long\",\"boolean\",\"string\"]") != NULL,
+              "%s", fm_buf_str(&schema));
+    fm_buf_clear(&schema);
 }

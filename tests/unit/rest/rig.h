@@ -81,8 +81,12 @@ int64_t mock_last_ms(struct mock *mock); /* fm_clock_ms() of the last request */
 
 /* ---- both ---- */
 
-/** Options with intervals in milliseconds. */
+/** Options with intervals in milliseconds. Requests have seconds, so that a proxy that gets no
+ * processor for a while is not taken for one that hangs. */
 struct fm_rest_opts rig_opts(struct fm_spool *spool, const char *const *urls, size_t n);
+
+/** For a proxy that is to hang: requests end in less than a second. */
+void rig_hurry(struct fm_rest_opts *opts);
 
 /** Start a sender; asserts. */
 struct fm_rest *rig_start(const struct fm_rest_opts *opts);

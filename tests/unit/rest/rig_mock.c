@@ -408,10 +408,15 @@ struct fm_rest_opts rig_opts(struct fm_spool *spool, const char *const *urls, si
                                  .max_suspects = 20,
                                  .hold_interval_ms = 40,
                                  .stuck_interval_ms = 60,
-                                 .connect_timeout_ms = 1000,
-                                 .timeout_ms = 400,
-                                 .timeout_single_ms = 500,
-                                 .probe_timeout_ms = 300};
+                                 .connect_timeout_ms = 10000,
+                                 .timeout_ms = 10000,
+                                 .timeout_single_ms = 10000,
+                                 .probe_timeout_ms = 10000};
+}
+
+void rig_hurry(struct fm_rest_opts *opts)
+{
+    opts->timeout_ms = opts->timeout_single_ms = opts->probe_timeout_ms = 700;
 }
 
 /* Of all senders of this test: a later configuration may allow fewer. */

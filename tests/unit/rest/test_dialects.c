@@ -178,10 +178,10 @@ static void lone_record_times_out(enum fm_rest_dialect dialect, unsigned total, 
 
 Test(dialects, a_lone_record_gets_the_long_time_only_where_it_may_need_it)
 {
-    lone_record_times_out(FM_DIALECT_KARAPACE, 150, 60000);
-    lone_record_times_out(FM_DIALECT_REDPANDA, 150, 60000);
-    lone_record_times_out(FM_DIALECT_STRIMZI, 60000, 150);
-    lone_record_times_out(FM_DIALECT_CONFLUENT_V2, 60000, 150);
+    lone_record_times_out(FM_DIALECT_KARAPACE, 700, 60000);
+    lone_record_times_out(FM_DIALECT_REDPANDA, 700, 60000);
+    lone_record_times_out(FM_DIALECT_STRIMZI, 60000, 700);
+    lone_record_times_out(FM_DIALECT_CONFLUENT_V2, 60000, 700);
 }
 
 /* ---- Karapace ---- */
@@ -216,6 +216,7 @@ Test(dialects, karapace_tells_a_dead_broker_by_code_1_and_a_probe_without_answer
 {
     struct play p;
     open_play(&p, FM_DIALECT_KARAPACE, karapace);
+    rig_hurry(&p.opts);
     begin(&p, 10);
     rig_drain(p.rest, 3000);
     p.phase = 1;

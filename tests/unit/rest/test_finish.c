@@ -153,6 +153,8 @@ static void run_with_outage(unsigned phase)
     sender_setup(&r, away_again);
     cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
     cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
+    if (phase == 3)
+        rig_hurry(&r.opts);
     spool_add(r.spool, "t", 500, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 5000);

@@ -55,14 +55,14 @@ static void slow(struct mock *m, const struct mock_request *req, struct mock_rep
 {
     (void)m, (void)arg;
     if (req->post)
-        reply->delay_ms = 900; /* of 1200 */
+        reply->delay_ms = 900; /* of 3000 */
 }
 
 Test(sender, a_slow_but_right_answer_is_no_retry)
 {
     struct sender r;
     sender_setup(&r, slow);
-    r.opts.timeout_ms = r.opts.timeout_single_ms = 1200;
+    r.opts.timeout_ms = r.opts.timeout_single_ms = 3000;
     spool_add(r.spool, "t", 20, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
@@ -145,6 +145,7 @@ Test(sender, a_hanging_answer_ends_in_a_probe_and_one_record)
 {
     struct sender r;
     sender_setup(&r, hang_second);
+    rig_hurry(&r.opts);
     spool_add(r.spool, "t", 41, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
     rig_drain(r.rest, 3000);
@@ -162,7 +163,7 @@ static void late(struct mock *m, const struct mock_request *req, struct mock_rep
     (void)m, (void)arg;
     if (!req->post || req->nth % 3 != 2)
         return;
-    reply->delay_ms = 260;
+    reply->delay_ms = 1500; /* of 150: also a sender that got no processor for long has given up */
     for (size_t i = 0; i < req->n; i++)
         reply->stored[i] = false;
 }
