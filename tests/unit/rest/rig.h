@@ -51,6 +51,7 @@ struct mock_reply {
     enum mock_how how;
     size_t cut; /* send only so many bytes of the answer, then close; 0: all */
     int deaf_ms; /* nothing is read behind the answer, and so much later the connection ends */
+    bool until_asked; /* it ends as soon as there is another request on it */
     bool no_length; /* no Content-Length; close at the end */
     bool *stored; /* [n]: Kafka has it */
     const char **error; /* [n]: entry instead of a success, e.g. "50003,text"; NULL: accepted */

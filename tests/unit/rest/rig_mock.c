@@ -158,7 +158,8 @@ static void write_ledger(struct mock *m, const struct mock_request *req,
     pthread_mutex_lock(&m->lock);
     m->last_ms = fm_clock_ms();
     m->given_up += reply->how != MOCK_ANSWER || reply->delay_ms > 0 || reply->cut > 0 ||
-                   reply->no_length || reply->deaf_ms > 0 || reply->status != 200;
+                   reply->no_length || reply->deaf_ms > 0 || reply->until_asked ||
+                   reply->status != 200;
     if (req->n > m->max_post)
         m->max_post = req->n;
     for (size_t i = 0; i < req->n && strcmp(req->topic, "t") == 0; i++) {
@@ -202,7 +203,9 @@ static bool send_reply(struct peer_conn *conn, const struct mock_reply *r)
     fm_buf_clear(&b);
     if (r->deaf_ms > 0)
         peer_stall(conn, r->deaf_ms);
-    return ok && r->cut == 0 && !r->no_length && r->deaf_ms == 0;
+    if (r->until_asked)
+        (void)peer_read_some(conn, &(char){0}, 1);
+    return ok && r->cut == 0 && !r->no_length && r->deaf_ms == 0 && !r->until_asked;
 }
 
 /* In place. */
