@@ -110,6 +110,11 @@ void fm_produce_say(struct fm_produce *p, size_t file, uint64_t line, const char
 /** A record was refused for good. On the sender's thread. */
 void fm_produce_on_dead(void *produce, const struct fm_spool_id *id, const char *reason);
 
+/** Which line a record was. On any thread.
+ * @return false: no line of this run; *file and *line are as before */
+bool fm_produce_find(struct fm_produce *p, const struct fm_spool_id *id, size_t *file,
+                     uint64_t *line);
+
 /** Say which lines were refused since the last time. */
 void fm_produce_tell(struct fm_produce *p);
 

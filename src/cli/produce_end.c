@@ -5,7 +5,11 @@
 
 #include "cli/cmd_produce_priv.h"
 
-enum { STOP_MS = 3000 /* for the request in flight */, TEXT = 300 };
+enum {
+    STOP_MS = 3000, /* for the request in flight */
+    LOOK_MS = 1000, /* for the spool to name a record */
+    TEXT = 300
+};
 
 /* @return whether the sender's thread has ended: only then the spool may be closed */
 static bool stop_sender(struct fm_produce *p)
@@ -19,8 +23,21 @@ static bool stop_sender(struct fm_produce *p)
     return ended;
 }
 
-/* Once it is closed, on_stored has told of every line. @param why  it did not take all; TEXT */
-static void close_spool(struct fm_produce *p, char *why)
+static bool first_one(const struct fm_spool_entry *entry, void *arg)
+{
+    *(struct fm_spool_id *)arg = entry->id;
+    return false;
+}
+
+/* What close_spool() found out. */
+struct end {
+    char why[TEXT]; /* it did not take all */
+    bool removed; /* its folder was */
+    struct fm_spool_id oldest; /* of what waits; seq 0: nothing, or not known */
+};
+
+/* Once it is closed, on_stored has told of every line. */
+static void close_spool(struct fm_produce *p, struct end *out)
 {
     struct fm_spool_end end;
     uint64_t n = p->chunk != NULL ? fm_chunk_count(p->chunk) : 0;
@@ -32,10 +49,35 @@ static void close_spool(struct fm_produce *p, char *why)
     p->rest = NULL;
     if (!fm_rest_free(rest))
         return;
+    struct fm_spool_select one = {.limit = 1, .timeout_ms = LOOK_MS};
+    if (fm_spool_flush(p->spool, LOOK_MS, NULL) != FM_OK ||
+        fm_spool_walk(p->spool, false, &one, first_one, &out->oldest, NULL) != FM_OK)
+        out->oldest.seq = 0;
     fm_spool_stop(p->spool);
     fm_spool_close(p->spool, 0, &end);
     p->spool = NULL;
-    (void)snprintf(why, TEXT, "%s", end.hung ? "the disk does not answer" : end.error);
+    out->removed = end.removed && end.pending > 0;
+    (void)snprintf(out->why, TEXT, "%s", end.hung ? "the disk does not answer" : end.error);
+}
+
+/* The folder has gone: what waited has, too. A line of this run can be given again; all behind the
+ * oldest that waits is given twice rather than not at all. */
+static enum fm_code tell_removed(struct fm_produce *p, const struct end *end, struct fm_err *err)
+{
+    uint64_t all = p->before + p->given + p->in_hand;
+    all += p->chunk != NULL ? fm_chunk_count(p->chunk) : 0;
+    uint64_t lost = all > p->settled ? all - p->settled : 0;
+    size_t file = 0;
+    uint64_t line = 1;
+    bool known = end->oldest.seq > 0 && fm_produce_find(p, &end->oldest, &file, &line);
+    if (p->before > 0 && !known)
+        fm_cmd_note(p->cli, "the folder held lines of an earlier run, which are lost with it");
+    return fm_err_set(
+        err, FM_ESYS,
+        "%" PRIu64 " line%s acknowledged; the folder of --spool was removed or replaced meanwhile, "
+        "and %" PRIu64 " line%s lost with it: give the input again from %.70s:%" PRIu64 " on",
+        p->stats->records, fm_plural(p->stats->records), lost, lost == 1 ? " is" : "s are",
+        fm_lines_name(&p->lines, file), line);
 }
 
 /* "7 lines are kept in the spool, 3 were read but not stored: ..." */
@@ -89,7 +131,7 @@ static void tell_next(struct fm_produce *p)
 
 enum fm_code fm_produce_end(struct fm_produce *p, enum fm_code code, struct fm_err *err)
 {
-    char why[TEXT] = "";
+    struct end end = {.removed = false};
     struct fm_err kept = {0}, first = {0};
     bool ended = stop_sender(p);
     if (err != NULL)
@@ -101,12 +143,15 @@ enum fm_code fm_produce_end(struct fm_produce *p, enum fm_code code, struct fm_e
                                            " read but not",
                                            acked, fm_plural(acked), fm_produce_left(p))
                               : code;
-    close_spool(p, why);
+    close_spool(p, &end);
+    if (end.removed)
+        return tell_removed(p, &end, err);
     tell_kept(p, &kept);
     tell_next(p);
     if (p->interrupted)
         return fm_err_set(err, FM_ESTOP, "interrupted: %" PRIu64 " line%s acknowledged; %s%s%s",
-                          acked, fm_plural(acked), kept.text, why[0] != '\0' ? ": " : "", why);
+                          acked, fm_plural(acked), kept.text, end.why[0] != '\0' ? ": " : "",
+                          end.why);
     if (p->timed_out) /* a full spool is the proxy's doing */
         return fm_err_set(err, code, "nothing was acknowledged in time; %s: %s", kept.text,
                           fm_produce_trouble(p));

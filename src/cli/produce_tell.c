@@ -40,9 +40,8 @@ void fm_produce_on_dead(void *arg, const struct fm_spool_id *id, const char *rea
     (void)pthread_mutex_unlock(&p->lock);
 }
 
-/* @return false: no line of this run */
-static bool find_line(struct fm_produce *p, const struct fm_spool_id *id, size_t *file,
-                      uint64_t *line)
+bool fm_produce_find(struct fm_produce *p, const struct fm_spool_id *id, size_t *file,
+                     uint64_t *line)
 {
     bool found = false;
     (void)pthread_mutex_lock(&p->lock);
@@ -50,8 +49,10 @@ static bool find_line(struct fm_produce *p, const struct fm_spool_id *id, size_t
         const struct fm_produce_run *run = &p->runs[i];
         found = id->seq >= run->seq && id->seq - run->seq < run->n &&
                 strcmp(run->stream, id->stream) == 0;
-        *file = run->file;
-        *line = run->line + (id->seq - run->seq);
+        if (found) {
+            *file = run->file;
+            *line = run->line + (id->seq - run->seq);
+        }
     }
     (void)pthread_mutex_unlock(&p->lock);
     return found;
@@ -73,7 +74,7 @@ void fm_produce_tell(struct fm_produce *p)
         char why[300];
         (void)snprintf(why, sizeof why, "refused: %s", told[i].reason);
         fm_produce_clear(p);
-        if (find_line(p, &told[i].id, &file, &line))
+        if (fm_produce_find(p, &told[i].id, &file, &line))
             fm_produce_say(p, file, line, why);
         else
             fm_cmd_note(p->cli, "a record of an earlier run (stream %s, seq %" PRIu64 ") was %s",

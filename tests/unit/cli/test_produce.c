@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -395,6 +396,64 @@ Test(produce, tells_at_its_time_limit_what_a_full_spool_did_not_take)
 Test(produce, tells_at_a_signal_what_a_full_spool_did_not_take)
 {
     stopped_at_a_full_spool(true);
+}
+
+/* Give two lines to a proxy that fails from this request on, take the folder away, and end it. */
+static void spool_removed(const char *faults, uint64_t taken)
+{
+    char spool[96], gone[96], failing[80];
+    snprintf(spool, sizeof spool, "%s/q", folder);
+    snprintf(gone, sizeof gone, "%s/gone", folder);
+    static const char *const topics[] = {"t:1"};
+    struct fm_sandbox_opts o = {.topics = topics, .n_topics = 1, .faults = faults};
+    struct fm_sandbox *proxy = NULL;
+    struct fm_sandbox_stats s = {0};
+    struct fm_err err = {0};
+    cr_assert_eq(fm_sandbox_start(&proxy, &o, &err), FM_OK, "%s", err.text);
+    snprintf(failing, sizeof failing, "rest.url=http://127.0.0.1:%u", fm_sandbox_port(proxy));
+    const char *args[] = {"t", "--spool", spool, "-o", failing, "-o", "batch.linger=0ms", NULL};
+    int in[2];
+    cr_assert_eq(pipe2(in, O_CLOEXEC), 0);
+    pid_t pid = start(args, in[0]);
+    close(in[0]);
+    for (uint64_t i = 0; i <= taken; i++) {
+        cr_assert_eq(write(in[1], "1\n2\n", i < taken ? 2 : 4), i < taken ? 2 : 4);
+        int unread = 1;
+        for (int64_t end = fm_clock_ms() + 20000; s.produced <= i || unread > 0;) {
+            fm_sandbox_stats(proxy, &s);
+            cr_assert_eq(ioctl(in[1], FIONREAD, &unread), 0);
+            cr_assert_lt(fm_clock_ms(), end, "request %u does not come", (unsigned)i + 1);
+            usleep(2000);
+        }
+    }
+    cr_assert_eq(rename(spool, gone), 0);
+    kill(pid, SIGTERM);
+    cr_assert_eq(finish(pid), 1);
+    close(in[1]);
+    fm_sandbox_stop(proxy);
+}
+
+Test(produce, says_which_lines_are_lost_with_a_folder_that_was_removed)
+{
+    spool_removed("2+ status 503\n", 1);
+    cr_assert(says("1 line acknowledged; the folder of --spool was removed or replaced meanwhile, "
+                   "and 2 lines are lost with it: give the input again from stdin:2 on"),
+              "%s", errors);
+    cr_assert(!says("kept") && !says("sends what is") && !says("earlier run"), "%s", errors);
+}
+
+Test(produce, says_that_lines_of_an_earlier_run_are_lost_with_their_folder)
+{
+    char dead[80], spool[96];
+    snprintf(dead, sizeof dead, "rest.url=http://127.0.0.1:%u", peer_closed_port());
+    snprintf(spool, sizeof spool, "%s/q", folder);
+    const char *file = put_file("f", "1\n", 2);
+    cr_assert_eq(PRODUCE(nothing(), "t", file, "--timeout", "300ms", "--spool", spool, "-o", dead),
+                 1);
+    cr_assert(says("1 line is kept in the spool"), "%s", errors);
+    spool_removed("1+ status 503\n", 0);
+    cr_assert(says("held lines of an earlier run, which are lost with it"), "%s", errors);
+    cr_assert(says("3 lines are lost with it: give the input again from stdin:1 on"), "%s", errors);
 }
 
 Test(produce, sends_as_lines_come_and_ends_on_sigint)
