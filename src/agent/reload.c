@@ -23,18 +23,22 @@ static const struct fm_config *boot_of(const struct fm_agent *agent)
 }
 
 /* Before anything is made of the fresh configuration: its keys that need a restart are noted, and
- * the values in force take their place. A second name in one stream would break the proof. */
-static void keep_running(const struct fm_agent *agent, struct change *c)
+ * the values in force take their place. A second name in one stream would break the proof; records
+ * of a real way out that went to a sandbox begun meanwhile would be gone. */
+static enum fm_code keep_running(const struct fm_agent *agent, struct change *c, struct fm_err *err)
 {
     const struct fm_config *boot = boot_of(agent);
     struct fm_buf keys;
     fm_buf_init(&keys, 1024);
-    c->restart_keys[0] = '\0';
-    if (fm_config_restart_keys(boot, c->config, &keys) > 0)
-        (void)snprintf(c->restart_keys, sizeof c->restart_keys, "%s", fm_buf_str(&keys));
+    (void)fm_config_restart_keys(boot, c->config, &keys);
+    bool sandbox = c->config->rest.sandbox && agent->sandbox == NULL;
+    if (sandbox)
+        fm_buf_printf(&keys, "%srest.url (sandbox)", keys.len > 0 ? ", " : "");
+    (void)snprintf(c->restart_keys, sizeof c->restart_keys, "%s", fm_buf_str(&keys));
     fm_buf_clear(&keys);
     c->listen_waits = !fm_plan_same_text(boot->http.listen, c->config->http.listen);
     fm_config_keep_running(c->config, boot);
+    return sandbox ? fm_config_keep_url(c->config, agent->config, err) : FM_OK;
 }
 
 static void note_restart(struct fm_agent *agent, const struct change *c)
@@ -63,9 +67,7 @@ static bool same_way_out(const struct fm_agent *agent, const struct fm_config *f
 static enum fm_code prepare(struct fm_agent *agent, struct change *c, struct fm_err *err)
 {
     FM_TRY(fm_agent_needs(c->config, err));
-    if (c->config->rest.sandbox && agent->sandbox == NULL)
-        return fm_err_set(err, FM_ECONF, "[rest] url = sandbox needs a restart");
-    keep_running(agent, c);
+    FM_TRY(keep_running(agent, c, err));
     FM_TRY(fm_plan_new(&c->plan, c->config, agent->plan, err));
     FM_TRY(fm_agent_rest_opts(agent, c->config, &c->arena, &c->rest, err));
     c->rest_changed = !same_way_out(agent, c->config, &c->rest);

@@ -259,3 +259,20 @@ void fm_config_keep_running(struct fm_config *fresh, const struct fm_config *boo
     }
     fresh->spool.memory = boot->spool.memory; /* part of its path */
 }
+
+enum fm_code fm_config_keep_url(struct fm_config *fresh, const struct fm_config *running,
+                                struct fm_err *err)
+{
+    const struct fm_strlist *from = &running->rest.url;
+    const char **items = fm_arena_array(&fresh->arena, from->n, sizeof *items);
+    if (items == NULL)
+        return fm_err_nomem(err);
+    for (size_t i = 0; i < from->n; i++) {
+        items[i] = fm_arena_strndup(&fresh->arena, from->items[i], strlen(from->items[i]));
+        if (items[i] == NULL)
+            return fm_err_nomem(err);
+    }
+    fresh->rest.url = (struct fm_strlist){.items = items, .n = from->n};
+    fresh->rest.sandbox = running->rest.sandbox;
+    return FM_OK;
+}

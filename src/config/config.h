@@ -325,6 +325,11 @@ size_t fm_config_restart_keys(const struct fm_config *old, const struct fm_confi
  * follow from the host or another key included. Their texts stay boot's: it must outlive fresh. */
 void fm_config_keep_running(struct fm_config *fresh, const struct fm_config *boot);
 
+/** fresh goes on to the REST proxies of running instead of its own url; copied.
+ * @return FM_OK or FM_ENOMEM */
+FM_MUST_USE enum fm_code fm_config_keep_url(struct fm_config *fresh,
+                                            const struct fm_config *running, struct fm_err *err);
+
 /** The effective configuration as INI text, secrets as ***.
  * @param all  with the defaults; else only what differs from them */
 void fm_config_dump(const struct fm_config *cfg, struct fm_buf *out, bool all);

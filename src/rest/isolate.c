@@ -150,7 +150,7 @@ static bool bury(struct fm_topic *t, struct fm_suspect *s)
     }
     rest->now.dead++;
     /* Who is told of each does not want it a second time from the log. */
-    fm_log_limited(rest->log, rest->conf->o.on_dead != NULL ? FM_LOG_INFO : FM_LOG_WARN, t->name,
+    fm_log_limited(rest->log, rest->conf->o.tells_dead ? FM_LOG_INFO : FM_LOG_WARN, t->name,
                    "record %s/%llu of topic %s became a dead letter: "
                    "%s",
                    s->id.stream, (unsigned long long)s->id.seq, t->name, reason);

@@ -90,6 +90,7 @@ struct fm_rest_opts {
     /** A record became a dead letter. On the sender's thread; must not call back. NULL allowed. */
     void (*on_dead)(void *arg, const struct fm_spool_id *id, const char *reason);
     void *on_dead_arg;
+    bool tells_dead; /* on_dead tells people of each: the log need not warn of it, too */
     /** The spool was told that these are delivered, n runs of them. As on_dead. */
     void (*on_delivered)(void *arg, const struct fm_settlement *list, size_t n);
     void *on_delivered_arg;

@@ -12,6 +12,7 @@ struct world {
     struct fm_agent agent;
     struct fm_agent_opts opts;
     char folder[64], file[96];
+    const char *url; /* [rest] url, in files written from now on */
     struct fm_chunk *chunk; /* what the last record went into */
 };
 
@@ -23,8 +24,8 @@ static void write_file(const struct world *w, const char *agent, const char *spo
 {
     FILE *out = fopen(w->file, "w");
     cr_assert_not_null(out);
-    (void)fprintf(out, "[agent]\n%s[spool]\n%s[http]\n%s[rest]\nurl = http://127.0.0.1:1\n%s",
-                  agent, spool, http, tail);
+    (void)fprintf(out, "[agent]\n%s[spool]\n%s[http]\n%s[rest]\nurl = %s\n%s", agent, spool, http,
+                  w->url, tail);
     cr_assert_eq(fchmod(fileno(out), 0600), 0); /* it may hold a password */
     (void)fclose(out);
 }
@@ -33,7 +34,7 @@ static void start(struct world *w, const char *name, const char *http)
 {
     char head[160];
     struct fm_err err = {0};
-    *w = (struct world){.folder = "/tmp/fm-reload-XXXXXX"};
+    *w = (struct world){.folder = "/tmp/fm-reload-XXXXXX", .url = "http://127.0.0.1:1"};
     cr_assert_not_null(mkdtemp(w->folder));
     (void)snprintf(w->file, sizeof w->file, "%s/config.ini", w->folder);
     (void)snprintf(head, sizeof head, "%sstate_dir = %s\n", name, w->folder);
@@ -172,6 +173,38 @@ Test(reload, keeps_the_places_in_force_and_takes_over_what_stands_beside_them)
     cr_expect_eq(config->agent.interval_ms, 7000);
     cr_expect_eq(config->http.max_connections, 3);
     cr_expect_eq(config->spool.max_age_ms, 3600000);
+    end(&w);
+}
+
+/* A sandbox begun under a running agent would swallow what waits for the proxy. */
+Test(reload, goes_on_to_the_proxy_in_force_where_the_sandbox_waits_for_a_restart)
+{
+    struct world w;
+    start(&w, "name = edge\n", "listen = off\n");
+    w.url = "http://127.0.0.1:2, http://127.0.0.1:3";
+    write_file(&w, "name = edge\n", "path = memory\n", "listen = off\n");
+    fm_agent_reload(&w.agent);
+    cr_assert_str_eq(w.agent.reload_error, "");
+    w.url = "sandbox";
+    for (int i = 0; i < 2; i++) { /* the second has nothing of what the first was kept from */
+        write_file(&w, "name = edge\ninterval = 7s\n", "max_age = 1h\n", "listen = off\n");
+        fm_agent_reload(&w.agent);
+        cr_assert_str_eq(w.agent.reload_error, "");
+        cr_expect_not_null(strstr(w.agent.restart_keys, "rest.url (sandbox)"), "%s",
+                           w.agent.restart_keys);
+        const struct fm_config *config = w.agent.config;
+        cr_expect(!config->rest.sandbox);
+        cr_assert_eq(config->rest.url.n, 2);
+        cr_expect_str_eq(config->rest.url.items[1], "http://127.0.0.1:3");
+        cr_expect_str_eq(w.agent.rest_opts.urls[0], "http://127.0.0.1:2");
+        cr_expect_eq(config->agent.interval_ms, 7000);
+        cr_expect_eq(config->spool.max_age_ms, 3600000);
+    }
+    w.url = "http://127.0.0.1:4";
+    write_file(&w, "name = edge\n", "path = memory\n", "listen = off\n");
+    fm_agent_reload(&w.agent);
+    cr_expect_null(strstr(w.agent.restart_keys, "rest.url"), "%s", w.agent.restart_keys);
+    cr_expect_str_eq(w.agent.config->rest.url.items[0], "http://127.0.0.1:4");
     end(&w);
 }
 
