@@ -278,8 +278,14 @@ static void remove_spool(void)
 
 Test(commands, run_tells_how_many_records_wait_from_before)
 {
-    static const char *const args[] = {
-        "run", "-o", "spool.path=st", "-o", "target:fake.url=http://127.0.0.1:1", NULL};
+    static const char *const args[] = {"run",
+                                       "-o",
+                                       "agent.state_dir=st",
+                                       "-o",
+                                       "spool.path=st",
+                                       "-o",
+                                       "target:fake.url=http://127.0.0.1:1",
+                                       NULL};
     char text[8192] = "";
     program_file("lines", "1\n2\n3\n");
     cr_expect_eq(RUN("produce", "t", "lines", "--spool", "st", "--timeout", "200ms", "-o",
@@ -298,6 +304,8 @@ Test(commands, run_tells_a_target_that_is_down_once)
                                        "target:fake.url=http://127.0.0.1:1",
                                        "-o",
                                        "agent.interval=100ms",
+                                       "-o",
+                                       "agent.state_dir=st",
                                        "-o",
                                        "spool.path=st",
                                        NULL};
