@@ -21,6 +21,7 @@ struct peer_conn {
     int fd;
     unsigned nth;
     pthread_t thread;
+    atomic_bool ended;
 };
 
 struct peer {
@@ -32,6 +33,7 @@ struct peer {
     atomic_bool stop;
     atomic_uint accepted;
     atomic_uint requests;
+    unsigned used; /* places that were ever taken; the listening thread's */
     struct peer_conn conns[MAX_CONNS];
 };
 
@@ -71,7 +73,19 @@ static void *run_conn(void *arg)
     if (conn->fd >= 0)
         close(conn->fd);
     conn->fd = -1;
+    conn->ended = true;
     return NULL;
+}
+
+/* A place for one more connection, or NULL when so many are open at a time. */
+static struct peer_conn *free_place(struct peer *peer)
+{
+    for (unsigned i = 0; i < peer->used; i++)
+        if (peer->conns[i].ended) {
+            pthread_join(peer->conns[i].thread, NULL);
+            return &peer->conns[i];
+        }
+    return peer->used < MAX_CONNS ? &peer->conns[peer->used++] : NULL;
 }
 
 static void *run_peer(void *arg)
@@ -79,18 +93,17 @@ static void *run_peer(void *arg)
     struct peer *peer = arg;
     while (wait_fd(peer, peer->fd, POLLIN, 0)) {
         int fd = accept4(peer->fd, NULL, NULL, SOCK_CLOEXEC);
-        unsigned n = peer->accepted;
         if (fd < 0)
             continue;
-        if (n == MAX_CONNS) {
+        struct peer_conn *conn = free_place(peer);
+        if (conn == NULL) {
             close(fd);
             continue;
         }
         int on = 1;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        struct peer_conn *conn = &peer->conns[n];
-        *conn = (struct peer_conn){.peer = peer, .fd = fd, .nth = n + 1};
-        peer->accepted = n + 1; /* before its script can answer anybody who then looks */
+        /* Counted before its script can answer anybody who then looks. */
+        *conn = (struct peer_conn){.peer = peer, .fd = fd, .nth = ++peer->accepted};
         if (pthread_create(&conn->thread, NULL, run_conn, conn) != 0)
             die("peer: thread");
     }
@@ -114,7 +127,7 @@ void peer_stop(struct peer *peer)
 {
     peer->stop = true;
     pthread_join(peer->thread, NULL);
-    for (unsigned i = 0; i < peer->accepted; i++)
+    for (unsigned i = 0; i < peer->used; i++)
         pthread_join(peer->conns[i].thread, NULL);
     close(peer->fd);
     free(peer);
