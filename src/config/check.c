@@ -9,6 +9,7 @@
 
 #include "base/thread.h"
 #include "config/template.h"
+#include "value/address.h"
 #include "value/name.h"
 
 bool fm_check_starts(const char *text, const char *with)
@@ -76,27 +77,33 @@ bool fm_check_bad_port(const char *text)
            (host[0] == '[' || memchr(host, ':', len) == colon);
 }
 
-bool fm_check_http_url(const char *text)
+/* @return what stands behind http(s)://; "" where that is not, or a blank or a quote is */
+static const char *http_host(const char *text)
 {
     const char *host = fm_check_starts(text, "https://")  ? text + 8
                        : fm_check_starts(text, "http://") ? text + 7
                                                           : "";
-    return strcspn(host, "/?#") > 0 && strpbrk(text, " \t\"<>") == NULL;
+    return strpbrk(text, " \t\"<>") == NULL ? host : "";
 }
 
-static bool check_http_url(struct fm_build *b, const struct fm_section *section, const char *key,
-                           const char *url)
+bool fm_check_http(struct fm_build *b, const struct fm_section *section, const char *key,
+                   const char *url)
 {
     if (url == NULL)
         return true;
+    const char *host = http_host(url);
+    size_t len = strcspn(host, "/?#");
+    const char *fault = fm_authority_fault(host, len);
     if (fm_check_has_credentials(url))
         fm_build_key_error(b, section, key,
                            "a URL may not hold a user or a password; there are keys for them");
-    else if (!fm_check_http_url(url))
+    else if (len == 0)
         fm_build_key_error(b, section, key, "\"%.60s\" is neither https://HOST nor http://HOST",
                            url);
     else if (fm_check_bad_port(url))
         fm_build_key_error(b, section, key, "\"%.80s\": a port is a number from 1 to 65535", url);
+    else if (fault != NULL)
+        fm_build_key_error(b, section, key, "\"%.80s\": %s", url, fault);
     else
         return true;
     return false;
@@ -107,7 +114,7 @@ void fm_check_proxy(struct fm_build *b, const struct fm_section *section, const 
     if (*proxy == NULL || strcmp(*proxy, "none") == 0)
         *proxy = NULL;
     else if (strcmp(*proxy, "environment") != 0)
-        (void)check_http_url(b, section, "http_proxy", *proxy);
+        (void)fm_check_http(b, section, "http_proxy", *proxy);
 }
 
 static const char *without_slashes(struct fm_build *b, const char *url)
@@ -303,17 +310,17 @@ static void check_rest(struct fm_build *b)
             rest->sandbox = true;
             continue;
         }
-        (void)check_http_url(b, &rest->section, "url", url->items[i]);
+        (void)fm_check_http(b, &rest->section, "url", url->items[i]);
         url->items[i] = without_slashes(b, url->items[i]);
     }
     if (rest->sandbox && url->n > 1)
         fm_build_key_error(b, &rest->section, "url", "sandbox stands alone, not in a list");
     if (rest->sandbox)
         *url = (struct fm_strlist){0};
-    if (check_http_url(b, &rest->section, "consumer_url", rest->consumer_url) &&
+    if (fm_check_http(b, &rest->section, "consumer_url", rest->consumer_url) &&
         rest->consumer_url != NULL)
         rest->consumer_url = without_slashes(b, rest->consumer_url);
-    (void)check_http_url(b, &rest->section, "oauth2_url", rest->oauth2_url);
+    (void)fm_check_http(b, &rest->section, "oauth2_url", rest->oauth2_url);
     fm_check_proxy(b, &rest->section, &rest->http_proxy);
     fm_check_topic(b, &rest->section, rest->topic);
     if (rest->topic == NULL)

@@ -12,9 +12,13 @@ bool fm_check_has_credentials(const char *url);
 /** HOST:PORT, [IPv6]:PORT */
 bool fm_check_host_port(const char *text);
 
-/** http://HOST... or https://HOST... */
+/** HOST:DIGITS, or a URL with them, that are no port. */
 bool fm_check_bad_port(const char *text);
-bool fm_check_http_url(const char *text);
+
+/** http://HOST[:PORT]... or https://..., without credentials; NULL is allowed.
+ * @return false: the fault was noted */
+bool fm_check_http(struct fm_build *b, const struct fm_section *section, const char *key,
+                   const char *url);
 
 /** "none" becomes NULL. */
 void fm_check_proxy(struct fm_build *b, const struct fm_section *section, const char **proxy);

@@ -6,6 +6,7 @@
 
 #include "config/presets.h"
 #include "config/template.h"
+#include "value/address.h"
 
 enum { PID_MOST = 1 << 22 /* of Linux, PID_MAX_LIMIT */ };
 
@@ -22,6 +23,7 @@ static bool local_form(const char *url)
 
 static void check_target_url(struct fm_build *b, const struct fm_section *section, const char *url)
 {
+    struct fm_err err;
     if (local_form(url))
         return;
     if (fm_check_has_credentials(url))
@@ -30,14 +32,18 @@ static void check_target_url(struct fm_build *b, const struct fm_section *sectio
     else if (fm_check_starts(url, "pid:"))
         fm_build_key_error(b, section, "url", "\"%.40s\": a process number is 1 to %d", url,
                            PID_MOST);
+    else if (fm_check_starts(url, "http://") || fm_check_starts(url, "https://"))
+        (void)fm_check_http(b, section, "url", url);
     else if (!fm_check_starts(url, "service:jmx:") && fm_check_bad_port(url))
         fm_build_key_error(b, section, "url", "\"%.80s\": a port is a number from 1 to 65535", url);
-    else if (!fm_check_starts(url, "service:jmx:") && !fm_check_http_url(url) &&
+    else if (!fm_check_starts(url, "service:jmx:") &&
              (!fm_check_host_port(url) || strpbrk(url, "%\t\r\n") != NULL))
         fm_build_key_error(b, section, "url",
                            "\"%.60s\" is none of local:GLOB, pid:NUMBER, HOST:PORT, "
                            "service:jmx:... and http(s)://...",
                            url);
+    else if (fm_rmi_address_check(url, &err) != FM_OK)
+        fm_build_key_error(b, section, "url", "%s", fm_err_text(&err));
 }
 
 static const char *fill_host(struct fm_build *b, const struct fm_template *tpl, const char *host)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "poll/poll_priv.h"
+#include "value/address.h"
 
 static bool starts(const char *text, const char *with)
 {
@@ -52,6 +53,19 @@ static bool bad_port(const char *url)
            (url[0] == '[' || strcspn(url, ":") == (size_t)(colon - url));
 }
 
+static enum fm_code check_http(const char *url, struct fm_err *err)
+{
+    const char *host = strchr(url, '/') + 2;
+    size_t len = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', len);
+    size_t user = at != NULL ? (size_t)(at + 1 - host) : 0; /* not quoted: a password */
+    const char *what = fm_authority_fault(host + user, len - user);
+    if (what == NULL)
+        return FM_OK;
+    return fm_err_set(err, FM_ECONF, "\"%.*s%.80s\": %s", (int)(host - url), url, host + user,
+                      what);
+}
+
 enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *pid,
                              const char **glob, struct fm_err *err)
 {
@@ -78,10 +92,11 @@ enum fm_code fm_target_parse(const char *url, enum fm_target_kind *kind, pid_t *
                               "local: wants a main class or jar; local:* means every JVM");
         return FM_OK;
     }
-    if (starts(url, "service:jmx:") || starts(url, "http://") || starts(url, "https://"))
-        return FM_OK;
-    if (host_port(url))
-        return FM_OK;
+    if (starts(url, "http://") || starts(url, "https://"))
+        return check_http(url, err);
+    bool service = starts(url, "service:jmx:");
+    if (host_port(url) || (service && strchr(url, '@') == NULL))
+        return fm_rmi_address_check(url, err);
     if (strchr(url, '@') != NULL) /* not quoted: it may hold a password */
         return fm_err_set(err, FM_ECONF,
                           "a target may not hold a user or a password before an @: there are keys "

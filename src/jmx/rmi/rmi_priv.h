@@ -1,4 +1,4 @@
-/* jmx/rmi/rmi_priv.h - the RMI driver's own parts: addresses, calls, stubs, one connection.
+/* jmx/rmi/rmi_priv.h - the RMI driver's own parts: calls, stubs, one connection.
  *
  * Wire facts: JRMP as Java RMI speaks it (protocol 4B), calls by method hash (operation -1),
  * checked against JDK 8 to 28; the tests compare the calls byte by byte with recorded ones. */
@@ -9,24 +9,9 @@
 #include "jmx/jmx.h"
 #include "jmx/rmi/ser_priv.h"
 #include "net/conn.h"
+#include "value/address.h"
 
-enum { FM_OBJID_LEN = 22, FM_RMI_HOST = 256, FM_RMI_NAME = 256 };
-
-/* ---- url.c ---- */
-
-/* A parsed service URL. */
-struct fm_rmi_address {
-    char host[FM_RMI_HOST]; /* "" only with a stub: the stub's host then */
-    uint16_t port; /* of the registry; 0 with a stub */
-    char name[FM_RMI_NAME]; /* in the registry, percent escapes undone */
-    struct fm_buf stub; /* the serialized stub of a /stub/ URL; else empty */
-};
-
-/** Parse "service:jmx:rmi:..." or "host:port".
- * @return FM_OK (then fm_rmi_address_clear()) or FM_ECONF with what is wrong */
-FM_MUST_USE enum fm_code fm_rmi_address_parse(struct fm_rmi_address *out, const char *url,
-                                              struct fm_err *err);
-void fm_rmi_address_clear(struct fm_rmi_address *address);
+enum { FM_OBJID_LEN = 22 };
 
 /* ---- call.c: what we write; fixed templates, no handles ---- */
 

@@ -238,28 +238,6 @@ Test(rmi_wire, says_what_was_found_instead_of_a_stub)
 
 /* ---- addresses ---- */
 
-static void expect_address(const char *url, const char *host, unsigned port, const char *name)
-{
-    struct fm_rmi_address a;
-    struct fm_err err = {0};
-    cr_assert_eq(fm_rmi_address_parse(&a, url, &err), FM_OK, "%s", err.text);
-    cr_expect_str_eq(a.host, host, "%s: %s", url, a.host);
-    cr_expect_eq(a.port, port, "%s", url);
-    cr_expect_str_eq(a.name, name, "%s: %s", url, a.name);
-    fm_rmi_address_clear(&a);
-}
-
-Test(rmi_wire, understands_every_form_of_address)
-{
-    expect_address("web-1:9010", "web-1", 9010, "jmxrmi");
-    expect_address("[fe80::1%eth0]:9010", "fe80::1%eth0", 9010, "jmxrmi");
-    expect_address("service:jmx:rmi:///jndi/rmi://h:1/jmxrmi", "h", 1, "jmxrmi");
-    expect_address("service:jmx:rmi:///jndi/rmi://h/jmxrmi", "h", 1099, "jmxrmi");
-    expect_address("service:jmx:rmi:///jndi/rmi:///karaf-root", "localhost", 1099, "karaf-root");
-    expect_address("service:jmx:rmi://x:7/jndi/rmi://[::1]:9/a%2Fb", "::1", 9, "a/b");
-    expect_address("service:jmx:rmi://x/jndi/rmi://h:65535/a/b", "h", 65535, "a/b");
-}
-
 Test(rmi_wire, reads_the_recorded_stub_urls)
 {
     static const char *const files[] = {"jdk8-attach/08-stub-url", "jdk17-attach/09-stub-url",
@@ -280,48 +258,4 @@ Test(rmi_wire, reads_the_recorded_stub_urls)
         free(url);
         free(stub);
     }
-}
-
-struct bad_url {
-    char url[72];
-    char part[40];
-};
-
-ParameterizedTestParameters(rmi_wire, refuses_other_addresses_clearly)
-{
-    static struct bad_url bad[] = {
-        {"service:jmx:jmxmp://h:1", "\"jmxmp\" is not supported"},
-        {"service:jmx:remoting-jmx://h:1", "\"remoting-jmx\" is not supported"},
-        {"service:jmx:t3://h:1/x", "\"t3\" is not supported"},
-        {"service:jmx:rmi:///ior/IOR:00", "IIOP"},
-        {"service:jmx:rmi:///jndi/ldap://h/x", "no LDAP"},
-        {"service:jmx:rmi:///jndi/rmi://h:1", "name in the registry is missing"},
-        {"service:jmx:rmi:///jndi/rmi://h:1/", "name in the registry is missing"},
-        {"service:jmx:rmi:///jndi/rmi://h:0/jmxrmi", "1 to 65535"},
-        {"service:jmx:rmi:///jndi/rmi://h:65536/jmxrmi", "1 to 65535"},
-        {"service:jmx:rmi:///jndi/rmi://h:1x/jmxrmi", "1 to 65535"},
-        {"service:jmx:rmi:///jndi/rmi://u@h:1/jmxrmi", "not allowed"},
-        {"service:jmx:rmi:///jndi/rmi://h:1/%zz", "hexadecimal"},
-        {"service:jmx:rmi:///jndi/rmi://h:1/%00", "hexadecimal"},
-        {"service:jmx:rmi:///stub/!!!", "base64"},
-        {"service:jmx:rmi:///stub/", "base64"},
-        {"service:jmx:rmi://h:1", "path is missing"},
-        {"service:jmx:rmi:///other", "path is missing"},
-        {"h", "the port is missing"},
-        {":1", "the host is missing"},
-        {"[::1:1", "']'"},
-        {"h:-1", "1 to 65535"},
-        {"h:", "1 to 65535"},
-        {"h b:1", "not allowed"},
-        {"ftp://h:1", "\"ftp\" is not supported"},
-    };
-    return cr_make_param_array(struct bad_url, bad, sizeof bad / sizeof bad[0]);
-}
-
-ParameterizedTest(struct bad_url *bad, rmi_wire, refuses_other_addresses_clearly)
-{
-    struct fm_rmi_address a;
-    struct fm_err err = {0};
-    cr_assert_eq(fm_rmi_address_parse(&a, bad->url, &err), FM_ECONF, "%s", bad->url);
-    cr_assert_not_null(strstr(err.text, bad->part), "%s: %s", bad->url, err.text);
 }

@@ -1,15 +1,15 @@
-/* Service URLs of the RMI connector (JSR 160) and the short form host:port. */
-#include <stdlib.h>
+#include "value/address.h"
+
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/base64.h"
-#include "jmx/rmi/rmi_priv.h"
 
 enum { DEFAULT_PORT = 1099, MAX_STUB = 64 * 1024 };
 
 static enum fm_code bad(struct fm_err *err, const char *url, const char *what)
 {
-    return fm_err_set(err, FM_ECONF, "url \"%.90s\": %s", url, what);
+    return fm_err_set(err, FM_ECONF, "\"%.90s\": %s", url, what);
 }
 
 static bool starts(const char *text, const char *prefix, const char **rest)
@@ -26,6 +26,23 @@ static bool host_char_ok(char c)
     return c > ' ' && c <= '~' && strchr("/@?#\\\"[]:", c) == NULL;
 }
 
+/* Behind a '%' an interface's name may follow. */
+static bool is_ipv6(const char *text, size_t len)
+{
+    char bare[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    const char *zone = memchr(text, '%', len);
+    size_t n = zone != NULL ? (size_t)(zone - text) : len;
+    for (size_t i = n + 1; i < len; i++)
+        if (!host_char_ok(text[i]))
+            return false;
+    if (n >= sizeof bare || len == n + 1)
+        return false;
+    memcpy(bare, text, n);
+    bare[n] = '\0';
+    return inet_pton(AF_INET6, bare, &address) == 1;
+}
+
 /* HOST[:PORT] of len bytes; an IPv6 address stands in brackets. @return what is wrong, or NULL */
 static const char *take_authority(const char *text, size_t len, char *host, uint16_t *port)
 {
@@ -36,12 +53,8 @@ static const char *take_authority(const char *text, size_t len, char *host, uint
         host_end = memchr(text, ']', len - 1);
         if (host_end == NULL)
             return "']' behind the IPv6 address is missing";
-        bool zone = false; /* behind a '%' an interface's name may follow */
-        for (const char *s = text; s < host_end; s++) {
-            zone = zone || *s == '%';
-            if (zone ? !host_char_ok(*s) : strchr("0123456789abcdefABCDEF:.", *s) == NULL)
-                return "this is no IPv6 address";
-        }
+        if (!is_ipv6(text, (size_t)(host_end - text)))
+            return "between '[' and ']' stands no IPv6 address";
     } else {
         while (host_end < end && host_char_ok(*host_end))
             host_end++;
@@ -87,6 +100,8 @@ static const char *take_name(const char *text, char *out)
                 return "a '%' must be followed by two hexadecimal digits";
             c = (char)(high * 16 + low);
             text += 2;
+        } else if ((unsigned char)c <= ' ' || c == 0x7f) {
+            return "the name in the registry holds a blank (write it as %20)";
         }
         if (n + 1 == FM_RMI_NAME)
             return "the name in the registry is too long";
@@ -161,7 +176,7 @@ static enum fm_code refuse_protocol(struct fm_err *err, const char *url, const c
 {
     int len = (int)strcspn(text, ":/");
     return fm_err_set(err, FM_ECONF,
-                      "url \"%.90s\": the JMX protocol \"%.*s\" is not supported; use the RMI "
+                      "\"%.90s\": the JMX protocol \"%.*s\" is not supported; use the RMI "
                       "connector (service:jmx:rmi:///jndi/rmi://HOST:PORT/jmxrmi) or Jolokia",
                       url, len < 30 ? len : 30, text);
 }
@@ -174,6 +189,8 @@ enum fm_code fm_rmi_address_parse(struct fm_rmi_address *out, const char *url, s
     fm_buf_init(&out->stub, MAX_STUB);
     if (starts(url, "service:jmx:rmi://", &rest))
         what = take_rmi(out, rest);
+    else if (starts(url, "service:jmx:rmi:", &rest))
+        what = "write service:jmx:rmi:///jndi/rmi://HOST:PORT/jmxrmi";
     else if (starts(url, "service:jmx:", &rest))
         return refuse_protocol(err, url, rest);
     else if (strstr(url, "://") != NULL)
@@ -190,4 +207,23 @@ enum fm_code fm_rmi_address_parse(struct fm_rmi_address *out, const char *url, s
 void fm_rmi_address_clear(struct fm_rmi_address *address)
 {
     fm_buf_clear(&address->stub);
+}
+
+enum fm_code fm_rmi_address_check(const char *url, struct fm_err *err)
+{
+    struct fm_rmi_address address;
+    FM_TRY(fm_rmi_address_parse(&address, url, err));
+    fm_rmi_address_clear(&address);
+    return FM_OK;
+}
+
+const char *fm_authority_fault(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] > 0x7f)
+            return NULL; /* an international name: the resolver knows */
+    char host[FM_RMI_HOST];
+    uint16_t port = 0;
+    const char *what = take_authority(text, len, host, &port);
+    return what == NULL && host[0] == '\0' ? "the host is missing" : what;
 }
