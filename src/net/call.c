@@ -48,6 +48,7 @@ static int on_ready(void *arg, char *remote, char *local, int remote_port, int l
     call->window_ms = call->moved_ms = fm_clock_ms();
     call->looked_ms = 0;
     call->fd = fm_net_socket_by_port(call->client, local_port);
+    fm_net_settle(&call->watch, call->fd);
     call->corked = call->body_len > UPLOAD_MIN;
     fm_net_cork(call->client, call->fd, call->corked);
     return CURL_PREREQFUNC_OK;
@@ -245,7 +246,8 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
     SET(CURLOPT_HEADERDATA, call);
     SET(CURLOPT_PREREQFUNCTION, on_ready);
     SET(CURLOPT_PREREQDATA, call);
-    return ok && fm_net_watch(&call->watch, call->client, call->easy);
+    return ok && fm_net_watch(&call->watch, call->client, call->easy, call->target.peer,
+                              call->target.connect_ms);
 }
 
 /* With tls_name the URL names what the certificate must say, and CONNECT_TO leads to the host. */
@@ -273,7 +275,7 @@ static enum fm_code rename_url(struct fm_call *call, const char *url, const char
 
 void fm_net_call_free(struct fm_call *call)
 {
-    fm_net_unwatch(&call->watch);
+    fm_net_unwatch(&call->watch, call->fd);
     if (call->easy != NULL)
         fm_net_easy_put(call->client, call->easy, call->rewind);
     curl_slist_free_all(call->headers);
@@ -295,6 +297,10 @@ static enum fm_code prepare(struct fm_call *call, const struct fm_http_request *
     const struct fm_tls *tls = request->tls;
     FM_TRY(fm_net_parse_url(t, request->url, err));
     FM_TRY(fm_net_choose_proxy(t, request->proxy, err));
+    if (t->via_proxy)
+        (void)snprintf(t->peer, sizeof t->peer, "%s", t->proxy);
+    else
+        (void)snprintf(t->peer, sizeof t->peer, "%s:%s", t->host, t->port);
     t->connect_ms =
         request->connect_timeout_ms != 0 ? request->connect_timeout_ms : FM_NET_CONNECT_MS;
     t->total_ms = request->timeout_ms != 0 ? request->timeout_ms : FM_NET_TOTAL_MS;

@@ -185,9 +185,40 @@ void fm_net_call_let_go(struct fm_call *call)
         uncork(call);
 }
 
+/* No address took the connection, and some were left out for what they did before: go on with them,
+ * in the time that is left. */
+static bool tries_others(struct fm_call *call, CURLcode result)
+{
+    int64_t left = call->started_ns / 1000000 + call->target.connect_ms - fm_clock_ms();
+    if (result != CURLE_COULDNT_CONNECT || call->ready || left < FM_NET_WAY_LEAST_MS ||
+        !fm_net_way_next_pass(call->client, &call->watch.walk))
+        return false;
+    (void)curl_multi_remove_handle(call->client->multi, call->easy);
+    call->detail[0] = '\0';
+    call->client->nudge = true;
+    return curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)left) == CURLE_OK &&
+           curl_multi_add_handle(call->client->multi, call->easy) == CURLM_OK;
+}
+
+/* Who takes a connection and then does not come through TLS is no better than who takes none: the
+ * next try goes to another address, if there is one. */
+static void judge_address(struct fm_call *call, CURLcode result)
+{
+    struct fm_net_watch *watch = &call->watch;
+    if (result == CURLE_OK || call->cancelled || call->ready)
+        return;
+    if (!watch->connected)
+        fm_net_judge_silence(watch, AF_UNSPEC);
+    else if (!call->target.via_proxy)
+        fm_net_way_failed(call->client, &watch->walk, &watch->met);
+}
+
 void fm_net_call_done(struct fm_call *call, CURLcode result)
 {
     struct fm_http_answer answer = {0};
+    if (tries_others(call, result))
+        return;
+    judge_address(call, result);
     uncork(call);
     call->rewind = result == CURLE_SEND_FAIL_REWIND;
     fill_answer(call, result, &answer);

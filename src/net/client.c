@@ -10,6 +10,8 @@
 #include "net/call_priv.h"
 #include "net/client_priv.h"
 
+enum { NUDGES = 2 * FM_NET_WAY_ADDRESSES }; /* in a row */
+
 enum fm_code fm_net_init(struct fm_err *err)
 {
     struct sigaction pipe = {0};
@@ -96,6 +98,7 @@ void fm_client_free(struct fm_client *client)
     }
     fm_buf_clear(&client->spare);
     fm_net_ca_clear(client);
+    fm_net_ways_clear(client);
     free(client->socks);
     free(client);
 }
@@ -155,12 +158,18 @@ static unsigned dispatch_done(struct fm_client *client)
 
 static enum fm_code perform(struct fm_client *client, unsigned *done, struct fm_err *err)
 {
-    int running = 0;
-    CURLMcode rc = curl_multi_perform(client->multi, &running);
-    if (rc != CURLM_OK)
-        return fm_err_set(err, rc == CURLM_OUT_OF_MEMORY ? FM_ENOMEM : FM_EBUG,
-                          "transfers cannot go on: %s", curl_multi_strerror(rc));
-    *done = dispatch_done(client) + fm_net_calls_check(client);
+    *done = 0;
+    /* An address that was given up leaves libcurl 7.88 without a socket to wait for. */
+    for (int round = 0; round == 0 || (client->nudge && round < NUDGES); round++) {
+        int running = 0;
+        client->nudge = false;
+        CURLMcode rc = curl_multi_perform(client->multi, &running);
+        if (rc != CURLM_OK)
+            return fm_err_set(err, rc == CURLM_OUT_OF_MEMORY ? FM_ENOMEM : FM_EBUG,
+                              "transfers cannot go on: %s", curl_multi_strerror(rc));
+        *done += dispatch_done(client);
+    }
+    *done += fm_net_calls_check(client);
     return FM_OK;
 }
 

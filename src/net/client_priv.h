@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "net/client.h"
+#include "net/way_priv.h"
 
 enum {
     FM_NET_CONNECT_MS = 10000,
@@ -41,6 +42,7 @@ struct fm_net_target {
     bool via_proxy; /* goes through the HTTP proxy below */
     bool proxy_tls; /* ... and spoken to over TLS */
     char proxy[300]; /* host:port of the proxy, without credentials */
+    char peer[300]; /* the same of the first hop, proxy or host; "" for a bare connection */
     const char *proxy_url; /* borrowed while a handle is set up; may hold a password */
     char ca_file[200]; /* for sentences; "": the system's */
     char proxy_ca_file[200]; /* the same of the proxy */
@@ -75,10 +77,16 @@ struct fm_net_verdict {
     enum fm_hop hop;
 };
 
-/* Where a handle learns whether a socket of it was ever connected. */
+/* Where a handle learns what became of the sockets that were opened for it. */
 struct fm_net_watch {
     struct fm_client *client;
-    bool connected;
+    CURL *easy;
+    struct fm_net_walk walk; /* among the addresses of its peer */
+    struct fm_net_ip ip; /* of the last one opened */
+    bool opened; /* one was */
+    bool connected; /* ... and came to stand */
+    struct fm_net_ip met; /* to where the last such one led */
+    bool settled; /* the request goes out: what happens now is no matter of addresses */
 };
 
 /* An open socket of the client. */
@@ -86,6 +94,9 @@ struct fm_net_sock {
     curl_socket_t fd;
     int port; /* local port; 0: not yet asked */
     bool corked;
+    struct fm_net_ip ip; /* where it leads to */
+    int64_t opened_ms;
+    bool judged; /* its silence was */
     struct fm_net_watch *watch; /* of the handle that opened it, while that lives; NULL */
 };
 
@@ -126,8 +137,10 @@ struct fm_client {
     size_t socks_cap;
     struct fm_net_cert certs[FM_NET_CERTS];
     size_t next_cert;
-    int segment; /* largest TCP segment of new connections; 0: the system's */
-    int64_t segment_until_ms;
+    struct fm_net_way *ways; /* FM_NET_WAYS, or none yet */
+    size_t n_ways;
+    uint64_t tick; /* orders what happened to them */
+    bool nudge; /* an address was given up: libcurl would take the next one only at a timer */
 };
 
 /* setup.c: options of a handle. Each returns false if libcurl refused one (out of memory). */
@@ -153,10 +166,17 @@ long fm_net_ca_age(struct fm_client *client, const char *path);
 void fm_net_ca_clear(struct fm_client *client);
 
 /* sock.c */
-/* The largest TCP segment for a connection made now; 0: the system's. flow.c */
-int fm_net_segment(struct fm_client *client);
-bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy);
-void fm_net_unwatch(struct fm_net_watch *watch); /* before the handle's memory goes */
+/* peer, connect_ms: see struct fm_net_walk; NULL: the way is no matter. */
+bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy,
+                  const char *peer, unsigned connect_ms);
+/* The request goes out over this socket. */
+void fm_net_settle(struct fm_net_watch *watch, curl_socket_t fd);
+/* Those that were opened for it in this family (AF_UNSPEC: in any) and do not answer are given up.
+ */
+void fm_net_judge_silence(struct fm_net_watch *watch, int family);
+/* Before the handle's memory goes. Of its sockets only this one may still be open; CURL_SOCKET_BAD:
+ * none. */
+void fm_net_unwatch(struct fm_net_watch *watch, curl_socket_t kept);
 curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port);
 /* An answer whose head and body are two packets: without this the body waits for our delayed
  * acknowledgement of the head, 40 ms (Nagle on the other side). */

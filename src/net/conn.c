@@ -105,7 +105,7 @@ static bool set_options(struct fm_conn *conn, const struct fm_conn_opts *opts, c
         SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
         SET(CURLOPT_OPENSOCKETDATA, conn);
     }
-    return ok && fm_net_watch(&conn->watch, conn->client, conn->easy);
+    return ok && fm_net_watch(&conn->watch, conn->client, conn->easy, NULL, 0);
 }
 
 static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opts,
@@ -146,7 +146,7 @@ static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opt
 
 static void free_conn(struct fm_conn *conn)
 {
-    fm_net_unwatch(&conn->watch);
+    fm_net_unwatch(&conn->watch, CURL_SOCKET_BAD);
     if (conn->easy != NULL)
         curl_easy_cleanup(conn->easy);
     curl_slist_free_all(conn->connect_to);

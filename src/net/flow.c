@@ -149,16 +149,10 @@ void fm_net_flow_ended(struct fm_call *call, const struct fm_http_answer *answer
     /* Perhaps large packets vanish on the way, and with them the word about it. A peer that is
      * silent in its handshake may just hang: that must not make others much slower. Several
      * requests that end together have met one hole, with segments as large as they were before. */
-    if (client->segment == 0)
-        client->segment = FM_NET_SMALL_SEGMENT;
+    int segment = fm_net_segment(client, call->target.peer);
+    if (segment == 0)
+        segment = FM_NET_SMALL_SEGMENT;
     else if (upload && call->segment <= FM_NET_SMALL_SEGMENT)
-        client->segment = FM_NET_TINY_SEGMENT;
-    client->segment_until_ms = fm_clock_ms() + SMALL_MS;
-}
-
-int fm_net_segment(struct fm_client *client)
-{
-    if (client->segment != 0 && fm_clock_ms() >= client->segment_until_ms)
-        client->segment = 0;
-    return client->segment;
+        segment = FM_NET_TINY_SEGMENT;
+    fm_net_set_segment(client, call->target.peer, segment, SMALL_MS);
 }

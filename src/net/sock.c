@@ -1,23 +1,86 @@
-/* The sockets of a client: whether one was ever connected, and acknowledging at once.
+/* The sockets of a client: where they lead, whether one was ever connected, and acknowledging at
+ * once.
  *
- * libcurl keeps neither: its connect time is set only when TLS is done too, and it has no option
+ * libcurl keeps none of it: its connect time is set only when TLS is done too, and it has no option
  * for TCP_QUICKACK. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "net/client_priv.h"
 #include "net/sock_priv.h"
 
-static bool is_connected(curl_socket_t fd)
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static int tcp_state(curl_socket_t fd)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof info;
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-           info.tcpi_state != TCP_SYN_SENT && info.tcpi_state != TCP_CLOSE;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_state : TCP_CLOSE;
+}
+
+static struct fm_net_ip ip_of(const struct curl_sockaddr *from)
+{
+    struct fm_net_ip ip = {.family = (sa_family_t)from->family};
+    union address a = {0};
+    memcpy(&a, &from->addr, from->addrlen < sizeof a ? from->addrlen : sizeof a);
+    if (from->family == AF_INET6) {
+        ip.scope = a.v6.sin6_scope_id;
+        memcpy(ip.bytes, &a.v6.sin6_addr, sizeof a.v6.sin6_addr);
+    } else {
+        memcpy(ip.bytes, &a.v4.sin_addr, sizeof a.v4.sin_addr);
+    }
+    return ip;
+}
+
+/* A silent address counts as one that failed. One given up while it was still fresh lost a race
+ * against another one, or had hardly any time. */
+static void judge_silence(struct fm_net_sock *sock)
+{
+    struct fm_net_watch *watch = sock->watch;
+    if (sock->judged || fm_clock_ms() - sock->opened_ms < (int64_t)watch->walk.patience_ms)
+        return;
+    sock->judged = true;
+    fm_net_way_failed(watch->client, &watch->walk, &sock->ip);
+}
+
+void fm_net_judge_silence(struct fm_net_watch *watch, int family)
+{
+    struct fm_client *client = watch->client;
+    for (size_t i = 0; i < client->n_socks; i++)
+        if (client->socks[i].watch == watch &&
+            (family == AF_UNSPEC || client->socks[i].ip.family == family))
+            judge_silence(&client->socks[i]);
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    struct fm_net_watch *watch = arg;
+    /* libcurl goes on in this family: it tells nobody that it closed what was silent. */
+    fm_net_judge_silence(watch, address->family);
+    watch->ip = ip_of(address);
+    if (!fm_net_way_allows(watch->client, &watch->walk, &watch->ip)) {
+        watch->client->nudge = true;
+        /* For one more pass through the same answer; else it is dropped with this one. */
+        (void)curl_easy_setopt(watch->easy, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static void forget(struct fm_client *client, size_t nth)
+{
+    client->socks[nth] = client->socks[--client->n_socks];
 }
 
 static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
@@ -25,6 +88,11 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
     (void)purpose;
     struct fm_net_watch *watch = arg;
     struct fm_client *client = watch->client;
+    for (size_t i = 0; i < client->n_socks; i++)
+        if (client->socks[i].fd == fd) {
+            forget(client, i); /* one that was closed without a word */
+            break;
+        }
     if (client->n_socks == client->socks_cap) {
         size_t cap = client->socks_cap != 0 ? 2 * client->socks_cap : 16;
         struct fm_net_sock *grown = realloc(client->socks, cap * sizeof *grown);
@@ -33,11 +101,30 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
         client->socks = grown;
         client->socks_cap = cap;
     }
-    int segment = fm_net_segment(client);
+    int segment = fm_net_segment(client, watch->walk.peer);
     if (segment != 0)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
-    client->socks[client->n_socks++] = (struct fm_net_sock){.fd = fd, .watch = watch};
+    watch->opened = true;
+    client->socks[client->n_socks++] =
+        (struct fm_net_sock){.fd = fd, .ip = watch->ip, .opened_ms = fm_clock_ms(), .watch = watch};
     return CURL_SOCKOPT_OK;
+}
+
+/* What its end says of the address that it led to. */
+static void judge(struct fm_net_sock *sock)
+{
+    struct fm_net_watch *watch = sock->watch;
+    int state = tcp_state(sock->fd);
+    if (state != TCP_SYN_SENT && state != TCP_CLOSE) {
+        watch->connected = true;
+        watch->met = sock->ip;
+    } else if (!watch->settled) {
+        watch->client->nudge = true;
+        if (state == TCP_CLOSE)
+            fm_net_way_failed(watch->client, &watch->walk, &sock->ip);
+        else
+            judge_silence(sock);
+    }
 }
 
 static int on_close(void *arg, curl_socket_t fd)
@@ -47,36 +134,53 @@ static int on_close(void *arg, curl_socket_t fd)
         struct fm_net_sock *sock = &client->socks[i];
         if (sock->fd != fd)
             continue;
-        if (sock->watch != NULL && is_connected(fd))
-            sock->watch->connected = true;
-        *sock = client->socks[--client->n_socks];
+        if (sock->watch != NULL)
+            judge(sock);
+        forget(client, i);
         break;
     }
     return close(fd);
 }
 
-bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy)
+bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy,
+                  const char *peer, unsigned connect_ms)
 {
-    *watch = (struct fm_net_watch){.client = client};
+    *watch =
+        (struct fm_net_watch){.client = client,
+                              .easy = easy,
+                              .walk = {.peer = peer, .patience_ms = connect_ms / FM_NET_WAY_PART}};
+    if (peer != NULL && (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) != CURLE_OK ||
+                         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, watch) != CURLE_OK))
+        return false;
     return curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, watch) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client) == CURLE_OK;
 }
 
-void fm_net_unwatch(struct fm_net_watch *watch)
+void fm_net_settle(struct fm_net_watch *watch, curl_socket_t fd)
 {
     struct fm_client *client = watch->client;
-    for (size_t i = 0; client != NULL && i < client->n_socks; i++)
-        if (client->socks[i].watch == watch)
-            client->socks[i].watch = NULL;
+    watch->settled = true;
+    for (size_t i = 0; watch->opened && i < client->n_socks; i++)
+        if (client->socks[i].fd == fd && client->socks[i].watch == watch)
+            fm_net_way_worked(client, &watch->walk, &client->socks[i].ip);
 }
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
+void fm_net_unwatch(struct fm_net_watch *watch, curl_socket_t kept)
+{
+    struct fm_client *client = watch->client;
+    for (size_t i = 0; client != NULL && i < client->n_socks;) {
+        struct fm_net_sock *sock = &client->socks[i];
+        if (sock->watch == watch && sock->fd != kept) {
+            forget(client, i);
+            continue;
+        }
+        if (sock->watch == watch)
+            sock->watch = NULL;
+        i++;
+    }
+}
 
 uint16_t fm_net_local_port(int fd)
 {

@@ -43,12 +43,15 @@ static void die(const char *what)
     abort();
 }
 
-static int listen_any(uint16_t *port)
+/* *port 0: any. */
+static int listen_at(uint32_t address, uint16_t *port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), known = *port != 0;
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(address), .sin_port = htons(*port)};
     socklen_t len = sizeof at;
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 64) != 0 ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &known, sizeof known) != 0 ||
+        bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 64) != 0 ||
         getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         die("peer: listen");
     *port = ntohs(at.sin_port);
@@ -110,17 +113,23 @@ static void *run_peer(void *arg)
     return NULL;
 }
 
-struct peer *peer_start(peer_fn *fn, void *arg)
+struct peer *peer_start_at(uint32_t address, uint16_t port, peer_fn *fn, void *arg)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL)
         die("peer");
     peer->fn = fn;
     peer->arg = arg;
-    peer->fd = listen_any(&peer->port);
+    peer->port = port;
+    peer->fd = listen_at(address, &peer->port);
     if (pthread_create(&peer->thread, NULL, run_peer, peer) != 0)
         die("peer: thread");
     return peer;
+}
+
+struct peer *peer_start(peer_fn *fn, void *arg)
+{
+    return peer_start_at(INADDR_LOOPBACK, 0, fn, arg);
 }
 
 void peer_stop(struct peer *peer)
@@ -157,8 +166,8 @@ unsigned peer_requests(const struct peer *peer)
 
 uint16_t peer_closed_port(void)
 {
-    uint16_t port;
-    close(listen_any(&port));
+    uint16_t port = 0;
+    close(listen_at(INADDR_LOOPBACK, &port));
     return port;
 }
 

@@ -17,6 +17,8 @@ typedef void peer_fn(struct peer_conn *conn, unsigned nth, void *arg);
 
 /** Listen on any free port of 127.0.0.1 and run the script for every connection. */
 struct peer *peer_start(peer_fn *fn, void *arg);
+/** The same at another address of 127/8 (host order), and at this port; 0: any. */
+struct peer *peer_start_at(uint32_t address, uint16_t port, peer_fn *fn, void *arg);
 void peer_stop(struct peer *peer); /* ends every script, joins, frees */
 
 /** Before anybody connects: what its scripts do not read stays with the sender, but for some tens

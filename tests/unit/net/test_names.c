@@ -265,6 +265,142 @@ Test(names, whose_ipv6_address_is_first_and_dead_work_all_the_same)
     peer_stop(peer);
 }
 
+Test(names, whose_good_address_stands_behind_many_that_refuse_work_at_the_first_try)
+{
+    struct peer *peer = peer_start(good, NULL);
+    say_others(21);
+    say_address("127.0.0.1");
+    fresh = true;
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(call(peer_port(peer), 3000), FM_HTTP_OK, "%s", answer.err.text);
+    cr_expect_eq(peer_requests(peer), 3);
+    cr_expect_eq(dns.asked, 3, "once for each connection");
+    peer_stop(peer);
+}
+
+Test(names, all_of_whose_addresses_refuse_are_told_so_each_time)
+{
+    uint16_t port = peer_closed_port();
+    say_others(ADDRESSES);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(call(port, 5000), FM_HTTP_CONNECT, "%s", answer.err.text);
+        cr_expect_not_null(strstr(answer.err.text, "refused"), "%s", answer.err.text);
+        cr_expect_not(answer.body_sent);
+    }
+    cr_expect_eq(dns.asked, 3);
+}
+
+enum { SILENT = 12 };
+
+/* 127.77.0.1 and so on, all silent at this port. */
+static void holes_open(struct hole *holes, uint16_t port)
+{
+    char text[46];
+    for (unsigned i = 0; i < SILENT; i++) {
+        (void)snprintf(text, sizeof text, "127.77.0.%u", i + 1);
+        cr_assert(hole_open(&holes[i], text, port));
+    }
+}
+
+static void holes_close(struct hole *holes)
+{
+    for (unsigned i = 0; i < SILENT; i++)
+        hole_close(&holes[i]);
+}
+
+/* Calls until one gets there. @return how many that took */
+static unsigned calls_until_ok(uint16_t port)
+{
+    for (unsigned n = 1;; n++) {
+        if (call(port, 1600) == FM_HTTP_OK)
+            return n;
+        cr_expect_not(answer.body_sent);
+        cr_assert_leq(n, SILENT + 2, "%s", answer.err.text);
+    }
+}
+
+/* A try goes on behind the addresses of the one before, and what was found stays found: among these
+ * no try of its own has the time to come to the good one. */
+Test(names, whose_good_address_stands_behind_many_silent_ones_find_it_and_keep_to_it)
+{
+    struct hole holes[SILENT];
+    struct peer *peer = peer_start(good, NULL);
+    holes_open(holes, peer_port(peer));
+    say_others(SILENT);
+    say_address("127.88.0.1"); /* refuses */
+    say_address("127.0.0.1");
+    fresh = true;
+    (void)calls_until_ok(peer_port(peer));
+    for (unsigned i = 0; i < 4; i++)
+        cr_expect_eq(calls_until_ok(peer_port(peer)), 1);
+    holes_close(holes);
+    peer_stop(peer);
+}
+
+Test(names, whose_good_address_moves_among_silent_ones_find_it_again)
+{
+    struct hole holes[SILENT];
+    struct peer *peer = peer_start(good, NULL);
+    uint16_t port = peer_port(peer);
+    holes_open(holes, port);
+    say_others(SILENT + 1);
+    say_address("127.0.0.1");
+    fresh = true;
+    (void)calls_until_ok(port);
+    peer_stop(peer);
+    peer = peer_start_at(0x7f4d0000 + SILENT + 1, port, good, NULL); /* the last of the others */
+    (void)calls_until_ok(port);
+    cr_expect_eq(calls_until_ok(port), 1);
+    cr_expect_eq(peer_requests(peer), 2);
+    holes_close(holes);
+    peer_stop(peer);
+}
+
+static void silent(struct peer_conn *conn, unsigned nth, void *arg)
+{
+    (void)nth, (void)arg;
+    peer_stall(conn, 0);
+}
+
+/* It takes connections, so libcurl asks no other one. */
+Test(names, whose_first_address_hangs_in_the_handshake_try_the_next_one_next_time)
+{
+    struct peer *hangs = peer_start(silent, NULL);
+    struct peer *other = peer_start_at(0x7f4d0001, peer_port(hangs), silent, NULL);
+    struct fm_err err = {0};
+    char url[80];
+    (void)snprintf(url, sizeof url, "https://%s:%u/", name, (unsigned)peer_port(hangs));
+    struct fm_http_request r = {.method = "GET", .url = url, .connect_timeout_ms = 300};
+    say_address("127.0.0.1");
+    say_address("127.77.0.1");
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(fm_client_call(client, &r, &answer, NULL, &err), FM_OK, "%s", err.text);
+        cr_expect_eq(answer.failure, FM_HTTP_TLS_FAILED, "%s", answer.err.text);
+        cr_expect_eq(peer_accepted(hangs), 1 + (i > 1), "try %u", i);
+        cr_expect_eq(peer_accepted(other), (unsigned)(i > 0), "try %u", i);
+    }
+    peer_stop(hangs);
+    peer_stop(other);
+}
+
+Test(names, of_an_http_proxy_that_lead_to_many_addresses_work_too)
+{
+    struct peer *peer = peer_start(good, NULL);
+    struct fm_err err = {0};
+    char url[80];
+    (void)snprintf(url, sizeof url, "http://%s:%u", name, (unsigned)peer_port(peer));
+    struct fm_http_proxy proxy = {.url = url};
+    struct fm_http_request r = {.method = "GET", .url = "http://far.test/", .proxy = &proxy};
+    say_others(21);
+    say_address("127.0.0.1");
+    r.fresh = true;
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(fm_client_call(client, &r, &answer, NULL, &err), FM_OK, "%s", err.text);
+        cr_expect_eq(answer.failure, FM_HTTP_OK, "%s", answer.err.text);
+    }
+    peer_stop(peer);
+}
+
 /* The old address still answers; the new one, where nobody listens, is told by the refusal. */
 Test(names, whose_address_changes_are_asked_for_again_within_the_connections_life)
 {
