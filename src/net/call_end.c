@@ -190,7 +190,9 @@ void fm_net_call_let_go(struct fm_call *call)
 static bool tries_others(struct fm_call *call, CURLcode result)
 {
     int64_t left = call->started_ns / 1000000 + call->target.connect_ms - fm_clock_ms();
-    if (result != CURLE_COULDNT_CONNECT || call->ready || left < FM_NET_WAY_LEAST_MS ||
+    /* The second one too: libcurl calls it so when the last address that it tried was silent. */
+    if ((result != CURLE_COULDNT_CONNECT && result != CURLE_OPERATION_TIMEDOUT) || call->ready ||
+        call->watch.connected || left < FM_NET_WAY_LEAST_MS ||
         !fm_net_way_next_pass(call->client, &call->watch.walk))
         return false;
     (void)curl_multi_remove_handle(call->client->multi, call->easy);
