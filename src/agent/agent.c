@@ -19,12 +19,7 @@
 
 enum {
     STOP_MS = 5000, /* the whole stop */
-    GRACE_MS = 3000, /* of that, for the sender */
     LAST_COMMIT_MS = 1000, /* before it, for what was polled last */
-    PUBLISH_MS = 1000, /* documents are rendered at most so often */
-    SETTLED_MS = 5000, /* after that the start has left nothing behind that is still in use */
-    STEADY_MS = 25000, /* and then the first polls and the first TLS handshakes */
-    SECRETS_MS = 10000, /* secret files are looked at so often */
     STALE_MS = 30000, /* documents this old: /livez says that the main thread hangs */
     SANDBOX_BYTES = 64 << 20
 };
@@ -71,6 +66,7 @@ static void on_commit(void *arg)
     if (agent->sender != NULL)
         fm_rest_wakeup(agent->sender);
     (void)pthread_mutex_unlock(&agent->sender_lock);
+    fm_agent_news(agent);
 }
 
 static void set_sender(struct fm_agent *agent, struct fm_rest *rest)
@@ -260,7 +256,7 @@ static void stop_rest(void *self)
     /* Nothing is polled any more: what came last goes with the rest. On a full disk it cannot. */
     if (agent->spool != NULL && agent->ran)
         (void)!fm_spool_flush(agent->spool, LAST_COMMIT_MS, NULL);
-    fm_rest_finish(agent->rest, GRACE_MS);
+    fm_rest_finish(agent->rest, FM_AGENT_GRACE_MS);
 }
 
 static void join_rest(void *self, int64_t timeout_ms)
@@ -319,59 +315,6 @@ static const struct fm_service services[] = {
 };
 enum { N_SERVICES = sizeof services / sizeof services[0] };
 
-/* ---- the main loop ---- */
-
-/* @return false when the agent is to stop */
-static bool handle_signal(struct fm_agent *agent)
-{
-    for (int sig = fm_signals_next(agent->signal_fd); sig != 0;
-         sig = fm_signals_next(agent->signal_fd)) {
-        if (sig != SIGHUP) {
-            fm_log(agent->log, FM_LOG_INFO,
-                   "%s: stopping; what waits is sent as long as that goes, %d s at most",
-                   sig == SIGTERM ? "SIGTERM" : "SIGINT", GRACE_MS / 1000);
-            return false;
-        }
-        fm_notify_send(&agent->notify, "RELOADING=1");
-        fm_agent_reload(agent);
-        fm_notify_send(&agent->notify, "READY=1");
-    }
-    return true;
-}
-
-static void serve(struct fm_agent *agent)
-{
-    int64_t next = fm_clock_ms(), secrets = next + SECRETS_MS;
-    const int64_t settled = next + SETTLED_MS;
-    int64_t trim = settled;
-    for (;;) {
-        int64_t now = fm_clock_ms();
-        if (now >= next) {
-            fm_agent_publish(agent);
-            fm_notify_alive(&agent->notify);
-            next = now + PUBLISH_MS;
-            if (now >= trim) {
-                fm_trim();
-                trim = trim == settled ? settled + STEADY_MS : INT64_MAX;
-            }
-        }
-        if (now >= secrets) {
-            fm_agent_refresh_secrets(agent);
-            secrets = now + SECRETS_MS;
-        }
-        struct pollfd fds[] = {
-            {.fd = agent->signal_fd, .events = POLLIN},
-            {.fd = fm_control_fd(agent->control), .events = POLLIN},
-        };
-        if (poll(fds, 2, (int)(next - now)) < 0)
-            continue;
-        if ((fds[0].revents & POLLIN) != 0 && !handle_signal(agent))
-            return;
-        if ((fds[1].revents & POLLIN) != 0)
-            fm_control_serve(agent->control);
-    }
-}
-
 /* ---- life ---- */
 
 /* Nothing of ours belongs into a core file: it would hold secrets. */
@@ -383,7 +326,8 @@ static void forbid_cores(void)
 
 void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
 {
-    *agent = (struct fm_agent){.opts = opts, .signal_fd = -1, .started_ms = fm_wall_ms()};
+    *agent =
+        (struct fm_agent){.opts = opts, .signal_fd = -1, .news_fd = -1, .started_ms = fm_wall_ms()};
     agent->notify.fd = -1;
     (void)pthread_mutex_init(&agent->secret_lock, NULL);
     (void)pthread_mutex_init(&agent->sender_lock, NULL);
@@ -457,7 +401,7 @@ static void run_until_signal(struct fm_agent *agent)
         fm_log(agent->log, FM_LOG_INFO, "status page and /health at %s",
                agent->config->http.listen);
     fm_notify_send(&agent->notify, "READY=1");
-    serve(agent);
+    fm_agent_serve(agent);
     fm_notify_send(&agent->notify, "STOPPING=1");
     agent->stopping = true;
     fm_agent_publish(agent);
@@ -475,6 +419,8 @@ enum fm_code fm_agent_run(const struct fm_agent_opts *opts, struct fm_err *err)
         code = fm_net_init(err);
     if (code == FM_OK)
         code = fm_signals_open(&agent.signal_fd, err);
+    if (code == FM_OK)
+        code = fm_agent_listen(&agent, err);
     if (code == FM_OK) {
         fm_trim(); /* what the loader touched: else it and the first polls together are the peak */
         fm_notify_open(&agent.notify);

@@ -35,6 +35,9 @@ struct fm_agent {
     struct fm_control *control;
     struct fm_notify notify;
     int signal_fd;
+    int news_fd; /* wakes the main thread; -1: nobody waits */
+    atomic_bool news; /* it was woken and has not rendered since */
+    unsigned quiet; /* so many renderings in a row showed nothing that is under way */
     int64_t started_ms;
     bool stopping;
     bool ran; /* until a signal: the end is told */
@@ -92,6 +95,22 @@ FM_MUST_USE enum fm_code fm_agent_judge_end(const struct fm_agent *agent, struct
 
 /** Render the documents and hand them to the local server. */
 void fm_agent_publish(struct fm_agent *agent);
+
+enum { FM_AGENT_GRACE_MS = 3000 /* for the sender, at a stop */ };
+
+/** Open what fm_agent_news() wakes. @return FM_OK or FM_ESYS */
+FM_MUST_USE enum fm_code fm_agent_listen(struct fm_agent *agent, struct fm_err *err);
+
+/** How many renderings in a row showed nothing under way, with this one. Pure. */
+unsigned fm_agent_still_quiet(unsigned before, enum fm_health health,
+                              const struct fm_spool_stats *spool);
+
+/** Something that the documents show has changed: they are rendered within a second. While nothing
+ * is under way that is seldom done otherwise. Any thread; does not block. */
+void fm_agent_news(struct fm_agent *agent);
+
+/** The main thread's loop, until SIGTERM or SIGINT. */
+void fm_agent_serve(struct fm_agent *agent);
 
 /** SIGHUP: read the configuration again and take over what changed; a faulty one changes nothing.
  */

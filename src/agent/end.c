@@ -80,6 +80,8 @@ void fm_agent_release(struct fm_agent *agent)
     free(agent->rest_stats);
     fm_notify_close(&agent->notify);
     fm_signals_close(agent->signal_fd);
+    if (agent->news_fd >= 0)
+        (void)close(agent->news_fd);
     fm_config_free(agent->config);
     fm_config_free(agent->boot);
     free(agent->name);

@@ -57,6 +57,7 @@ void fm_agent_sample(void *arg, const struct fm_sample *sample)
         fm_log_limited(agent->log, FM_LOG_WARN, "omitted",
                        "target %s: %llu beans were left out: larger than [record] max_bytes",
                        sample->target, (unsigned long long)count.omitted);
+    fm_agent_news(agent);
 }
 
 static void announce(struct fm_agent *agent, const struct fm_poll_event *event, const char *topic)
@@ -97,6 +98,7 @@ void fm_agent_state(void *arg, const struct fm_poll_event *event)
         announce(agent, event, fm_buf_str(&topics[i]));
         fm_buf_clear(&topics[i]);
     }
+    fm_agent_news(agent);
 }
 
 enum fm_code fm_agent_control(void *arg, const struct fm_spool_control *what, struct fm_chunk **out,

@@ -48,6 +48,11 @@ void fm_notify_alive(struct fm_notify *notify)
     fm_notify_send(notify, "WATCHDOG=1");
 }
 
+int64_t fm_notify_due(const struct fm_notify *notify)
+{
+    return notify->watchdog_ms != 0 ? notify->next_ms : INT64_MAX;
+}
+
 void fm_notify_close(struct fm_notify *notify)
 {
     if (notify->fd >= 0)

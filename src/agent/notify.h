@@ -19,6 +19,9 @@ void fm_notify_send(struct fm_notify *notify, const char *state);
 /** WATCHDOG=1 when it is due. Call it only while every thread is known to work. */
 void fm_notify_alive(struct fm_notify *notify);
 
+/** When fm_notify_alive() is to be called next, monotonic; INT64_MAX: never. */
+int64_t fm_notify_due(const struct fm_notify *notify);
+
 void fm_notify_close(struct fm_notify *notify);
 
 #endif

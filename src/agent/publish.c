@@ -1,4 +1,5 @@
-/* The documents of the local server, rendered by the main thread at most once a second. */
+/* The documents of the local server, rendered by the main thread at most once a second (serve.c).
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,14 @@ static void log_health(struct fm_agent *agent, enum fm_health health)
     agent->last_health = health;
 }
 
+/* A reason of health may end by itself, as time passes. */
+unsigned fm_agent_still_quiet(unsigned before, enum fm_health health,
+                              const struct fm_spool_stats *spool)
+{
+    bool idle = health == FM_HEALTH_OK && spool->records == 0 && spool->queue_bytes == 0;
+    return idle ? before + 1 : 0;
+}
+
 void fm_agent_publish(struct fm_agent *agent)
 {
     struct fm_poll_snapshot targets = {0};
@@ -91,6 +100,7 @@ void fm_agent_publish(struct fm_agent *agent)
     enum fm_health health = fm_document_health(&facts, &agent->health, &agent->reasons);
     fm_document_stats(&facts, &agent->stats);
     fm_document_metrics(&facts, &agent->metrics);
+    agent->quiet = fm_agent_still_quiet(agent->quiet, health, agent->spool_stats);
     log_health(agent, health);
     fm_certs_tell(&agent->certs, agent->rest_stats, facts.cert_file, agent->log);
     if (agent->http != NULL) {

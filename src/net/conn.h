@@ -53,7 +53,8 @@ void fm_conn_want_write(struct fm_conn *conn, bool want);
  * more than reading it; so READABLE comes up to half a millisecond later, for all that has come by
  * then.
  * @param bytes  of them, of which so many are still to come: READABLE waits for these, at most 5
- * ms. 0: not known. To be told anew after each READABLE. */
+ * ms, and 10, 20, 40 ms when a slow JVM kept us waiting before (until many is false). 0: not known.
+ * To be told anew after each READABLE. */
 void fm_conn_expect(struct fm_conn *conn, size_t bytes, bool many);
 
 #endif

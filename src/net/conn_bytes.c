@@ -13,7 +13,8 @@
 
 enum {
     GATHER_NS = 500 * 1000,
-    LOW_WATER_NS = 5 * 1000 * 1000, /* the longest wait for bytes that were expected */
+    LOW_WATER_NS = 5 * 1000 * 1000, /* the first wait for bytes that were expected */
+    LOW_WATER_TWICE = 3, /* ... and so often the next one is twice as long */
     MIN_LOW_WATER = 1024,
     MAX_LOW_WATER = 64 * 1024 /* both sides' buffers hold more */
 };
@@ -31,7 +32,7 @@ static bool may_gather(const struct fm_client *client)
 {
     for (int i = 0; i < client->n_events; i++) {
         const struct fm_conn *conn = client->events[i].data.ptr;
-        if (conn == NULL || !conn->many || conn->low_water > 1 ||
+        if (conn == NULL || !conn->many || conn->low_water > 1 || conn->low_given_up ||
             client->events[i].events != EPOLLIN)
             return false;
     }
@@ -49,7 +50,7 @@ static void set_low_water(struct fm_conn *conn, int bytes)
     }
     if (conn->low_water <= 1)
         return;
-    conn->low_until_ns = fm_clock_ns() + LOW_WATER_NS;
+    conn->low_until_ns = fm_clock_ns() + ((int64_t)LOW_WATER_NS << conn->low_missed);
     if (client->n_low_water == 1 || conn->low_until_ns < client->low_until_ns)
         client->low_until_ns = conn->low_until_ns;
 }
@@ -57,6 +58,9 @@ static void set_low_water(struct fm_conn *conn, int bytes)
 void fm_conn_expect(struct fm_conn *conn, size_t bytes, bool many)
 {
     conn->many = many;
+    conn->low_given_up = false;
+    if (!many)
+        conn->low_missed = 0;
     if (!many || bytes < MIN_LOW_WATER)
         set_low_water(conn, 1);
     else
@@ -80,8 +84,11 @@ static void give_up_waiting(struct fm_client *client)
     if (now_ns < client->low_until_ns)
         return;
     for (struct fm_conn *conn = client->conns; conn != NULL; conn = conn->next) {
-        if (conn->low_water > 1 && conn->low_until_ns <= now_ns)
+        if (conn->low_water > 1 && conn->low_until_ns <= now_ns) {
             set_low_water(conn, 1);
+            conn->low_given_up = true;
+            conn->low_missed += conn->low_missed < LOW_WATER_TWICE;
+        }
         if (conn->low_water > 1 && conn->low_until_ns < first_ns)
             first_ns = conn->low_until_ns;
     }

@@ -29,6 +29,8 @@ struct fm_conn {
     bool drained; /* the last receive took all there was (not with TLS) */
     int low_water; /* READABLE waits for so many bytes; 0 or 1: for any */
     int64_t low_until_ns; /* ... and no longer than until then */
+    unsigned low_missed; /* how often they did not come in time since the list began, at most 3 */
+    bool low_given_up; /* they did not: what has come waited long enough */
     bool has_first; /* first holds the byte read at opening */
     bool first_end; /* ... or that read ended the connection: first_result */
     CURLcode first_result;

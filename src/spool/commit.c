@@ -10,7 +10,14 @@
 #include "base/clock.h"
 #include "spool/rows_priv.h"
 
-enum { APPEND_CACHE = 2 * 1024 * 1024, BACKOFF_MS = 50, BACKOFF_MAX_MS = 5000 };
+enum {
+    APPEND_CACHE = 2 * 1024 * 1024,
+    BACKOFF_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    IDLE_SOON_MS = 250,
+    IDLE_LATE_MS = 30000,
+    IDLE_LOG = 1024 * 1024
+};
 
 int64_t spool_line_ms(const struct fm_spool *sp)
 {
@@ -395,6 +402,15 @@ static int64_t next_look(const struct fm_spool *sp)
     return sp->tight && sp->take_ms > 0 ? sp->take_ms : fm_clock_ms();
 }
 
+/* At rest each poll makes two small commits. To empty the log after each would cost three more
+ * synchronisations a poll and wake-ups, so it may hold a few minutes of them. With sync = normal
+ * nothing else makes them last, so there it is emptied at once. */
+static unsigned idle_after_ms(const struct fm_spool *sp)
+{
+    bool soon = sp->sizes.spare > 0 || !sp->opts.sync_full || sp->sizes.wal_bytes > IDLE_LOG;
+    return soon ? IDLE_SOON_MS : IDLE_LATE_MS;
+}
+
 enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
 {
     struct fm_err why = {0};
@@ -423,7 +439,7 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
         recover(sp, FM_ESYS, &why);
     if (sp->store != NULL)
         store_sizes(sp->store, &sp->sizes);
-    sp->idle_ms = sp->store != NULL ? fm_clock_ms() + 250 : 0;
+    sp->idle_ms = sp->store != NULL ? fm_clock_ms() + idle_after_ms(sp) : 0;
     return FM_OK;
 }
 

@@ -293,23 +293,30 @@ enum fm_code store_claim(struct store *st, struct fm_err *err)
     return store_fail(st, SQLITE_FULL, "when it grew", err);
 }
 
+/* Free pages beyond those that are kept. */
+static uint64_t spare_pages(struct store *st)
+{
+    int64_t n = store_ask(st, "PRAGMA freelist_count");
+    return n >= KEEP_PAGES ? (uint64_t)(n - KEEP_PAGES + 1) : 0;
+}
+
 bool store_vacuum(struct store *st)
 {
     uint64_t most = st->wal_most / 4 / page_size(st);
-    if (store_ask(st, "PRAGMA freelist_count") < KEEP_PAGES)
+    if (spare_pages(st) == 0)
         return false;
     char text[64];
     (void)sqlite3_snprintf(sizeof text, text, "PRAGMA incremental_vacuum(%llu)",
                            (sqlite3_uint64)(most < 512 ? most + 1 : 512));
     return store_exec(st, text, NULL) == FM_OK &&
-           store_checkpoint(st, CHECKPOINT_DUE, NULL) == FM_OK &&
-           store_ask(st, "PRAGMA freelist_count") >= KEEP_PAGES;
+           store_checkpoint(st, CHECKPOINT_DUE, NULL) == FM_OK && spare_pages(st) > 0;
 }
 
 void store_sizes(struct store *st, struct store_sizes *out)
 {
     *out = (struct store_sizes){.pages = (uint64_t)store_ask(st, "PRAGMA page_count"),
                                 .page_size = page_size(st),
+                                .spare = spare_pages(st),
                                 .wal_bytes = (uint64_t)st->wal_pages * (page_size(st) + 24)};
 }
 

@@ -233,7 +233,7 @@ struct batch_priv {
 struct store; /* store.c; none in the memory variant */
 
 struct store_sizes {
-    uint64_t pages, page_size, wal_bytes;
+    uint64_t pages, page_size, wal_bytes, spare; /* spare: free pages beyond those that are kept */
 };
 
 struct op_list {

@@ -225,3 +225,39 @@ Test(reload, does_not_open_an_address_that_waits_for_the_restart)
     }
     end(&w);
 }
+
+/* ---- the documents, when nothing is under way ---- */
+
+Test(reload, an_agent_is_quiet_when_all_is_well_and_nothing_waits)
+{
+    struct fm_spool_stats stats = {0};
+    cr_expect_eq(fm_agent_still_quiet(0, FM_HEALTH_OK, &stats), 1);
+    cr_expect_eq(fm_agent_still_quiet(1, FM_HEALTH_OK, &stats), 2);
+    cr_expect_eq(fm_agent_still_quiet(2, FM_HEALTH_DEGRADED, &stats), 0);
+    stats.records = 1;
+    cr_expect_eq(fm_agent_still_quiet(2, FM_HEALTH_OK, &stats), 0);
+    stats = (struct fm_spool_stats){.queue_bytes = 1};
+    cr_expect_eq(fm_agent_still_quiet(2, FM_HEALTH_OK, &stats), 0);
+}
+
+Test(reload, what_is_spooled_or_changes_state_wakes_the_main_thread_once)
+{
+    struct world w;
+    uint64_t times = 0;
+    struct fm_err err = {0};
+    start(&w, "name = edge\n", "listen = off\n");
+    fm_agent_news(&w.agent); /* nobody waits yet: nothing happens */
+    cr_assert_eq(fm_agent_listen(&w.agent, &err), FM_OK, "%s", err.text);
+    cr_assert_eq(read(w.agent.news_fd, &times, sizeof times), -1);
+    fm_agent_sample(&w.agent, &(struct fm_sample){.target = "t", .host = "h", .timestamp_ms = 1});
+    fm_agent_state(&w.agent, &(struct fm_poll_event){.opts = &w.agent.plan->targets[0],
+                                                     .target = "t",
+                                                     .host = "h",
+                                                     .timestamp_ms = 1,
+                                                     .state = "down",
+                                                     .error = "gone"});
+    cr_assert_eq(fm_spool_flush(w.agent.spool, 10000, &err), FM_OK, "%s", err.text);
+    cr_assert_eq(read(w.agent.news_fd, &times, sizeof times), sizeof times);
+    cr_assert_eq(times, 1);
+    end(&w);
+}

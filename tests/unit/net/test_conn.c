@@ -208,6 +208,22 @@ Test(conn, gives_up_waiting_for_bytes_that_do_not_come)
     peer_stop(peer);
 }
 
+Test(conn, waits_longer_for_a_peer_that_was_slow_until_its_list_ends)
+{
+    struct life l = {0};
+    struct peer *peer = expect_of(&l, &(struct shower){.bytes = 0}, 50000);
+    for (unsigned i = 1; i <= 5; i++) {
+        UNTIL(l.conn->low_given_up); /* what comes now is not gathered on top of that */
+        cr_assert_eq(l.conn->low_missed, i < 3 ? i : 3, "never more than 40 ms");
+        fm_conn_expect(l.conn, 50000, true);
+        cr_assert_not(l.conn->low_given_up);
+    }
+    fm_conn_expect(l.conn, 0, false);
+    cr_assert_eq(l.conn->low_missed, 0);
+    fm_conn_close(l.conn);
+    peer_stop(peer);
+}
+
 Test(conn, tells_the_end_though_more_is_expected)
 {
     struct life l = {0};

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fault_vfs.h"
 #include "spool_kit.h"
 
@@ -57,6 +58,32 @@ static void leave_log(struct kit *kit)
         _exit(0);
     }
     await_end(child);
+}
+
+static off_t log_size(const struct kit *kit)
+{
+    off_t size;
+    (void)close(open_in(kit, "spool.db-wal", &size));
+    return size;
+}
+
+/* Emptying it costs three synchronisations more for each poll. */
+Test(wal, keeps_a_short_log_at_rest_unless_nothing_else_makes_it_last)
+{
+    struct kit kits[2];
+    for (int i = 0; i < 2; i++) {
+        kit_init(&kits[i], false);
+        kits[i].opts.sync_full = i == 0;
+        kit_open(&kits[i]);
+        kit_store(&kits[i], "t", 1, 1);
+        kit_deliver(&kits[i], kit_read(&kits[i], "t", 10));
+    }
+    cr_assert_gt(log_size(&kits[0]), 0);
+    for (int64_t until = fm_clock_ms() + 10000; log_size(&kits[1]) > 0; fm_sleep_ms(5))
+        cr_assert_lt(fm_clock_ms(), until, "sync = normal");
+    cr_expect_gt(log_size(&kits[0]), 0, "sync = full: it was at rest before the other");
+    for (int i = 0; i < 2; i++)
+        kit_done(&kits[i]);
 }
 
 /* A transaction above the page cache that writes its first pages again, never committed. */
