@@ -37,8 +37,8 @@ struct fm_producer; /* opaque */
 /** What became of a record; borrowed in the callback. */
 struct fm_producer_report {
     /** FM_OK: accepted by the proxy, each record by its own verdict.
-     *  FM_EREMOTE: refused for good (alone, twice, while others were accepted); with a folder it
-     *  lies among the dead letters there (firstmile spool dead list).
+     *  FM_EREMOTE: refused for good (alone, twice, while others were accepted; while it is closed
+     *  once is enough, since nothing follows); with a folder it lies among the dead letters there (firstmile spool dead list).
      *  FM_ESYS, FM_ENOMEM: it could not be kept (disk); it will not be sent.
      *  FM_ETIMEOUT: the disk does not answer; it may still be sent.
      *  FM_ESTOP: closed before an answer. With a folder it stays there and goes out when a producer

@@ -142,6 +142,10 @@ static enum fm_code open_way_out(struct once *once, struct fm_err *err)
     rest.timeout_single_ms = cap(rest.timeout_single_ms, most);
     rest.probe_timeout_ms = cap(rest.probe_timeout_ms, most);
     rest.connect_timeout_ms = cap(rest.connect_timeout_ms, most);
+    /* A refused record is to be asked for a second time before the time is over. */
+    rest.isolate_backoff_ms = cap(rest.isolate_backoff_ms, most / 4);
+    rest.isolate_max_backoff_ms = cap(rest.isolate_max_backoff_ms, most / 4);
+    rest.suspect_interval_ms = cap(rest.suspect_interval_ms, most / 4);
     rest.linger_ms = 0;
     FM_TRY(fm_rest_new(&agent->rest, &rest, err));
     return fm_rest_start(agent->rest, err);
@@ -152,7 +156,9 @@ static void why_not(const struct fm_rest_stats *rest, char *out, size_t size)
 {
     out[0] = '\0';
     for (size_t i = 0; i < rest->n_topics && out[0] == '\0'; i++)
-        (void)snprintf(out, size, "%s", rest->topics[i].reason);
+        (void)snprintf(out, size, "%s",
+                       rest->topics[i].reason[0] != '\0' ? rest->topics[i].reason
+                                                         : rest->topics[i].suspect_reason);
     if (strlen(out) + 1 < size)
         return;
     char *space = strrchr(out, ' ');
@@ -181,7 +187,21 @@ static enum fm_code tell_undelivered(const struct once *once, enum fm_code code,
                       (unsigned long long)(unknown < left ? unknown : left), reason);
 }
 
-/* Until all is acknowledged, the time is over, or a signal comes. */
+/* What waits was refused twice, each record alone, and nothing is left whose acceptance could show
+ * that the fault is theirs: no dead letters, but not to be waited for. */
+static bool all_refused(struct once *once)
+{
+    struct fm_agent *agent = &once->agent;
+    uint64_t refused = 0;
+    fm_spool_stats_get(agent->spool, agent->spool_stats);
+    fm_rest_stats_get(agent->rest, agent->rest_stats);
+    for (size_t i = 0; i < agent->rest_stats->n_topics; i++)
+        refused += agent->rest_stats->topics[i].refused;
+    return refused > 0 && refused == agent->spool_stats->records &&
+           agent->rest_stats->in_flight_records == 0;
+}
+
+/* Until all is acknowledged or refused, the time is over, or a signal comes. */
 static enum fm_code drain(struct once *once, struct fm_err *err)
 {
     enum { LOOK_MS = 100 };
@@ -189,10 +209,28 @@ static enum fm_code drain(struct once *once, struct fm_err *err)
     while (code == FM_ETIMEOUT && !is_stopped(once)) {
         unsigned left = left_ms(once);
         code = fm_rest_drain(once->agent.rest, left < LOOK_MS ? left : LOOK_MS, err);
-        if (left <= LOOK_MS)
+        if (left <= LOOK_MS || (code == FM_ETIMEOUT && all_refused(once)))
             break;
     }
     return code;
+}
+
+/* They end with this process, so the topic is told that they will not come. */
+static enum fm_code give_up(struct once *once, struct fm_err *err)
+{
+    struct fm_agent *agent = &once->agent;
+    const struct fm_spool_select all = {.timeout_ms = left_ms(once)};
+    char reason[190];
+    uint64_t n = 0, dead = agent->spool_stats->dead_records;
+    why_not(agent->rest_stats, reason, sizeof reason);
+    FM_TRY(fm_spool_drop(agent->spool, &all, &n, err));
+    fm_rest_wakeup(agent->rest);
+    const char *declared = drain(once, NULL) == FM_OK ? "declared lost" : "not declared";
+    if (dead > 0)
+        return fm_err_set(err, FM_EREMOTE, "%llu records were refused, %llu of them for good: %s",
+                          (unsigned long long)(n + dead), (unsigned long long)dead, reason);
+    return fm_err_set(err, FM_EREMOTE, "%llu record%s refused twice (%s): %s",
+                      (unsigned long long)n, n == 1 ? " was" : "s were", declared, reason);
 }
 
 /* The request in flight may still be answered, but nobody waits long for that. */
@@ -240,6 +278,8 @@ static enum fm_code send_all(struct once *once, struct fm_err *err)
     enum fm_code code = drain(once, err);
     if (code != FM_OK && once->signal != 0)
         return interrupted(once, err);
+    if (code == FM_ETIMEOUT && all_refused(once))
+        return give_up(once, err);
     fm_spool_stats_get(agent->spool, agent->spool_stats);
     fm_rest_stats_get(agent->rest, agent->rest_stats);
     const struct fm_spool_stats *spool = agent->spool_stats;

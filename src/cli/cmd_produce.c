@@ -82,6 +82,7 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
     p->way.on_dead = fm_produce_on_dead;
     p->way.on_dead_arg = p;
     p->way.tells_dead = true;
+    p->way.bury_at_end = true;
     FM_TRY(fm_rest_new(&p->rest, &p->way, err));
     fm_produce_wake(p, p->rest);
     return fm_rest_start(p->rest, err);

@@ -72,8 +72,10 @@ static const struct fm_flag once_flags[] = {
 static const char *const once_text[] = {
     "Records are sent from memory under a stream of their own and each is acknowledged by the REST "
     "proxy before the exit code is 0. At the timeout the number of records whose fate is unknown "
-    "is "
-    "told, and the exit code is 1; so it is at Ctrl-C or SIGTERM.",
+    "is told, and the exit code is 1; so it is at Ctrl-C or SIGTERM.",
+    "A record that the proxy refuses is asked for again alone, within a quarter of the timeout. "
+    "Refused twice, it is given up: it is told, the topic hears of it in a gap, the exit code is "
+    "1.",
     NULL,
 };
 static const char *const once_examples[] = {

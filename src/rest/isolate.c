@@ -125,7 +125,7 @@ static bool may_bury(const struct fm_topic *t, const struct fm_suspect *s)
 {
     if (s->control || s->p_count == 0)
         return false;
-    if (atomic_load(&t->rest->end_of_input) && s->last_p)
+    if (t->rest->conf->o.bury_at_end && atomic_load(&t->rest->end_of_input) && s->last_p)
         return true;
     return s->p_count >= 2 && s->evidence;
 }

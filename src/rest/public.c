@@ -82,6 +82,7 @@ static enum fm_code open_rest(struct fm_producer *p, const struct fm_producer_op
         .batch_records = o->batch_records,
         .on_dead = fm_pump_dead,
         .on_dead_arg = p,
+        .bury_at_end = true,
         .on_delivered = fm_pump_delivered,
         .on_delivered_arg = p};
     struct fm_rest *rest = NULL;

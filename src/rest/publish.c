@@ -44,6 +44,9 @@ static void copy_topic(struct fm_rest_topic *out, const struct fm_topic *t)
     out->hop = t->hop;
     memcpy(out->reason, t->reason, sizeof out->reason);
     out->suspects = t->iso.n_suspects;
+    out->refused = 0;
+    for (size_t i = 0; i < t->iso.n_suspects; i++)
+        out->refused += t->iso.suspects[i].p_count >= 2 && t->iso.suspects[i].last_p;
     snprintf(out->suspect_reason, sizeof out->suspect_reason, "%s",
              t->iso.n_suspects > 0 ? t->iso.suspects[0].answers[0] : "");
     out->size_limit = t->size.limit;

@@ -90,6 +90,9 @@ struct fm_rest_opts {
     /** A record became a dead letter. On the sender's thread; must not call back. NULL allowed. */
     void (*on_dead)(void *arg, const struct fm_spool_id *id, const char *reason);
     void *on_dead_arg;
+    /** From fm_rest_end_of_input() on one permanent answer to a record alone makes it a dead
+     * letter, without a second and without other records as evidence. */
+    bool bury_at_end;
     bool tells_dead; /* on_dead tells people of each: the log need not warn of it, too */
     /** The spool was told that these are delivered, n runs of them. As on_dead. */
     void (*on_delivered)(void *arg, const struct fm_settlement *list, size_t n);
@@ -131,8 +134,8 @@ void fm_rest_wakeup(struct fm_rest *rest);
 FM_MUST_USE enum fm_code fm_rest_reconfigure(struct fm_rest *rest, const struct fm_rest_opts *opts,
                                              struct fm_err *err);
 
-/** No more records will come (produce, once): from now on one permanent answer to a record alone
- * makes it a dead letter, without other records as evidence. Any thread. */
+/** No more records will come (produce, once): nothing lingers, and opts.bury_at_end holds. Any
+ * thread. */
 void fm_rest_end_of_input(struct fm_rest *rest);
 
 /** Wait until the spool holds nothing more to send and no request is in flight, for so long at
@@ -182,6 +185,7 @@ struct fm_rest_topic {
     enum fm_rest_hop hop;
     char reason[FM_REST_TEXT]; /* sentence: what failed and the remedy; "" while all is well */
     size_t suspects;
+    size_t refused; /* ... of them alone, for a permanent reason, twice; they wait for evidence */
     char suspect_reason[240]; /* what was answered to the oldest of them; "" if there is none */
     uint64_t size_limit; /* 0: not known yet */
 };

@@ -320,20 +320,40 @@ Test(commands, run_tells_a_target_that_is_down_once)
     remove_spool();
 }
 
-Test(commands, once_names_the_reason_of_what_is_refused)
+/* The proxy takes all but n=2, one record a request; the topic then accounts for every number. */
+static void once_refused(const char *sentence)
 {
     pid_t pid;
-    char rest[160];
+    char rest[160], target[100];
+    (void)snprintf(target, sizeof target, "target:fake.url=%s", url);
     program_file("faults", "* record if \"n=2\" error 50002 \"Kafka dislikes it\"\n");
     const char *const more[] = {"--faults", "faults", NULL};
     (void)snprintf(rest, sizeof rest, "rest.url=%s", program_sandbox(&pid, more));
-    cr_expect_eq(RUN("once", "-q", "-q", "-o", rest, "-o", "query:a.bean=a:*", "-o",
-                     "retry.isolate_backoff=20ms", "-o", "retry.suspect_interval=20ms"),
+    cr_expect_eq(RUN("once", "-q", "-q", "-o", rest, "-o", target, "-o", "query:a.bean=a:*", "-o",
+                     "batch.records=1", "-o", "retry.isolate_backoff=20ms"),
                  1);
-    expect_sentence("1 record was refused for good: HTTP 200 code 50002: Kafka dislikes it");
+    expect_sentence(sentence);
+    cr_expect_eq(RUN("audit", "firstmile", "-o", rest), 0, "%s%s", result.out, result.err);
     cr_assert_eq(kill(pid, SIGTERM), 0);
     program_reap(pid);
     cr_expect_eq(result.code, 0);
+}
+
+Test(commands, once_buries_what_was_refused_twice_while_another_was_accepted)
+{
+    static const char *const three[] = {"a:n=1,type=A", "a:n=2,type=A", "a:n=3,type=A", NULL};
+    jolokia_stop();
+    jolokia_start(three);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", (unsigned)jolokia_port());
+    once_refused(
+        "1 record was refused for good: HTTP 200 code 50002: Kafka dislikes it; then HTTP");
+}
+
+Test(commands, once_gives_up_what_was_refused_twice_and_makes_no_dead_letter_of_it)
+{
+    once_refused(
+        "1 record was refused twice (declared lost): Kafka: Kafka refuses the record (HTTP 200 "
+        "code 50002: Kafka dislikes it)");
 }
 
 /* More than stdio keeps at a time: the last flush has nothing left that could fail, and a reader

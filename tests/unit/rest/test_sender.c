@@ -791,9 +791,32 @@ Test(sender, at_the_end_of_input_one_permanent_answer_is_enough)
     sender_setup(&r, poison);
     r.bad = 1;
     spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
+    r.opts.bury_at_end = true;
     r.rest = rig_start(&r.opts);
     fm_rest_end_of_input(r.rest);
     rig_drain(r.rest, 3000);
     cr_assert_eq(spool_fate(r.spool, 1), FATE_DEAD);
+    sender_teardown(&r);
+}
+
+/* once: the rule holds to the end; who waits may see that nothing will change. */
+Test(sender, at_the_end_of_input_a_record_stays_a_suspect_where_the_rule_is_to_hold)
+{
+    struct sender r;
+    struct fm_rest_stats s;
+    int64_t end = fm_clock_ms() + 20000;
+    sender_setup(&r, poison);
+    r.bad = 1;
+    spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
+    r.rest = rig_start(&r.opts);
+    fm_rest_end_of_input(r.rest);
+    do {
+        cr_assert_lt(fm_clock_ms(), end);
+        usleep(1000);
+        s = rig_stats(r.rest);
+    } while (s.n_topics == 0 || s.topics[0].refused == 0);
+    cr_assert_geq(mock_posts(r.mock), 2);
+    cr_assert_eq(s.topics[0].suspects, 1);
+    cr_assert_eq(spool_fate(r.spool, 1), FATE_PENDING);
     sender_teardown(&r);
 }
