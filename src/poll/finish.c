@@ -148,10 +148,11 @@ void fm_target_finish(struct fm_target *t, enum fm_code code, const struct fm_er
     if (code == FM_OK) {
         t->fails = 0;
         t->not_before_ms = 0;
-        if (t->restarted && t->jvm_name[0] != '\0') {
+        if (t->untold && t->jvm_name[0] != '\0') {
             fm_log(t->poll->log, FM_LOG_INFO, "target %s: another JVM answers now (%s)", t->name,
                    t->jvm_name);
             announce(t, "restarted", NULL);
+            t->untold = false;
         }
         fm_target_set_state(t, FM_POLL_UP, NULL);
         struct fm_err failed = {0};

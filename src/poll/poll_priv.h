@@ -280,6 +280,7 @@ struct fm_target {
     } missing[16]; /* attributes to be asked alone, why they did not come */
     size_t n_missing;
     bool identity_read, restarted;
+    bool untold; /* that another JVM answers: told once a poll of it succeeds */
     unsigned rounds, reasons;
     bool values_round; /* the round reads values: its answers go to arena, else to scratch */
     bool job_pending; /* a helper still looks for the address */

@@ -54,7 +54,7 @@ static void take_identity(struct fm_target *t, const struct fm_jmx_call *call)
     fm_utf8_cut(text);
     int64_t began_ms = began != NULL && began->kind == FM_V_INT ? began->i : 0;
     if (!same_identity(t, text, began_ms)) {
-        t->restarted = true;
+        t->restarted = t->untold = true;
         fm_cache_clear(&t->cache);
         for (size_t q = 0; q < t->opts->n_queries; q++) {
             t->queries[q].names_ms = 0;

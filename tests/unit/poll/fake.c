@@ -162,6 +162,9 @@ static enum fm_code fake_start(struct fm_jmx *jmx, struct fm_jmx_call *calls, si
         calls[i].code = FM_ETIMEOUT;
     if (jvm->hang)
         return FM_OK;
+    for (size_t i = 0; jvm->hang_names && i < n; i++)
+        if (calls[i].op == FM_JMX_NAMES)
+            return FM_OK;
     if (jvm->refuse != 0) {
         for (size_t i = 0; i < n; i++)
             calls[i].code = (enum fm_code)jvm->refuse;

@@ -13,6 +13,7 @@ struct fake_jvm { /* found by the url of the session */
     atomic_int start_time; /* Runtime StartTime */
     atomic_int refuse; /* an fm_code: every list fails with it; 0: works */
     atomic_int hang; /* lists do not come back: cancel ends them */
+    atomic_int hang_names; /* the same for lists that ask for names */
     const char *hang_bean; /* READ of this one hangs */
     atomic_int hangs_on; /* ... while this is set */
     const char *beans[FAKE_BEANS]; /* canonical names, sorted; NULL ends */
