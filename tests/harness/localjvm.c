@@ -1,5 +1,6 @@
 #include "localjvm.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -137,6 +139,25 @@ void localjvm_say(struct localjvm *jvm, const char *line)
     cr_assert_eq(write(jvm->in, line, strlen(line)), (ssize_t)strlen(line));
     cr_assert_eq(write(jvm->in, "\n", 1), 1);
     wait_for(jvm, "ok");
+}
+
+unsigned localjvm_port(void)
+{
+    enum { FIRST = 20000, PORTS = 12000, OF_A_PROCESS = 8 };
+    static unsigned next;
+    for (unsigned i = 0; i < PORTS; i++) {
+        unsigned port = FIRST + ((unsigned)getpid() * OF_A_PROCESS + next++) % PORTS;
+        struct sockaddr_in at = {.sin_family = AF_INET,
+                                 .sin_port = htons((uint16_t)port),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool is_free = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
+        (void)close(fd);
+        if (is_free)
+            return port;
+    }
+    cr_assert_fail("no port is free");
+    return 0;
 }
 
 void localjvm_kill(struct localjvm *jvm)

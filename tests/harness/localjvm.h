@@ -19,6 +19,10 @@ struct localjvm localjvm_start(const char *const *options, const char *const *ar
 struct localjvm localjvm_spawn(const char *const *options, const char *const *arguments);
 void localjvm_wait(struct localjvm *jvm);
 
+/** A port for one to listen on: none of those that the kernel gives to sockets without a wish, and
+ * in another process another one, so that it is free a second later, too. */
+unsigned localjvm_port(void);
+
 /** Kill -9 and reap; harmless when it is dead. */
 void localjvm_kill(struct localjvm *jvm);
 

@@ -44,16 +44,16 @@ static void die(const char *what)
 }
 
 /* *port 0: any. */
-static int listen_at(uint32_t address, uint16_t *port)
+static int bind_at(uint32_t address, uint16_t *port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), known = *port != 0;
     struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(address), .sin_port = htons(*port)};
     socklen_t len = sizeof at;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &known, sizeof known) != 0 ||
-        bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 64) != 0 ||
+        bind(fd, (struct sockaddr *)&at, sizeof at) != 0 ||
         getsockname(fd, (struct sockaddr *)&at, &len) != 0)
-        die("peer: listen");
+        die("peer: bind");
     *port = ntohs(at.sin_port);
     return fd;
 }
@@ -121,7 +121,9 @@ struct peer *peer_start_at(uint32_t address, uint16_t port, peer_fn *fn, void *a
     peer->fn = fn;
     peer->arg = arg;
     peer->port = port;
-    peer->fd = listen_at(address, &peer->port);
+    peer->fd = bind_at(address, &peer->port);
+    if (listen(peer->fd, 64) != 0)
+        die("peer: listen");
     if (pthread_create(&peer->thread, NULL, run_peer, peer) != 0)
         die("peer: thread");
     return peer;
@@ -167,7 +169,7 @@ unsigned peer_requests(const struct peer *peer)
 uint16_t peer_closed_port(void)
 {
     uint16_t port = 0;
-    close(listen_at(INADDR_LOOPBACK, &port));
+    (void)bind_at(INADDR_LOOPBACK, &port); /* kept open, so that nobody else gets it */
     return port;
 }
 

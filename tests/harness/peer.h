@@ -29,7 +29,7 @@ uint16_t peer_port(const struct peer *peer);
 unsigned peer_accepted(const struct peer *peer); /* connections so far */
 unsigned peer_requests(const struct peer *peer); /* whole HTTP requests read so far */
 
-/** A port of 127.0.0.1 on which nothing listens (it did a moment ago). */
+/** A port of 127.0.0.1 on which nobody listens, nor will while this process lives. */
 uint16_t peer_closed_port(void);
 
 struct peer_request {

@@ -22,7 +22,7 @@ static void start_jvm(void)
     static const char *arguments[] = {"failing=on", NULL};
     if (access("/usr/bin/javac", X_OK) != 0)
         cr_skip_test("no JDK");
-    unsigned number = peer_closed_port();
+    unsigned number = localjvm_port();
     (void)snprintf(port, sizeof port, "-Dcom.sun.management.jmxremote.port=%u", number);
     (void)snprintf(url, sizeof url, "127.0.0.1:%u", number);
     jvm = localjvm_start(options, arguments);

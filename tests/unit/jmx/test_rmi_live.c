@@ -1,12 +1,9 @@
 /* Sessions with a real JVM (skipped where there is no java). */
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,24 +24,12 @@ struct live {
 
 static struct live l;
 
-static unsigned free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static void start_jvm(const char *const *more, const char *const *arguments)
 {
     static char port[80];
     static char rmi_port[80];
     const char *options[8] = {port, rmi_port, "-Dcom.sun.management.jmxremote.ssl=false"};
-    unsigned number = free_port();
+    unsigned number = localjvm_port();
     size_t n = 3;
     snprintf(port, sizeof port, "-Dcom.sun.management.jmxremote.port=%u", number);
     snprintf(rmi_port, sizeof rmi_port, "-Dcom.sun.management.jmxremote.rmi.port=%u", number);

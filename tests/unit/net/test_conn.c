@@ -122,11 +122,11 @@ static void open_to(struct life *l, struct fm_conn_opts opts)
     cr_assert_eq(fm_conn_open(&l->conn, client, &opts, on_event, l, &err), FM_OK, "%s", err.text);
 }
 
-/* Poll until the condition holds or 5 s have passed. */
+/* Poll until the condition holds or 20 s have passed. */
 #define UNTIL(condition)                                                                           \
     do {                                                                                           \
         struct fm_err err_ = {0};                                                                  \
-        int64_t until_ = fm_clock_ms() + 5000;                                                     \
+        int64_t until_ = fm_clock_ms() + 20000;                                                    \
         while (!(condition) && fm_clock_ms() < until_)                                             \
             cr_assert_eq(fm_client_poll(client, 200, &err_), FM_OK);                               \
         cr_assert(condition, #condition);                                                          \

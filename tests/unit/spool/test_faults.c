@@ -224,8 +224,12 @@ Test(faults, reports_nothing_durable_on_a_full_disk_and_recovers_by_itself)
     struct fm_chunk *chunk = kit_chunk("t", 4, 3, 0);
     cr_assert_neq(fm_spool_store(kit.spool, &chunk, 300, NULL, NULL, NULL, NULL), FM_OK);
     fm_chunk_free(chunk);
-    cr_assert(fault_fired());
     struct fm_spool_stats stats = kit_stats(&kit);
+    int64_t until = fm_clock_ms() + 10000; /* the spool's thread may not have tried yet */
+    for (; (stats.commit_failures == 0 || stat(reserve, &info) == 0) && fm_clock_ms() < until;
+         stats = kit_stats(&kit))
+        (void)usleep(2000);
+    cr_assert(fault_fired());
     cr_assert_eq(stats.records, 4);
     cr_assert_gt(stats.commit_failures, 0);
     cr_assert_gt(strlen(stats.error), 10);
@@ -233,7 +237,7 @@ Test(faults, reports_nothing_durable_on_a_full_disk_and_recovers_by_itself)
     fault_plan(FAULT_NONE, 0, 0);
     kit_store(&kit, "t", 7, 1);
     cr_assert_eq(strlen(kit_stats(&kit).error), 0);
-    int64_t until = fm_clock_ms() + 5000;
+    until = fm_clock_ms() + 10000;
     while (stat(reserve, &info) != 0 && fm_clock_ms() < until)
         (void)usleep(20000);
     cr_assert_eq(stat(reserve, &info), 0, "the reserve was rebuilt");
