@@ -28,6 +28,7 @@ enum {
     FM_V_OTHER = 1 << 14, /* try the next endpoint of the list */
     FM_V_HALVE = 1 << 15, /* halve the batch from the second time on */
     FM_V_CLOCK = 1 << 16, /* the clock may be wrong */
+    FM_V_TOKEN = 1 << 17, /* the proxy may hand our Bearer token on to Kafka: then AUTH */
     FM_V_SCHEMA = 1 << 19, /* may be about a schema id that was learnt: send the text again */
     FM_V_RECORD = 1 << 18 /* nth counts for each record, not for the request */
 };

@@ -42,7 +42,7 @@ static struct fm_verdict of_report(const struct fm_sent *sent, const struct fm_r
                            .code = r->has_code ? r->code : FM_CODE_NONE,
                            .text = r->text,
                            .text_len = r->text_len};
-    if (sent->bearer && v.cls == FM_CLS_ALERT && (v.flags & FM_V_ENDS) != 0 && r->code == 40101)
+    if (sent->bearer && (v.flags & FM_V_TOKEN) != 0)
         v.cls = FM_CLS_AUTH;
     return v;
 }
@@ -156,7 +156,10 @@ static void judge_complete(struct fm_judgement *out, struct fm_verdict *verdicts
     size_t n = sent->n_records;
     struct fm_http_answer broken = {.failure = FM_HTTP_BROKEN, .status = http->status};
     out->by_record = true;
-    if (a->shape == FM_SHAPE_OFFSETS && a->cut) {
+    /* JSON that breaks off in an answer that did not is no foreign page: its end was lost. */
+    bool lost = a->cut && (a->shape == FM_SHAPE_OFFSETS ||
+                           (a->shape == FM_SHAPE_MULTI && http->status == 207));
+    if (lost) {
         fill(verdicts, 0, n, of_row(fm_table_transport(&broken, false), a));
         out->by_record = false;
     } else if (a->shape == FM_SHAPE_OFFSETS) {
@@ -168,7 +171,7 @@ static void judge_complete(struct fm_judgement *out, struct fm_verdict *verdicts
         judge_stream(verdicts, sent, a,
                      a->cut ? fm_table_transport(&broken, false)
                             : fm_table_shape(FM_ROW_UNREPORTED));
-    } else if (a->shape == FM_SHAPE_MULTI && http->status == 207 && !a->cut) {
+    } else if (a->shape == FM_SHAPE_MULTI && http->status == 207) {
         judge_multi(verdicts, sent, a);
     } else {
         out->by_record = false;

@@ -7,6 +7,11 @@
 #include "base/jscan.h"
 #include "rest/topic_priv.h"
 
+enum {
+    BUSY_MAX = 3, /* then it goes on without an answer: the topic is there */
+    LIMIT_HOLDS = 20
+};
+
 void fm_probe_path(enum fm_rest_dialect dialect, const char *cluster, const char *topic, char *out,
                    size_t size)
 {
@@ -142,7 +147,7 @@ static void probe_good(struct fm_topic *t, int64_t now)
     const struct fm_rest_opts *o = &t->rest->conf->o;
     fm_endpoint_good(t->rest, t->req.endpoint);
     t->step = 0;
-    t->probe.portal = 0;
+    t->probe.portal = t->probe.busy = 0;
     t->next_at = 0;
     bool from_one = t->after.from_one;
     t->after.from_one = false;
@@ -199,6 +204,18 @@ static void probe_missing(struct fm_topic *t, int64_t now)
     uint64_t least = o->hold_interval_ms;
     t->next_at = now + fm_rest_between(t->rest, least, 2 * least);
     fm_topic_state(t, FM_REST_MISSING);
+}
+
+/* Too busy to tell the limit: it is asked for again after 10 minutes (by default) in which records
+ * flow, not after an hour. A question that hung is not: it would hold them up as often. */
+static void limit_later(struct fm_topic *t, const struct fm_http_answer *http)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    int64_t pause = (int64_t)fm_retry_after(http->retry_after) * 1000, most = o->max_backoff_ms;
+    int64_t again = (pause > most ? pause : most) + LIMIT_HOLDS * (int64_t)o->hold_interval_ms;
+    if (http->failure == FM_HTTP_OK && (http->status == 429 || http->status >= 500) &&
+        again < (int64_t)o->limit_age_ms)
+        t->size.read_at += again - (int64_t)o->limit_age_ms;
 }
 
 /* Busy is busy, whatever was asked. */
@@ -267,6 +284,7 @@ static bool limit_probe_done(struct fm_topic *t, const struct fm_http_answer *ht
         return true;
     }
     t->size.read_at = fm_clock_ms(); /* and judged as any probe */
+    limit_later(t, http);
     return false;
 }
 
@@ -351,10 +369,14 @@ static void on_probed(const struct fm_http_answer *http, void *arg)
         return;
     }
     bool busy = http->failure == FM_HTTP_OK && http->status == 429;
-    if (busy && (partitions || (flight == FM_FLIGHT_LIMIT && !limit_only)))
+    if (busy && (partitions || (flight == FM_FLIGHT_LIMIT && !limit_only))) {
         slow_down(t, http, now);
+        if (++t->probe.busy < BUSY_MAX)
+            return;
+    }
     if (flight == FM_FLIGHT_LIMIT && !limit_only) { /* whatever it is: the topic is there */
         read_limit(t, http->failure == FM_HTTP_OK && http->status == 200 ? http : NULL);
+        limit_later(t, http);
         probe_good(t, now);
         return;
     }

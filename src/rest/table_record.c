@@ -4,15 +4,16 @@
 
 /* 7.5. The codes 1 and 2 of old Confluent proxies count as 50002 and 50003. */
 static const struct fm_row record_rows[] = {
-    {"kafka-rights", FM_D_JSON, 0, CODES(40101, 40301), .cls = FM_CLS_ALERT, .flags = FM_V_ENDS,
-     .hop = FM_REST_HOP_KAFKA, .what = "Kafka denies the proxy's own user the topic",
+    {"kafka-rights", FM_D_JSON, 0, CODES(40101, 40301), .cls = FM_CLS_ALERT,
+     .flags = FM_V_ENDS | FM_V_TOKEN, .hop = FM_REST_HOP_KAFKA,
+     .what = "Kafka denies the proxy's own user the topic",
      .remedy = "grant WRITE on the topic to the REST proxy's user"},
     {"kafka-rights-karapace", FM_D_K, 0, CODES(1, 2), "uthoriz", "uthentic", .cls = FM_CLS_ALERT,
-     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA,
+     .flags = FM_V_ENDS | FM_V_TOKEN, .hop = FM_REST_HOP_KAFKA,
      .what = "Kafka denies the proxy's own user the topic",
      .remedy = "grant WRITE on the topic to the REST proxy's user"},
     {"kafka-rights-strimzi", FM_D_S, 0, CODES(500), "uthoriz", "uthentic", .cls = FM_CLS_ALERT,
-     .flags = FM_V_ENDS, .hop = FM_REST_HOP_KAFKA,
+     .flags = FM_V_ENDS | FM_V_TOKEN, .hop = FM_REST_HOP_KAFKA,
      .what = "Kafka denies the bridge's user the topic",
      .remedy = "grant WRITE on the topic to the bridge's user"},
     {"collateral", FM_D_JSON, 0, NULL, "part of a batch", .cls = FM_CLS_ISOLATE,

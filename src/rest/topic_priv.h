@@ -187,6 +187,7 @@ struct fm_topic {
         bool limit_only; /* it reads the size limit; the state does not change */
         bool cluster_fresh; /* v3: it looked the cluster's id up itself */
         unsigned portal;
+        unsigned busy; /* 429s in a row to what is asked behind the topic itself */
     } probe;
     struct fm_after after;
     struct fm_typed typed;

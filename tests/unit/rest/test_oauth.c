@@ -183,6 +183,51 @@ Test(oauth, a_401_fetches_another_token_and_sends_again)
     teardown(&s);
 }
 
+/* Kafka's answer to the token that the proxy hands on. */
+static void want_right(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                       void *arg)
+{
+    (void)m;
+    struct sign_on *s = arg;
+    const char *at = strstr(req->head, "Authorization: Bearer tok-");
+    if (req->post && at != NULL && (unsigned)strtoul(at + 26, NULL, 10) < s->good_from) {
+        s->refused++;
+        mock_refuse(req, reply, "40301,Not authorized to access topics: [t]");
+    }
+}
+
+static void setup_with(struct sign_on *s, mock_fn *fn)
+{
+    setup(s);
+    mock_free(s->mock);
+    s->mock = mock_new(fn, s);
+    s->urls[0] = mock_url(s->mock);
+}
+
+Test(oauth, rights_that_kafka_denies_fetch_another_token_once)
+{
+    struct sign_on s;
+    setup_with(&s, want_right);
+    s.opts.hold_interval_ms = 60000; /* so that a HOLD would be seen */
+    s.good_from = 2;
+    spool_add(s.spool, "t", 5, 100, FM_RECORD_DATA);
+    s.rest = rig_start(&s.opts);
+    rig_drain(s.rest, 3000);
+    cr_expect_eq(s.idp.asked, 2);
+    cr_expect_eq(s.refused, 1);
+    s.good_from = 100; /* and now no token has the right */
+    spool_add(s.spool, "t", 5, 100, FM_RECORD_DATA);
+    fm_rest_wakeup(s.rest);
+    rig_wait_state(s.rest, FM_REST_HOLD, 3000);
+    struct fm_rest_stats st = rig_stats(s.rest);
+    cr_expect_eq(st.topics[0].hop, FM_REST_HOP_KAFKA, "%s", st.topics[0].reason);
+    cr_expect_not_null(strstr(st.topics[0].reason, "grant WRITE"), "%s", st.topics[0].reason);
+    cr_expect_leq(s.idp.asked, 3);
+    cr_expect_leq(s.refused, 3);
+    cr_expect_eq(spool_count(s.spool, FATE_PENDING), 5);
+    teardown(&s);
+}
+
 static bool asked_twice(void *arg)
 {
     return ((struct sign_on *)arg)->idp.asked >= 2;
@@ -298,6 +343,78 @@ Test(oauth, a_server_that_is_down_is_named)
     wait_reason(&s, FM_REST_OUTAGE, "127.0.0.1");
     cr_assert_eq(mock_gets(s.mock), 0);
     teardown(&s);
+}
+
+/* Two endpoints, the first of which refuses connections. */
+struct two {
+    struct sign_on s;
+    char dead[64];
+    const char *urls[2];
+};
+
+static void setup_two(struct two *f)
+{
+    setup(&f->s);
+    snprintf(f->dead, sizeof f->dead, "http://127.0.0.1:%u", peer_closed_port());
+    f->urls[0] = f->dead;
+    f->urls[1] = f->s.urls[0];
+    f->s.opts.urls = f->urls;
+    f->s.opts.n_urls = 2;
+}
+
+/* Without a token nothing is asked of an endpoint, so none is to blame. */
+Test(oauth, a_server_that_is_down_leaves_the_endpoints_alone_and_then_they_fail_over)
+{
+    struct two f;
+    setup_two(&f);
+    f.s.idp.how = BUSY;
+    spool_add(f.s.spool, "t", 5, 100, FM_RECORD_DATA);
+    f.s.rest = rig_start(&f.s.opts);
+    wait_reason(&f.s, FM_REST_OUTAGE, "HTTP 503");
+    struct fm_rest_stats st = rig_stats(f.s.rest);
+    cr_expect(st.endpoints[0].current);
+    cr_expect_str_empty(st.endpoints[1].reason);
+    cr_expect_eq(mock_gets(f.s.mock), 0);
+    f.s.idp.how = GIVE;
+    rig_drain(f.s.rest, 5000);
+    st = rig_stats(f.s.rest);
+    cr_expect(st.endpoints[1].current);
+    cr_expect_eq(st.topics[0].health, FM_REST_RUN);
+    cr_expect_eq(f.s.refused, 0);
+    teardown(&f.s);
+}
+
+/* The token ends there while no other one can be had; and when one can, the work goes on there. */
+Test(oauth, a_token_that_ends_behind_a_fail_over_is_waited_for_there)
+{
+    struct two f;
+    setup_two(&f);
+    f.s.idp.life_s = 1;
+    spool_add(f.s.spool, "t", 5, 100, FM_RECORD_DATA);
+    f.s.rest = rig_start(&f.s.opts);
+    rig_drain(f.s.rest, 5000);
+    f.s.idp.how = BUSY;
+    int64_t limit = fm_clock_ms() + 10000;
+    struct fm_rest_stats st;
+    do { /* it needs a record to wait for */
+        cr_assert_lt(fm_clock_ms(), limit, "the token did not end");
+        spool_add(f.s.spool, "t", 1, 100, FM_RECORD_DATA);
+        fm_rest_wakeup(f.s.rest);
+        usleep(50000);
+        st = rig_stats(f.s.rest);
+    } while (st.topics[0].state != FM_REST_OUTAGE);
+    cr_expect_eq(st.topics[0].hop, FM_REST_HOP_OAUTH2, "%s", st.topics[0].reason);
+    cr_expect(st.endpoints[1].current);
+    unsigned posts = mock_posts(f.s.mock);
+    fm_rest_wakeup(f.s.rest);
+    usleep(100000); /* some rounds of the sender */
+    cr_expect_eq(mock_posts(f.s.mock), posts, "nothing goes out without a token");
+    f.s.idp.life_s = 3600;
+    f.s.idp.how = GIVE;
+    rig_drain(f.s.rest, 5000);
+    cr_expect(rig_stats(f.s.rest).endpoints[1].current);
+    cr_expect_eq(f.s.refused, 0);
+    teardown(&f.s);
 }
 
 /* Neither the end of the sender nor new options wait for it. */

@@ -273,18 +273,61 @@ Test(table, a_transport_failure_has_its_class)
 
 /* ---- whole answers ---- */
 
-static void judge(char *out, enum fm_rest_dialect d, size_t n, long status, const char *body,
-                  struct fm_judgement *j)
+static void judge_as(char *out, bool bearer, enum fm_rest_dialect d, size_t n, long status,
+                     const char *body, struct fm_judgement *j)
 {
     struct fm_http_answer http = {.failure = FM_HTTP_OK,
                                   .status = status,
                                   .body = body,
                                   .body_len = strlen(body),
                                   .body_sent = true};
-    struct fm_sent sent = {.dialect = d, .n_records = n};
+    struct fm_sent sent = {.dialect = d, .n_records = n, .bearer = bearer};
     struct fm_verdict v[16];
     cr_assert_eq(fm_judge(j, v, &sent, &http, NULL), FM_OK);
     vector_words(v, n, out, 600);
+}
+
+static void judge(char *out, enum fm_rest_dialect d, size_t n, long status, const char *body,
+                  struct fm_judgement *j)
+{
+    judge_as(out, false, d, n, status, body, j);
+}
+
+/* Rights that the proxy's user lacks, or that the token has lost which it hands on. */
+Test(judge, takes_missing_rights_for_the_tokens_where_one_is_sent)
+{
+    static const struct {
+        enum fm_rest_dialect d;
+        long status;
+        const char *body, *with, *without;
+    } rows[] = {
+#define OFFSETS(entry) "{\"offsets\":[{" entry "}]}"
+        {C2, 200, OFFSETS("\"error_code\":40101,\"error\":\"x\""), "AUTH/kafka-rights",
+         "ALERT/kafka-rights"},
+        {C2, 200, OFFSETS("\"error_code\":40301,\"error\":\"x\""), "AUTH/kafka-rights",
+         "ALERT/kafka-rights"},
+        {C3, 200, "{\"error_code\":40301,\"message\":\"x\"}", "AUTH/kafka-rights",
+         "ALERT/kafka-rights"},
+        {BA, 207, "{\"failures\":[{\"id\":\"1\",\"error_code\":40301}]}", "AUTH/kafka-rights",
+         "ALERT/kafka-rights"},
+        {KP, 200, OFFSETS("\"error_code\":1,\"error\":\"Topic authorization failed\""),
+         "AUTH/kafka-rights-karapace", "ALERT/kafka-rights-karapace"},
+        {SB, 200, OFFSETS("\"error_code\":500,\"message\":\"Not authorized to access\""),
+         "AUTH/kafka-rights-strimzi", "ALERT/kafka-rights-strimzi"},
+        {C2, 200, OFFSETS("\"error_code\":7,\"error\":\"Invalid topics\""), "ALERT/invalid-topic",
+         "ALERT/invalid-topic"},
+        {RP, 200, OFFSETS("\"partition\":0,\"error_code\":29"), "ALERT/redpanda-rights",
+         "ALERT/redpanda-rights"},
+        {C2, 403, "{\"error_code\":40301,\"message\":\"x\"}", "ALERT/403", "ALERT/403"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char got[600];
+        struct fm_judgement j;
+        judge_as(got, true, rows[i].d, 1, rows[i].status, rows[i].body, &j);
+        cr_expect_str_eq(got, rows[i].with, "%s: %s", rows[i].body, got);
+        judge_as(got, false, rows[i].d, 1, rows[i].status, rows[i].body, &j);
+        cr_expect_str_eq(got, rows[i].without, "%s: %s", rows[i].body, got);
+    }
 }
 
 Test(judge, reads_each_shape_of_answer)
@@ -379,8 +422,11 @@ Test(judge, reads_each_shape_of_answer)
         {BA, 1, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":4,\"error_code\":50002}]}",
          "ISOLATE+P/50002", 0},
         {BA, 1, 207, "{\"failures\":[{\"id\":\"1\",\"offset\":4}]}", "RETRY/unknown-code", 1},
-        {BA, 1, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":4}],\"failures\":[", "RETRY/portal",
+        {BA, 1, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":4}],\"failures\":[", "RETRY/broken",
          1},
+        {C3, 2, 207, "{\"successes\":[{\"id\":\"1\",\"offset\":4},{\"id\":\"2",
+         "RETRY/broken RETRY/broken", 2},
+        {BA, 1, 207, "<html>", "RETRY/portal", 1},
         {BA, 1, 200, "{\"successes\":[{\"id\":\"1\",\"offset\":4}],\"failures\":[]}",
          "RETRY/portal", 1},
         {BA, 1, 200, "{\"error_code\":200,\"offset\":1}", "RETRY/portal", 1},
