@@ -38,11 +38,11 @@ struct fm_producer; /* opaque */
 struct fm_producer_report {
     /** FM_OK: accepted by the proxy, each record by its own verdict.
      *  FM_EREMOTE: refused for good (alone, twice, while others were accepted; while it is closed
-     *  once is enough, since nothing follows); with a folder it lies among the dead letters there (firstmile spool dead list).
-     *  FM_ESYS, FM_ENOMEM: it could not be kept (disk); it will not be sent.
-     *  FM_ETIMEOUT: the disk does not answer; it may still be sent.
-     *  FM_ESTOP: closed before an answer. With a folder it stays there and goes out when a producer
-     *  (or firstmile) opens the folder again; in memory it is gone, but may have been written. */
+     *  once is enough, since nothing follows); with a folder it lies among the dead letters there
+     * (firstmile spool dead list). FM_ESYS, FM_ENOMEM: it could not be kept (disk); it will not be
+     * sent. FM_ETIMEOUT: the disk does not answer; it may still be sent. FM_ESTOP: closed before an
+     * answer. With a folder it stays there and goes out when a producer (or firstmile) opens the
+     * folder again; in memory it is gone, but may have been written. */
     enum fm_code code;
     const char *reason; /* a sentence; "" with FM_OK */
     const char *stream; /* with seq, the record's name in v3's headers; "" if it got none */

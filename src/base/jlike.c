@@ -12,6 +12,7 @@ enum {
     MOULDS = 4,
     MAX_TEXT = 6 * 1024,
     MAX_MARKS = 256,
+    NEWS = 16, /* other names than the mould's */
     PATIENCE = 16, /* so many misses in a row: these texts are not alike */
     PAUSE = 256 /* ... and so many are not even compared */
 };
@@ -19,6 +20,7 @@ enum {
 struct mould {
     size_t len; /* 0: free */
     size_t n;
+    uint64_t names[4]; /* a bit for the hash of each name: most others have none of these */
     struct fm_jplain_mark marks[MAX_MARKS];
     char text[MAX_TEXT];
 };
@@ -59,6 +61,28 @@ static inline size_t common(const char *a, const char *b, size_t n)
     return at;
 }
 
+/* Another name than the mould's may be one that its object has already. What is the same as any
+ * name of the text, or as another new one, is looked at properly. */
+struct news {
+    uint32_t hashes[NEWS];
+    unsigned n;
+};
+
+static bool is_new(const struct mould *m, struct news *news, uint32_t hash)
+{
+    bool maybe = (m->names[hash >> 30] >> (hash >> 24 & 63) & 1) != 0;
+    for (size_t i = 0; maybe && i < m->n; i++)
+        if (m->marks[i].name && m->marks[i].hash == hash)
+            return false;
+    for (unsigned i = 0; i < news->n; i++)
+        if (news->hashes[i] == hash)
+            return false;
+    if (news->n == NEWS)
+        return false;
+    news->hashes[news->n++] = hash;
+    return true;
+}
+
 /* What is the same byte for byte needs no second look, since all that decides about a byte are the
  * bytes before it. Where the two differ within a name or a scalar, that is read anew from its
  * beginning; behind it the text is where the mould is, if the structure goes on alike. */
@@ -66,6 +90,9 @@ static bool fits(const struct mould *m, struct fm_jplain *s)
 {
     const struct fm_jplain_mark *mark = m->marks, *end = m->marks + m->n;
     const struct fm_jplain_mark *done = NULL;
+    struct news news;
+    uint32_t hash;
+    news.n = 0;
     size_t at = 0;
     for (;;) {
         size_t left = (size_t)(s->end - s->p), rest = m->len - at;
@@ -80,7 +107,10 @@ static bool fits(const struct mould *m, struct fm_jplain *s)
         if (at < mark->start || at > mark->end || mark == done)
             return false;
         s->p -= at - mark->start;
-        if (s->p == s->end || (mark->name && *s->p != '"') || !fm_jplain_scalar(s))
+        if (s->p == s->end)
+            return false;
+        if (mark->name ? !fm_jplain_name(s, &hash) || !is_new(m, &news, hash)
+                       : !fm_jplain_scalar(s))
             return false;
         at = mark->end;
         done = mark;
@@ -98,6 +128,10 @@ static bool learn(struct fm_jlike *seen, const char *text, size_t len, fm_jscan_
         return false;
     if (m->n == 0 || m->n > MAX_MARKS)
         return true;
+    memset(m->names, 0, sizeof m->names);
+    for (size_t i = 0; i < m->n; i++)
+        if (m->marks[i].name)
+            m->names[m->marks[i].hash >> 30] |= UINT64_C(1) << (m->marks[i].hash >> 24 & 63);
     memcpy(m->text, text, len);
     m->len = len;
     seen->last = slot;

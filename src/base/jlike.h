@@ -5,7 +5,7 @@
  * with it, and only the names and scalars where the two differ are read. What does not fit is
  * looked at as ever, so the outcome is always that of fm_jscan_is_plain().
  *
- * One thread at a time. Memory: 37 KiB, whatever comes. Nothing blocks. */
+ * One thread at a time. Memory: 41 KiB, whatever comes. Nothing blocks. */
 #ifndef FM_BASE_JLIKE_H
 #define FM_BASE_JLIKE_H
 

@@ -6,9 +6,18 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/hash.h"
 #include "base/utf8.h"
 
-enum { LEVELS = 64, SURE_DIGITS = 17 };
+enum { LEVELS = 64, SURE_DIGITS = 17, NAMES = 256 };
+
+/* The names of the objects that are open, to see one that comes twice. */
+struct names {
+    uint64_t bits[LEVELS + 1]; /* of each level: one for the hash of each of its names */
+    uint16_t first[LEVELS + 1];
+    unsigned n;
+    uint32_t hashes[NAMES];
+};
 
 static inline void skip_space(struct fm_jplain *s)
 {
@@ -180,6 +189,46 @@ bool fm_jplain_scalar(struct fm_jplain *s)
     return take_scalar(s);
 }
 
+/* p stands on the opening quote. */
+static inline bool take_name(struct fm_jplain *s, uint32_t *hash)
+{
+    const char *start = ++s->p;
+    const char *p = ordinary(s->p, s->end);
+    s->p = p;
+    if (p < s->end && *p == '"')
+        s->p++;
+    else if (!take_odd_string(s) || memchr(start, '\\', (size_t)(s->p - start)) != NULL)
+        return false;
+    *hash = (uint32_t)fm_hash_wide(FM_HASH_START, start, (size_t)(s->p - 1 - start));
+    return true;
+}
+
+bool fm_jplain_name(struct fm_jplain *s, uint32_t *hash)
+{
+    return *s->p == '"' && take_name(s, hash);
+}
+
+static inline void open_names(struct names *names, unsigned depth)
+{
+    names->bits[depth] = 0;
+    names->first[depth] = (uint16_t)names->n;
+}
+
+/* @return false: it may stand in its object already, or there are too many */
+static inline bool add_name(struct names *names, unsigned depth, uint32_t hash)
+{
+    uint64_t bit = UINT64_C(1) << (hash >> 26);
+    if ((names->bits[depth] & bit) != 0)
+        for (unsigned i = names->first[depth]; i < names->n; i++)
+            if (names->hashes[i] == hash)
+                return false;
+    if (names->n == NAMES)
+        return false;
+    names->bits[depth] |= bit;
+    names->hashes[names->n++] = hash;
+    return true;
+}
+
 /* What was noted of a text. */
 struct notes {
     const char *text;
@@ -187,32 +236,36 @@ struct notes {
     size_t n, max;
 };
 
-static inline void note(struct notes *notes, const char *start, const char *end, bool name)
+static inline void note(struct notes *notes, const char *start, const char *end, bool name,
+                        uint32_t hash)
 {
     if (notes == NULL)
         return;
     if (notes->n < notes->max)
         notes->marks[notes->n] = (struct fm_jplain_mark){.start = (uint32_t)(start - notes->text),
                                                          .end = (uint32_t)(end - notes->text),
+                                                         .hash = hash,
                                                          .name = name};
     notes->n++;
 }
 
-static inline bool take_key(struct fm_jplain *s, struct notes *notes)
+static inline bool take_key(struct fm_jplain *s, struct notes *notes, struct names *names)
 {
-    if (!next_is(s, '"'))
+    uint32_t hash;
+    skip_space(s);
+    const char *start = s->p;
+    if (s->p == s->end || *s->p != '"' || !take_name(s, &hash) || !add_name(names, s->depth, hash))
         return false;
-    const char *start = s->p - 1;
-    if (!take_string(s))
-        return false;
-    note(notes, start, s->p, true);
+    note(notes, start, s->p, true, hash);
     return next_is(s, ':');
 }
 
 static inline bool check(struct fm_jplain *s, struct notes *notes)
 {
+    struct names names;
+    names.n = 0;
     for (;;) {
-        if (s->depth > 0 && (s->objects & 1) != 0 && !take_key(s, notes))
+        if (s->depth > 0 && (s->objects & 1) != 0 && !take_key(s, notes, &names))
             return false;
         skip_space(s);
         if (s->p == s->end)
@@ -223,16 +276,18 @@ static inline bool check(struct fm_jplain *s, struct notes *notes)
             if (s->depth++ == LEVELS)
                 return false;
             s->objects = s->objects << 1 | (*s->p++ == '{');
+            open_names(&names, s->depth);
         } else {
             if (s->depth == 0 || !take_scalar(s))
                 return false;
-            note(notes, start, s->p, false);
+            note(notes, start, s->p, false, 0);
         }
         while (closes(s)) {
             if (opened && s->depth == 1)
                 return false; /* nothing in it: some proxies take that for absent */
             opened = false;
             s->objects >>= 1;
+            names.n = names.first[s->depth];
             if (--s->depth == 0) {
                 skip_space(s);
                 return s->p == s->end;

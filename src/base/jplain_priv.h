@@ -16,11 +16,16 @@ struct fm_jplain {
 /* Where a member's name or a scalar stands in a text, quotes and all. */
 struct fm_jplain_mark {
     uint32_t start, end;
+    uint32_t hash; /* of a name */
     bool name;
 };
 
 /** A string, number or word; p stands on its first byte, and then behind it. */
 bool fm_jplain_scalar(struct fm_jplain *s);
+
+/** A member's name, the same way. @return false also where it is written with escapes, so that its
+ * hash could not tell it from another one */
+bool fm_jplain_name(struct fm_jplain *s, uint32_t *hash);
 
 /** fm_jscan_is_plain(), with the places of names and scalars in order.
  * @param max  room in marks  @param n  how many there are: more than max were not all noted */

@@ -65,7 +65,8 @@ typedef bool fm_jscan_number(void *arg, const char *text, size_t len);
 /** A quick look at a text that is nearly always right, several times as fast as the tokens.
  * @param number  asked for each such number; NULL: all are fit
  * @return true: this is one JSON object or array, not empty, in UTF-8, at most 64 levels deep, and
- *         no string holds half a character. false: it may be that all the same; look properly */
+ *         no string holds half a character, and no object a name twice. false: it may be that all
+ * the same; look properly */
 bool fm_jscan_is_plain(const char *text, size_t len, fm_jscan_number *number, void *arg);
 
 #endif

@@ -256,6 +256,8 @@ static const char *const text[] = {
     "REST proxy of the configuration, in their order, at least once. A line that is unfit or that "
     "the proxy refuses is reported as FILE:LINE with the reason, and the others go on; the exit "
     "code is 0 only when every line was acknowledged.",
+    "What the proxy would change on its way is refused, too: a number that it would round, a name "
+    "that comes twice in an object (it would keep the last).",
     "A file that cannot be read ends it before anything is sent.",
     "No envelope is added: a JSON line is the value of its record. With api = v3 the headers "
     "firstmile-agent, -stream and -seq say where it came from; seq is the order of input. On a "

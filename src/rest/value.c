@@ -1,7 +1,9 @@
 /* Whether a JSON text reaches Kafka as what it says. Reference rest-proxy.md 1.1 and 4.1. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/jlike.h"
 #include "base/jscan.h"
 #include "base/utf8.h"
@@ -97,6 +99,71 @@ static enum fm_code check_top(enum fm_rest_dialect dialect, const struct fm_jsca
     return FM_OK;
 }
 
+/* ---- names that come twice in an object ---- */
+
+struct name {
+    uint64_t object, hash; /* of the name without its escapes */
+    const char *text;
+    size_t len;
+};
+
+struct names {
+    struct name *list;
+    size_t n, cap;
+    uint64_t objects; /* opened so far */
+    uint64_t open[FM_JSCAN_DEPTH + 1]; /* the one of each level */
+};
+
+static bool note_name(struct names *names, const struct fm_jscan *s)
+{
+    if (names->n == names->cap) {
+        size_t cap = names->cap > 0 ? names->cap * 2 : 64;
+        struct name *more = realloc(names->list, cap * sizeof *more);
+        if (more == NULL)
+            return false;
+        names->list = more;
+        names->cap = cap;
+    }
+    struct name *name = &names->list[names->n++];
+    *name = (struct name){.object = names->open[s->depth], .text = s->text, .len = s->text_len};
+    if (memchr(s->text, '\\', s->text_len) == NULL) {
+        name->hash = fm_hash_wide(FM_HASH_START, s->text, s->text_len);
+        return true;
+    }
+    struct fm_buf bare;
+    fm_buf_init(&bare, 0);
+    fm_jscan_string(s, &bare);
+    name->hash = fm_hash_wide(FM_HASH_START, bare.data, bare.len);
+    bool good = !bare.failed;
+    fm_buf_clear(&bare);
+    return good;
+}
+
+static int by_object_and_hash(const void *left, const void *right)
+{
+    const struct name *a = left, *b = right;
+    if (a->object != b->object)
+        return a->object < b->object ? -1 : 1;
+    return a->hash == b->hash ? 0 : a->hash < b->hash ? -1 : 1;
+}
+
+/* A receiver would keep the last of them, silently. That two names have one hash of 64 bits by
+ * chance is not to be expected. */
+static enum fm_code check_names(struct names *names, struct fm_err *err)
+{
+    if (names->n > 1)
+        qsort(names->list, names->n, sizeof *names->list, by_object_and_hash);
+    for (size_t i = 1; i < names->n; i++) {
+        const struct name *name = &names->list[i];
+        if (by_object_and_hash(name - 1, name) == 0)
+            return fm_err_set(err, FM_EUSAGE,
+                              "the name \"%.*s\" comes twice in one object: the proxy would keep "
+                              "the last and drop the other",
+                              name->len < 60 ? (int)name->len : 60, name->text);
+    }
+    return FM_OK;
+}
+
 static bool is_fit(void *dialect, const char *text, size_t len)
 {
     const struct fm_jscan s = {.text = text, .text_len = len};
@@ -111,8 +178,8 @@ enum fm_code fm_rest_check_json(enum fm_rest_dialect dialect, struct fm_jlike *s
     return fm_rest_judge_json(dialect, text, len, err);
 }
 
-enum fm_code fm_rest_judge_json(enum fm_rest_dialect dialect, const char *text, size_t len,
-                                struct fm_err *err)
+static enum fm_code judge(enum fm_rest_dialect dialect, const char *text, size_t len,
+                          struct names *names, struct fm_err *err)
 {
     struct fm_jscan s;
     size_t values = 0;
@@ -134,10 +201,25 @@ enum fm_code fm_rest_judge_json(enum fm_rest_dialect dialect, const char *text, 
             return fm_err_set(err, FM_EUSAGE, "more than one JSON value");
         if (top)
             FM_TRY(check_top(dialect, &s, token, err));
+        if (token == FM_J_OBJECT)
+            names->open[s.depth] = ++names->objects;
+        if (token == FM_J_KEY && !note_name(names, &s))
+            return fm_err_nomem(err);
         if (token == FM_J_NUMBER)
             FM_TRY(check_number(dialect, &s, err));
         if ((token == FM_J_STRING || token == FM_J_KEY) && has_lone_surrogate(s.text, s.text_len))
             return fm_err_set(err, FM_EUSAGE, "a string holds half a character (a lone surrogate)");
     }
-    return values > 0 ? FM_OK : fm_err_set(err, FM_EUSAGE, "the line is empty");
+    if (values == 0)
+        return fm_err_set(err, FM_EUSAGE, "the line is empty");
+    return check_names(names, err);
+}
+
+enum fm_code fm_rest_judge_json(enum fm_rest_dialect dialect, const char *text, size_t len,
+                                struct fm_err *err)
+{
+    struct names names = {.list = NULL};
+    enum fm_code code = judge(dialect, text, len, &names, err);
+    free(names.list);
+    return code;
 }

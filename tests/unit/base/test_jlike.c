@@ -10,7 +10,7 @@ static const char *const lines[] = {
     "{\"a\":1}",
     "{\"v\":1,\"at\":1763812800000,\"name\":\"G1 Young Generation\",\"b\":{\"n\":12,\"x\":null}}",
     " [ 1 , -2.5 , true , false , null , \"\" ] \r",
-    "[\"gr\xc3\xbc\xc3\x9f\",{\"k\\u00e4\":\"\\\"\\\\\"},[[1],[]],1e5]",
+    "[\"gr\xc3\xbc\xc3\x9f\",{\"k\xc3\xa4\":\"\\\"\\u00e4\\\\\"},[[1],[]],1e5]",
 };
 enum { LINES = sizeof lines / sizeof *lines };
 
@@ -78,6 +78,46 @@ Test(jlike, takes_other_values_in_the_place_of_a_value)
             (void)snprintf(text, sizeof text, "{%s:1,\"b\":[%s]}", values[i], values[k]);
             compare(first, text, strlen(text));
         }
+}
+
+/* Where names differ from those of the line before, one may be there already. */
+Test(jlike, sees_a_name_that_comes_twice)
+{
+    static const char *const others[] = {
+        "{\"a\":1,\"b\":{\"c\":1,\"d\":[{\"e\":1}]},\"f\":2}", /* the same */
+        "{\"a\":1,\"b\":{\"c\":1,\"d\":[{\"e\":1}]},\"a\":2}",
+        "{\"f\":1,\"b\":{\"c\":1,\"d\":[{\"e\":1}]},\"f\":2}",
+        "{\"a\":1,\"b\":{\"d\":1,\"d\":[{\"e\":1}]},\"f\":2}",
+        "{\"x\":1,\"b\":{\"c\":1,\"d\":[{\"e\":1}]},\"x\":2}", /* both are new */
+        "{\"f\":1,\"b\":{\"c\":1,\"d\":[{\"e\":1}]},\"a\":2}", /* once each, as are these: */
+        "{\"a\":1,\"b\":{\"a\":1,\"d\":[{\"a\":1}]},\"f\":2}",
+        "{\"x\":1,\"b\":{\"x\":1,\"y\":[{\"x\":1}]},\"y\":2}",
+        "{\"x\":1,\"b\":{\"\\u0063\":1,\"c\":[{\"e\":1}]},\"y\":2}",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct fm_jlike *seen = fm_jlike_new();
+        cr_assert(like(seen, others[0], strlen(others[0])));
+        cr_assert_eq(like(seen, others[i], strlen(others[i])), i == 0 || (i >= 5 && i <= 7), "%s",
+                     others[i]);
+        compare(others[0], others[i], strlen(others[i]));
+        fm_jlike_free(seen);
+    }
+}
+
+/* More new names than are kept: the line is read as a whole, and kept. */
+Test(jlike, takes_many_other_names)
+{
+    char text[2][1000];
+    struct fm_jlike *seen = fm_jlike_new();
+    for (int k = 0; k < 2; k++)
+        for (int i = 0, at = 0; i < 40; i++)
+            at += snprintf(text[k] + at, sizeof text[k] - (size_t)at, "%s\"%c%02d\":1%s",
+                           i == 0 ? "{" : ",", 'a' + k, i, i == 39 ? "}" : "");
+    cr_assert(like(seen, text[0], strlen(text[0])));
+    cr_assert(like(seen, text[1], strlen(text[1])));
+    memcpy(strstr(text[1], "b39"), "b00", 3);
+    cr_assert_not(like(seen, text[1], strlen(text[1])));
+    fm_jlike_free(seen);
 }
 
 struct asked {

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,8 @@ Test(plain, knows_ordinary_lines)
         "[\"exactly sixteen.\",\"seventeen bytes..\",\"eight by\"]",
         "[\"gr\xc3\xbc\xc3\x9f Gott, and then a text of more than sixteen bytes\"]",
         "[1e5,-1E-5,0.5,0,-0,12345678901234567890]",
+        "{\"a\":{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]},\"b\":{\"b\":1}}",
+        "{\"\":1,\" \":2,\"A\":3,\"a\":4,\"aa\":5,\"a name of more than sixteen bytes\":6}",
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         cr_expect(plain(good[i]), "%s", good[i]);
@@ -154,6 +157,10 @@ Test(plain, leaves_all_that_is_wrong_or_odd_to_the_tokens)
         "{\"a\"}",
         "{1:1}",
         "{a:1}",
+        "{\"a\":1,\"a\":1}",
+        "[{\"a\":{\"b\":1},\"b\":{\"a\":1},\"a\":2}]",
+        "{\"a\":1,\"b\":{\"c\":1,\"d\":[{\"c\":1,\"e\":2,\"c\":3}]}}",
+        "{\"\\u0061\":1}",
         "[01]",
         "[1.]",
         "[.5]",
@@ -203,6 +210,29 @@ Test(plain, finds_a_special_byte_wherever_it_stands)
             text[2 + at] = '\x7f';
             cr_assert(plain(text));
         }
+}
+
+/* However many there are; from some number on it is left to the tokens. */
+Test(plain, finds_a_name_that_comes_twice_wherever_it_stands)
+{
+    enum { MOST = 256 };
+    char text[16 * MOST];
+    for (unsigned n = 1; n <= MOST + 1; n++) {
+        int at = 0;
+        for (unsigned i = 0; i < n; i++)
+            at += snprintf(text + at, sizeof text - (size_t)at, "%s\"n%03u\":1%s",
+                           i == 0 ? "{" : ",", i, i + 1 == n ? "}" : "");
+        cr_assert_eq(plain(text), n <= MOST, "%u", n);
+        for (unsigned i = 0; i + 1 < n && n <= MOST; i += 37) {
+            char other[8];
+            (void)snprintf(other, sizeof other, "n%03u", i);
+            char *last = strrchr(text, 'n'), kept[8];
+            memcpy(kept, last, 4);
+            memcpy(last, other, 4);
+            cr_assert_not(plain(text), "%u of %u", i, n);
+            memcpy(last, kept, 4);
+        }
+    }
 }
 
 Test(plain, bounds_the_depth)

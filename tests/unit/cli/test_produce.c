@@ -189,14 +189,16 @@ Test(produce, reads_files_and_stdin_in_turn_with_or_without_a_last_newline)
 Test(produce, names_file_line_and_reason_of_what_is_no_json_and_sends_the_others)
 {
     static const char text[] = "{\"seq\":0}\n{\"a\":\n1 2\n\n[1e400]\n\"\\ud800\"\n{\"seq\":1}\n"
-                               "\"\xff\"\n[1.00000000000000000001]\n";
+                               "\"\xff\"\n[1.00000000000000000001]\n{\"a\":1,\"a\":2}\n";
     const char *file = put_file("bad", text, sizeof text - 1);
     cr_assert_eq(PRODUCE(nothing(), "t", file, "-o", url), 1);
     cr_assert_eq(in_order(0), 2);
     static const char *const wanted[] = {
-        "/bad:2: no valid JSON",         "/bad:3: more than one",       "/bad:4: the line is empty",
-        "/bad:5: the proxy cannot",      "/bad:6: a string holds half", "/bad:8: this is not UTF-8",
-        "/bad:9: the proxy would round", "7 lines were refused"};
+        "/bad:2: no valid JSON",         "/bad:3: more than one",
+        "/bad:4: the line is empty",     "/bad:5: the proxy cannot",
+        "/bad:6: a string holds half",   "/bad:8: this is not UTF-8",
+        "/bad:9: the proxy would round", "/bad:10: the name \"a\" comes twice",
+        "8 lines were refused"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         cr_assert(says(wanted[i]), "no \"%s\" in: %s", wanted[i], errors);
 }

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "rest/rest.h"
@@ -40,6 +41,10 @@ static const struct {
     {"{\"\\ud83d\":1}", NONE},
     {"{\"a\":1", NONE},
     {"{\"a\":1}}", NONE},
+    {"{\"a\":1,\"a\":2}", NONE},
+    {"{\"a\":1,\"\\u0061\":2}", NONE},
+    {"[1e5,{\"x\":{\"a\\/b\":1,\"c\":{},\"a/b\":2}}]", NONE},
+    {"{\"a\":{\"\\u0061\":1},\"b\":[{\"a\":1},{\"a\":1}],\"\\u0062b\":{}}", ALL},
     {"{\"a\":1},", NONE},
     {"{} {}", NONE},
     {"NaN", NONE},
@@ -68,6 +73,25 @@ Test(value, is_taken_where_the_proxy_stores_what_it_says)
                          err.text);
             cr_assert_eq(err.text[0] == '\0', good);
         }
+}
+
+/* More than the quick look keeps; and which one it was is told. */
+Test(value, a_name_that_comes_twice_is_named_however_many_there_are)
+{
+    enum { MANY = 5000 };
+    static char text[MANY * 12 + 40];
+    struct fm_err err = {0};
+    int at = 0;
+    for (unsigned i = 0; i < MANY; i++)
+        at += snprintf(text + at, sizeof text - (size_t)at, "%s\"n%u\":1", i == 0 ? "{" : ",", i);
+    (void)snprintf(text + at, sizeof text - (size_t)at, "}");
+    cr_assert_eq(fm_rest_check_json(FM_DIALECT_CONFLUENT_V2, NULL, text, strlen(text), &err), FM_OK,
+                 "%s", err.text);
+    (void)snprintf(text + at, sizeof text - (size_t)at, ",\"n7\":2}");
+    cr_assert_eq(fm_rest_check_json(FM_DIALECT_CONFLUENT_V2, NULL, text, strlen(text), &err),
+                 FM_EUSAGE);
+    cr_assert_not_null(strstr(err.text, "the name \"n7\" comes twice in one object"), "%s",
+                       err.text);
 }
 
 Test(value, nested_beyond_the_limit_is_refused)
