@@ -443,7 +443,7 @@ def compile_fixture(work):
     with open(source, "w", encoding="utf-8") as f:
         f.write(f"public class {LOCAL} {{ public static void main(String[] args) throws Exception "
                 "{ Fixture.main(args); } }\n")
-    must_run(["javac", "-nowarn", "-J-XX:TieredStopAtLevel=1", "-d", classes,
+    must_run(["javac", "-nowarn", "-encoding", "UTF-8", "-J-XX:TieredStopAtLevel=1", "-d", classes,
               os.path.join(ROOT, "tests", "fixture", "Fixture.java"),
               os.path.join(ROOT, "tests", "fixture", "Types.java"), source])
     return classes

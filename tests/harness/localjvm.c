@@ -43,8 +43,14 @@ static void compile(void)
     struct stat source, made;
     if (stat("build/fixture/any.jar", &made) != 0 ||
         stat("tests/fixture/Fixture.java", &source) != 0 || made.st_mtime < source.st_mtime) {
-        const char *const argv[] = {"javac", "-nowarn",       "-J-XX:TieredStopAtLevel=1",
-                                    "-d",    "build/fixture", "tests/fixture/Fixture.java",
+        const char *const argv[] = {"javac",
+                                    "-nowarn",
+                                    "-encoding", /* whatever the locale is */
+                                    "UTF-8",
+                                    "-J-XX:TieredStopAtLevel=1",
+                                    "-d",
+                                    "build/fixture",
+                                    "tests/fixture/Fixture.java",
                                     NULL};
         cr_assert_eq(run(argv), 0, "the fixture does not compile");
         FILE *manifest = fopen("build/fixture/manifest", "w");
