@@ -160,7 +160,7 @@ void fm_target_place(const char *url, char *out, size_t size)
     const char *jndi = starts(url, "service:") ? strstr(url, "/jndi/rmi://") : NULL;
     const char *at = jndi != NULL ? jndi + 9 : strstr(url, "://");
     at = at != NULL ? at + 3 : url;
-    if (*at == '/' && starts(url, "service:"))
+    if (*at == '/' && jndi == NULL && starts(url, "service:"))
         at = "stub"; /* service:jmx:rmi:///stub/...: only the stub knows the host */
     (void)snprintf(out, size, "%.*s", (int)strcspn(at, "/?#"), at);
 }

@@ -34,7 +34,7 @@ Test(file, takes_targets_of_every_form_and_labels)
               "  \"labels\": {\"env\": \"prod\", \"__meta\": \"x\", \"zone\": \"\"}},"
               " {\"targets\": [\"service:jmx:rmi:///jndi/rmi://h2:1099/jmxrmi\","
               "   \"service:jmx:rmi://h5:7/jndi/rmi://h2:1100/jmxrmi\","
-              "   \"https://h3:8778/jolokia\", \"service:jmx:rmi:///stub/rO0AB\"]},"
+              "   \"https://h3:8778/jolokia\", \"service:jmx:rmi:///stub/rO0ABQ==\"]},"
               " {\"targets\": []}]");
     static const char *const parts[] = {"h1:9010", "[::1]:5", "h2:1099",
                                         "h2:1100", "h3:8778", "stub"};
