@@ -39,15 +39,13 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
 /* NOLINTNEXTLINE(readability-non-const-parameter): libcurl wrote the signature */
 static int on_ready(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
-    (void)remote;
     (void)local;
-    (void)remote_port;
     struct fm_call *call = arg;
     call->ready = true;
     call->body_read = 0;
     call->window_ms = call->moved_ms = fm_clock_ms();
     call->looked_ms = 0;
-    call->fd = fm_net_socket_by_port(call->client, local_port);
+    call->fd = fm_net_socket_of(call->client, local_port, remote, remote_port);
     fm_net_settle(&call->watch, call->fd);
     call->corked = call->body_len > UPLOAD_MIN;
     fm_net_cork(call->client, call->fd, call->corked);

@@ -177,7 +177,8 @@ void fm_net_judge_silence(struct fm_net_watch *watch, int family);
 /* Before the handle's memory goes. Of its sockets only this one may still be open; CURL_SOCKET_BAD:
  * none. */
 void fm_net_unwatch(struct fm_net_watch *watch, curl_socket_t kept);
-curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port);
+curl_socket_t fm_net_socket_of(struct fm_client *client, int local_port, const char *remote,
+                               int remote_port);
 /* An answer whose head and body are two packets: without this the body waits for our delayed
  * acknowledgement of the head, 40 ms (Nagle on the other side). */
 void fm_net_quick_ack(curl_socket_t fd);

@@ -3,6 +3,7 @@
  *
  * libcurl keeps none of it: its connect time is set only when TLS is done too, and it has no option
  * for TCP_QUICKACK. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -209,16 +210,35 @@ bool fm_net_is_homeless(int fd)
     return gone;
 }
 
-curl_socket_t fm_net_socket_by_port(struct fm_client *client, int local_port)
+static bool leads_to(curl_socket_t fd, const char *remote, int remote_port)
 {
+    union address name = {0};
+    socklen_t len = sizeof name;
+    char text[INET6_ADDRSTRLEN];
+    if (getpeername(fd, &name.any, &len) != 0)
+        return false;
+    bool v6 = name.any.sa_family == AF_INET6;
+    const void *ip = v6 ? (const void *)&name.v6.sin6_addr : (const void *)&name.v4.sin_addr;
+    return ntohs(v6 ? name.v6.sin6_port : name.v4.sin_port) == remote_port &&
+           inet_ntop(name.any.sa_family, ip, text, sizeof text) != NULL &&
+           strcmp(text, remote) == 0;
+}
+
+/* Connections to different peers may have the same port at our end. */
+curl_socket_t fm_net_socket_of(struct fm_client *client, int local_port, const char *remote,
+                               int remote_port)
+{
+    curl_socket_t found = CURL_SOCKET_BAD;
     for (size_t i = 0; i < client->n_socks; i++) {
         struct fm_net_sock *sock = &client->socks[i];
         if (sock->port == 0)
             sock->port = fm_net_local_port(sock->fd);
-        if (sock->port == local_port)
-            return sock->fd;
+        if (sock->port != local_port)
+            continue;
+        if (found == CURL_SOCKET_BAD || !leads_to(found, remote, remote_port))
+            found = sock->fd;
     }
-    return CURL_SOCKET_BAD;
+    return found;
 }
 
 void fm_net_cork(struct fm_client *client, curl_socket_t fd, bool on)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/client.h"
+#include "net/client_priv.h"
 #include "peer.h"
 
 enum { ADDRESSES = 200, OURS = 0x4f555253 };
@@ -230,6 +230,23 @@ Test(names, with_two_hundred_silent_addresses_end_at_the_connect_deadline)
     cr_expect_lt(fm_clock_ms() - before, 20000, "only at the total deadline");
     cr_expect_eq(answer.hop, FM_HOP_TCP);
     cr_expect_not(answer.body_sent);
+    hole_close(&hole);
+}
+
+/* The second try knows it, and has no other one. */
+Test(names, with_one_silent_address_are_told_so_each_time)
+{
+    struct hole hole;
+    cr_assert(hole_open(&hole, "127.77.0.1", 0));
+    say_address("127.77.0.1");
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(call(hole.port, 300), FM_HTTP_CONNECT, "%s", answer.err.text);
+        cr_expect_eq(answer.hop, FM_HOP_TCP);
+        cr_expect_not_null(strstr(answer.err.text, "does not answer to connecting"), "%s",
+                           answer.err.text);
+        cr_expect_geq(answer.duration_ms, 295, "the time is used");
+    }
+    cr_expect_eq(client->n_socks, 0, "nothing is kept of sockets that libcurl closed");
     hole_close(&hole);
 }
 
