@@ -39,6 +39,13 @@ static bool fresh_secret(void *arg, struct fm_buf *out)
     return got;
 }
 
+static void on_way(void *arg, const struct fm_rest_way *what)
+{
+    struct fm_agent *agent = arg;
+    fm_way_say(&agent->way, what);
+    fm_agent_news(agent);
+}
+
 enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *config,
                                 struct fm_arena *arena, struct fm_rest_opts *out,
                                 struct fm_err *err)
@@ -54,6 +61,10 @@ enum fm_code fm_agent_rest_opts(struct fm_agent *agent, const struct fm_config *
     out->agent = agent->name;
     out->secret = fresh_secret;
     out->secret_arg = agent;
+    if (agent->news_fd >= 0) { /* who renders documents */
+        out->on_way = on_way;
+        out->on_way_arg = agent;
+    }
     return FM_OK;
 }
 
@@ -267,6 +278,7 @@ static void join_rest(void *self, int64_t timeout_ms)
         fm_log(agent->log, FM_LOG_WARN, "the sender did not end in time");
         agent->hung = true;
     }
+    fm_way_flush(&agent->way);
 }
 
 static enum fm_code start_poll(void *self, struct fm_err *err)
@@ -337,6 +349,9 @@ void fm_agent_init(struct fm_agent *agent, const struct fm_agent_opts *opts)
     fm_buf_init(&agent->metrics, 0);
     fm_buf_init(&agent->reasons.joined, 0);
     fm_buf_init(&agent->reasons.gone, 0);
+    fm_buf_init(&agent->reasons.ends, 0);
+    fm_way_init(&agent->way);
+    agent->reasons.way = &agent->way;
     forbid_cores();
     /* Its few allocations need no heap for each thread; one is 0.1 MB smaller than seven. */
     (void)mallopt(M_ARENA_MAX, 1);
@@ -369,7 +384,9 @@ enum fm_code fm_agent_load(struct fm_agent *agent, struct fm_err *err)
     const struct fm_cfg_log *log = &agent->config->log;
     enum fm_log_level level =
         agent->opts->log_level >= 0 ? (enum fm_log_level)agent->opts->log_level : log->level;
-    return fm_log_new(&agent->log, STDERR_FILENO, level, log->format, err);
+    FM_TRY(fm_log_new(&agent->log, STDERR_FILENO, level, log->format, err));
+    agent->way.log = agent->log;
+    return FM_OK;
 }
 
 /* From now on a second signal ends the process at once: nobody waits for a stop that hangs. */

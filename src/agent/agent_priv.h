@@ -58,6 +58,7 @@ struct fm_agent {
     uint64_t declared[8]; /* the gaps declared last, by hash; the spool's thread only */
     unsigned n_declared;
     struct fm_reasons reasons; /* of health, as the log knows them */
+    struct fm_way way; /* what the sender said and the log does not know yet */
     enum fm_health last_health;
     bool health_known;
 };

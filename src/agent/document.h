@@ -6,6 +6,7 @@
 #ifndef FM_AGENT_DOCUMENT_H
 #define FM_AGENT_DOCUMENT_H
 
+#include "agent/way.h"
 #include "poll/poll.h"
 #include "rest/rest.h"
 #include "spool/spool.h"
@@ -36,6 +37,8 @@ struct fm_facts {
     const char *restart_keys; /* settings that were changed and wait for a restart; NULL */
 };
 
+enum { FM_LABEL = 320 /* the longest name of a topic, and what there is to say of it */ };
+
 enum fm_health { FM_HEALTH_OK, FM_HEALTH_DEGRADED, FM_HEALTH_FAILING };
 const char *fm_health_name(enum fm_health health); /* "ok", "degraded", "failing" */
 
@@ -44,11 +47,14 @@ const char *fm_health_name(enum fm_health health); /* "ok", "degraded", "failing
 struct fm_reasons {
     struct {
         uint64_t id; /* hash of the label */
-        char label[96];
+        char label[FM_LABEL];
+        uint64_t topic, said; /* of a topic's trouble: hash of its name, and of what was said */
         bool seen; /* in this round */
     } known[64]; /* more are not told */
     size_t n;
     struct fm_buf joined, gone; /* this round's, between semicolons */
+    struct fm_buf ends; /* of gone: the ends of topics' troubles, in the sender's words */
+    struct fm_way *way; /* which knows these; NULL: nobody */
     size_t news; /* of joined: those that nobody else puts into the log */
 };
 

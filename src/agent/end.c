@@ -76,6 +76,8 @@ void fm_agent_release(struct fm_agent *agent)
     fm_buf_clear(&agent->metrics);
     fm_buf_clear(&agent->reasons.joined);
     fm_buf_clear(&agent->reasons.gone);
+    fm_buf_clear(&agent->reasons.ends);
+    fm_way_clear(&agent->way);
     free(agent->spool_stats);
     free(agent->rest_stats);
     fm_notify_close(&agent->notify);

@@ -27,7 +27,8 @@ struct verdict {
 
 /* What a reason is called, whatever it says at the moment. */
 struct label {
-    char text[96];
+    char text[FM_LABEL];
+    uint64_t topic, said; /* see struct fm_reasons */
     bool logged; /* another part of the agent puts it into the log, with all it says */
 };
 
@@ -52,7 +53,7 @@ static void put_item(struct fm_buf *out, const char *text)
 
 static void know(struct fm_reasons *r, const struct label *l, const char *text)
 {
-    enum { MOST = sizeof r->known / sizeof r->known[0] };
+    enum { MOST = sizeof r->known / sizeof r->known[0], SURE = 900 /* of a line of the log */ };
     uint64_t id = fm_hash_text(l->text);
     for (size_t i = 0; i < r->n; i++) {
         if (r->known[i].id != id)
@@ -64,9 +65,31 @@ static void know(struct fm_reasons *r, const struct label *l, const char *text)
         return;
     r->known[r->n].id = id;
     r->known[r->n].seen = true;
-    memcpy(r->known[r->n++].label, l->text, sizeof l->text);
+    memcpy(r->known[r->n].label, l->text, sizeof l->text);
     put_item(&r->joined, l->logged ? l->text : text);
+    r->known[r->n].topic = l->topic;
+    r->known[r->n++].said = r->joined.len < SURE ? l->said : 0;
     r->news += !l->logged;
+}
+
+static bool still_known(const struct fm_reasons *r, uint64_t topic)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->known[i].seen && r->known[i].topic == topic)
+            return true;
+    return false;
+}
+
+/* The end of a topic's trouble has the sender's words, unless it goes on under another name. */
+static void end_of(struct fm_reasons *r, size_t i)
+{
+    uint64_t topic = r->known[i].topic;
+    const char *text = NULL;
+    if (topic != 0 && r->way != NULL && !still_known(r, topic))
+        text = fm_way_end_of(r->way, topic);
+    put_item(&r->gone, text != NULL ? text : r->known[i].label);
+    if (text != NULL)
+        put_item(&r->ends, text);
 }
 
 static void forget(struct fm_reasons *r)
@@ -74,7 +97,7 @@ static void forget(struct fm_reasons *r)
     size_t kept = 0;
     for (size_t i = 0; i < r->n; i++) {
         if (!r->known[i].seen)
-            put_item(&r->gone, r->known[i].label);
+            end_of(r, i);
         else
             r->known[kept++] = r->known[i];
     }
@@ -128,6 +151,15 @@ static const char *next_try(char *out, size_t size, const struct fm_facts *facts
     return out;
 }
 
+/* A trouble that the sender tells of, too. */
+static struct label way_label(const struct fm_rest_topic *t, const char *what)
+{
+    struct label l = label(false, "topic %s: %s", t->topic, what);
+    l.topic = fm_hash_text(t->topic);
+    l.said = fm_hash_text(t->reason);
+    return l;
+}
+
 static void judge_topic(struct verdict *v, const struct fm_facts *facts,
                         const struct fm_rest_topic *t)
 {
@@ -135,22 +167,19 @@ static void judge_topic(struct verdict *v, const struct fm_facts *facts,
     enum fm_rest_state state = holds_back(t->state) ? t->state : t->health;
     (void)next_try(next, sizeof next, facts, t);
     if (holds_back(state))
-        add(v, FM_HEALTH_FAILING,
-            label(true, "topic %.60s: %s", t->topic, fm_rest_state_name(state)),
-            "topic %s: %s: %s%s", t->topic, fm_rest_state_name(state), or_unknown(t->reason), next);
+        add(v, FM_HEALTH_FAILING, way_label(t, fm_rest_state_name(state)), "topic %s: %s: %s%s",
+            t->topic, fm_rest_state_name(state), or_unknown(t->reason), next);
     else if (t->failed || t->health == FM_REST_OUTAGE)
         /* The reason names the hop itself; only where there is none yet it has to be said here. */
-        add(v, FM_HEALTH_DEGRADED,
-            label(t->health == FM_REST_OUTAGE, "topic %.60s: the last request failed", t->topic),
-            "topic %s: %s%s", t->topic, t->reason[0] != '\0' ? t->reason : fm_rest_hop_name(t->hop),
-            next);
+        add(v, FM_HEALTH_DEGRADED, way_label(t, "the last request failed"), "topic %s: %s%s",
+            t->topic, t->reason[0] != '\0' ? t->reason : fm_rest_hop_name(t->hop), next);
     else if (t->state == FM_REST_PROBING && t->probing_ms != 0 &&
              facts->clock_ms - t->probing_ms >= PROBING_MS)
-        add(v, FM_HEALTH_DEGRADED, label(false, "topic %.60s: the probe is unanswered", t->topic),
+        add(v, FM_HEALTH_DEGRADED, label(false, "topic %s: the probe is unanswered", t->topic),
             "topic %s: the REST proxy has not answered the probe for %lld s", t->topic,
             (long long)(facts->clock_ms - t->probing_ms) / 1000);
     if (t->suspects > 0)
-        add(v, FM_HEALTH_DEGRADED, label(false, "topic %.60s: records are set aside", t->topic),
+        add(v, FM_HEALTH_DEGRADED, label(false, "topic %s: records are set aside", t->topic),
             "topic %s: %zu record%s refused alone and set aside while others go on: %s", t->topic,
             t->suspects, t->suspects == 1 ? " was" : "s were", or_unknown(t->suspect_reason));
 }
@@ -171,7 +200,7 @@ static void judge_rest(struct verdict *v, const struct fm_facts *facts)
         /* What a topic already said in its own words is not said twice. */
         if (holds_back(e->state) && v->health != FM_HEALTH_FAILING)
             add(v, FM_HEALTH_FAILING,
-                label(false, "endpoint %.60s: %s", e->url, fm_rest_state_name(e->state)),
+                label(false, "endpoint %.280s: %s", e->url, fm_rest_state_name(e->state)),
                 "endpoint %s: %s: %s", e->url, fm_rest_state_name(e->state), or_unknown(e->reason));
     }
     int64_t waiting = rest->in_flight_since != 0 ? facts->clock_ms - rest->in_flight_since : 0;
@@ -255,8 +284,8 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
             continue;
         /* A JVM that is not there is no better than one that is down. */
         const char *how = t->absent ? "is not there" : "is down";
-        add(v, FM_HEALTH_DEGRADED, label(true, "target %.80s %s", t->name, how), "target %s %s: %s",
-            t->name, how, t->error != NULL ? t->error : "no reason known yet");
+        add(v, FM_HEALTH_DEGRADED, label(true, "target %.290s %s", t->name, how),
+            "target %s %s: %s", t->name, how, t->error != NULL ? t->error : "no reason known yet");
     }
     if (down > TARGETS_SHOWN)
         add(v, FM_HEALTH_DEGRADED, label(true, "more targets are down"), "%zu more target%s down",
@@ -264,7 +293,7 @@ static void judge_targets(struct verdict *v, const struct fm_facts *facts)
     for (size_t i = 0; i < facts->n_files; i++)
         if (facts->files[i].error != NULL)
             add(v, FM_HEALTH_DEGRADED,
-                label(true, "target %.60s: its targets_file", facts->files[i].section),
+                label(true, "target %.280s: its targets_file", facts->files[i].section),
                 "target %s: %s (%zu target%s in force)", facts->files[i].section,
                 facts->files[i].error, facts->files[i].targets, fm_plural(facts->files[i].targets));
 }
@@ -313,6 +342,7 @@ enum fm_health fm_document_health(const struct fm_facts *facts, struct fm_buf *o
     if (known != NULL) {
         fm_buf_reset(&known->joined);
         fm_buf_reset(&known->gone);
+        fm_buf_reset(&known->ends);
         known->news = 0;
         for (size_t i = 0; i < known->n; i++)
             known->known[i].seen = false;

@@ -26,9 +26,9 @@ static uint64_t rss_bytes(void)
 }
 
 /* A change of health is an event, and so is a reason that joins or ends while it stays: each is
- * told once. What another part has put into the log with all it knows is only named. All is not
- * well from the beginning, but once a record was accepted; or there was none to send for a while.
- */
+ * told once. What another part has put into the log with all it knows is only named; what the
+ * sender says of a topic's way it leaves to this (agent/way.h). All is not well from the beginning,
+ * but once a record was accepted; or there was none to send for a while. */
 static void log_health(struct fm_agent *agent, enum fm_health health)
 {
     struct fm_reasons *r = &agent->reasons;
@@ -38,7 +38,8 @@ static void log_health(struct fm_agent *agent, enum fm_health health)
     if (!agent->health_known && health == FM_HEALTH_OK && !tried)
         return;
     if (changed && health == FM_HEALTH_OK)
-        fm_log(agent->log, FM_LOG_INFO, "health is ok");
+        fm_log(agent->log, FM_LOG_INFO, "health is ok%s%s", r->ends.len > 0 ? ": " : "",
+               fm_buf_str(&r->ends));
     else if (changed)
         fm_log(agent->log, FM_LOG_WARN, "health is %s%s%s%s%s", name, r->joined.len > 0 ? ": " : "",
                fm_buf_str(&r->joined), r->gone.len > 0 ? "; over: " : "", fm_buf_str(&r->gone));
@@ -97,11 +98,14 @@ void fm_agent_publish(struct fm_agent *agent)
     fm_buf_reset(&agent->health);
     fm_buf_reset(&agent->stats);
     fm_buf_reset(&agent->metrics);
+    fm_way_take(&agent->way);
     enum fm_health health = fm_document_health(&facts, &agent->health, &agent->reasons);
     fm_document_stats(&facts, &agent->stats);
     fm_document_metrics(&facts, &agent->metrics);
     agent->quiet = fm_agent_still_quiet(agent->quiet, health, agent->spool_stats);
     log_health(agent, health);
+    if (fm_way_settle(&agent->way, &agent->reasons, facts.clock_ms))
+        agent->quiet = 0;
     fm_certs_tell(&agent->certs, agent->rest_stats, facts.cert_file, agent->log);
     if (agent->http != NULL) {
         const struct fm_http_docs docs = {

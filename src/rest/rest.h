@@ -37,6 +37,14 @@ static inline bool fm_rest_is_v3(enum fm_rest_dialect dialect)
 
 /** Everything is copied by fm_rest_new(), but for spool, log and the callbacks' arguments, which
  * must outlive the sender. A 0 means the default in brackets, unless said otherwise. */
+/** For on_way; borrowed. */
+struct fm_rest_way {
+    const char *topic;
+    const char *text; /* the line: a warning, or of the end information */
+    const char *reason; /* of a trouble, as struct fm_rest_topic has it; of the end "" */
+    bool over;
+};
+
 struct fm_rest_opts {
     struct fm_spool *spool;
     struct fm_log *log;
@@ -93,6 +101,10 @@ struct fm_rest_opts {
     /** From fm_rest_end_of_input() on one permanent answer to a record alone makes it a dead
      * letter, without a second and without other records as evidence. */
     bool bury_at_end;
+    /** What the log would say of a topic's trouble and its end; what it says now and then of one
+     * that lasts stays its own. On the sender's thread; must not call back. NULL: the log. */
+    void (*on_way)(void *arg, const struct fm_rest_way *what);
+    void *on_way_arg;
     bool tells_dead; /* on_dead tells people of each: the log need not warn of it, too */
     /** The spool was told that these are delivered, n runs of them. As on_dead. */
     void (*on_delivered)(void *arg, const struct fm_settlement *list, size_t n);

@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "rest/topic_priv.h"
 
-enum { REMIND_MS = 600000, CHANGE_MS = 30000 };
+enum { REMIND_MS = 600000, CHANGE_MS = 30000, LINE = 256 + FM_REST_TEXT + 120 };
 
 /* "850 ms", "12 s", "5 min" */
 static const char *put_time(char *out, size_t size, int64_t ms)
@@ -19,6 +19,17 @@ static const char *put_time(char *out, size_t size, int64_t ms)
     else
         (void)snprintf(out, size, "%" PRId64 " min", ms / 60000);
     return out;
+}
+
+static void say(struct fm_topic *t, bool over, const char *text)
+{
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    const struct fm_rest_way what = {
+        .topic = t->name, .text = text, .reason = over ? "" : t->reason, .over = over};
+    if (o->on_way != NULL)
+        o->on_way(o->on_way_arg, &what);
+    else
+        fm_log(t->rest->log, over ? FM_LOG_INFO : FM_LOG_WARN, "%s", text);
 }
 
 static void tell_trouble(struct fm_topic *t, enum fm_rest_state state, int64_t now)
@@ -34,10 +45,15 @@ static void tell_trouble(struct fm_topic *t, enum fm_rest_state state, int64_t n
     tr->hash = hash;
     tr->told_at = now;
     bool waits = t->next_at > now;
-    fm_log(
-        t->rest->log, FM_LOG_WARN, "topic %s: %s%s%s: %s%s%s", t->name, fm_rest_state_name(state),
+    char text[LINE];
+    (void)snprintf(
+        text, sizeof text, "topic %s: %s%s%s: %s%s%s", t->name, fm_rest_state_name(state),
         first ? "" : ", for ", first ? "" : put_time(time, sizeof time, now - tr->since), t->reason,
         waits ? "; next try in " : "", waits ? put_time(next, sizeof next, t->next_at - now) : "");
+    if (change)
+        say(t, false, text);
+    else
+        fm_log(t->rest->log, FM_LOG_WARN, "%s", text);
 }
 
 void fm_topic_tell_failure(struct fm_topic *t, bool lasts, int64_t now)
@@ -57,10 +73,12 @@ void fm_topic_tell_end(struct fm_topic *t)
         tr->since = 0;
         return;
     }
-    fm_log(t->rest->log, FM_LOG_INFO,
-           "topic %s: records are accepted again after %s; %" PRIu64 " %s", t->name,
-           put_time(time, sizeof time, now - tr->since), t->line.pending,
-           t->line.pending == 1 ? "waits" : "wait");
+    char text[LINE];
+    (void)snprintf(text, sizeof text,
+                   "topic %s: records are accepted again after %s; %" PRIu64 " %s", t->name,
+                   put_time(time, sizeof time, now - tr->since), t->line.pending,
+                   t->line.pending == 1 ? "waits" : "wait");
+    say(t, true, text);
     *tr = (struct fm_trouble){.gathered = t->line.pending, .sent_from = now};
 }
 

@@ -1,7 +1,12 @@
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/document.h"
+#include "base/clock.h"
 
 /* Facts of an agent that is well; each test spoils one of them. */
 struct world {
@@ -302,4 +307,188 @@ Test(documents, escape_hostile_names_in_labels_and_json)
     fm_document_stats(&w.facts, &w.out);
     cr_expect(strstr(fm_buf_str(&w.out), "a\\\"b\\\\c\\nd\\te\\u0001<script>") != NULL);
     fm_buf_clear(&w.out);
+}
+
+/* ---- what the sender says, and what /health says of the same ---- */
+
+static void say(struct fm_way *way, const char *topic, const char *reason, bool over)
+{
+    char text[400];
+    (void)snprintf(text, sizeof text, over ? "topic %s: over" : "topic %s: outage: %s", topic,
+                   reason);
+    const struct fm_rest_way what = {
+        .topic = topic, .text = text, .reason = over ? "" : reason, .over = over};
+    fm_way_say(way, &what);
+}
+
+struct heard {
+    struct world w;
+    struct fm_way way;
+    struct fm_reasons r;
+    int fds[2];
+    char log[4096];
+};
+
+static struct heard *hear(void)
+{
+    struct heard *h = calloc(1, sizeof *h);
+    cr_assert_not_null(h);
+    well(&h->w);
+    fm_way_init(&h->way);
+    h->r.way = &h->way;
+    cr_assert_eq(pipe2(h->fds, O_NONBLOCK | O_CLOEXEC), 0);
+    cr_assert_eq(fm_log_new(&h->way.log, h->fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
+    return h;
+}
+
+/* A rendering so long after now. @return whether something is still held; log has what was said */
+static bool render(struct heard *h, int64_t later_ms)
+{
+    fm_buf_reset(&h->w.out);
+    fm_way_take(&h->way);
+    (void)fm_document_health(&h->w.facts, &h->w.out, &h->r);
+    bool held = fm_way_settle(&h->way, &h->r, fm_clock_ms() + later_ms);
+    ssize_t n = read(h->fds[0], h->log, sizeof h->log - 1);
+    h->log[n > 0 ? n : 0] = '\0';
+    return held;
+}
+
+static void unhear(struct heard *h)
+{
+    fm_way_clear(&h->way);
+    fm_log_free(h->way.log);
+    (void)close(h->fds[0]);
+    (void)close(h->fds[1]);
+    fm_buf_clear(&h->r.joined);
+    fm_buf_clear(&h->r.gone);
+    fm_buf_clear(&h->r.ends);
+    fm_buf_clear(&h->w.out);
+    free(h);
+}
+
+enum { LATER_MS = 60000 };
+
+static void fail_way(struct heard *h, const char *reason)
+{
+    h->w.rest.topics[0].failed = reason != NULL;
+    (void)snprintf(h->w.rest.topics[0].reason, sizeof h->w.rest.topics[0].reason, "%s",
+                   reason != NULL ? reason : "");
+}
+
+Test(way, says_a_trouble_and_its_end_once_whoever_is_first)
+{
+    for (int sender_first = 0; sender_first <= 1; sender_first++) {
+        struct heard *h = hear();
+        cr_expect(!render(h, 0));
+        if (sender_first) {
+            say(&h->way, "jmx", "TCP: refused", false);
+            cr_expect(render(h, 0), "/health will say it");
+        }
+        fail_way(h, "TCP: refused");
+        cr_expect(!render(h, 0));
+        cr_expect_str_eq(fm_buf_str(&h->r.joined), "topic jmx: TCP: refused");
+        cr_expect_eq(h->r.news, 1);
+        if (!sender_first)
+            say(&h->way, "jmx", "TCP: refused", false);
+        cr_expect(!render(h, LATER_MS));
+        cr_expect_str_eq(h->log, "");
+        say(&h->way, "jmx", NULL, true);
+        cr_expect(render(h, 0), "/health has not ended it yet");
+        fail_way(h, NULL);
+        cr_expect(!render(h, 0));
+        cr_expect_str_eq(fm_buf_str(&h->r.gone), "topic jmx: over");
+        cr_expect_str_eq(fm_buf_str(&h->r.ends), "topic jmx: over");
+        cr_expect_str_eq(h->log, "");
+        unhear(h);
+    }
+}
+
+Test(way, leaves_nothing_out_that_health_does_not_say)
+{
+    struct heard *h = hear();
+    say(&h->way, "brief", "TCP: refused", false); /* it ends before a rendering */
+    say(&h->way, "brief", NULL, true);
+    cr_expect(render(h, 0));
+    cr_expect_not_null(strstr(h->log, "info  topic brief: over"), "%s", h->log);
+    cr_expect(!render(h, LATER_MS));
+    cr_expect_not_null(strstr(h->log, "warn  topic brief: outage: TCP: refused"), "%s", h->log);
+    fail_way(h, "TCP: refused");
+    cr_expect(!render(h, 0));
+    say(&h->way, "jmx", "TLS: expired", false); /* another reason, while it lasts */
+    cr_expect(!render(h, LATER_MS));
+    cr_expect_not_null(strstr(h->log, "warn  topic jmx: outage: TLS: expired"), "%s", h->log);
+    say(&h->way, "jmx", NULL, true); /* and /health goes on, for whatever reason */
+    cr_expect(!render(h, LATER_MS));
+    cr_expect_not_null(strstr(h->log, "info  topic jmx: over"), "%s", h->log);
+    for (int i = 0; i < 3 * FM_WAY_LINES; i++) { /* more than are held */
+        char topic[16];
+        (void)snprintf(topic, sizeof topic, "t%d", i);
+        say(&h->way, topic, "TCP: refused", false);
+    }
+    fm_way_flush(&h->way);
+    cr_expect(!render(h, 0));
+    for (int i = 0; i < 3 * FM_WAY_LINES; i++) {
+        char line[40];
+        (void)snprintf(line, sizeof line, "topic t%d: outage: ", i);
+        const char *at = strstr(h->log, line);
+        cr_assert_not_null(at, "%s", line);
+        cr_expect_null(strstr(at + 1, line), "%s twice", line);
+    }
+    unhear(h);
+}
+
+/* The trouble changes its name (outage, hold): its end is not told before all of it is over. */
+Test(way, a_trouble_under_another_name_goes_on)
+{
+    struct heard *h = hear();
+    fail_way(h, "TCP: refused");
+    (void)render(h, 0);
+    h->w.rest.topics[0].state = FM_REST_HOLD;
+    say(&h->way, "jmx", "TCP: refused", false);
+    cr_expect(!render(h, LATER_MS));
+    cr_expect_str_eq(fm_buf_str(&h->r.joined), "topic jmx: hold: TCP: refused");
+    cr_expect_str_eq(fm_buf_str(&h->r.gone), "topic jmx: the last request failed");
+    cr_expect_str_eq(h->log, "");
+    h->w.rest.topics[0].state = FM_REST_RUN;
+    fail_way(h, NULL);
+    say(&h->way, "jmx", NULL, true);
+    cr_expect(!render(h, 0));
+    cr_expect_str_eq(fm_buf_str(&h->r.gone), "topic jmx: over");
+    unhear(h);
+}
+
+/* The longest names, alike but for their last letter. */
+Test(health, tells_long_names_apart)
+{
+    struct heard *h = hear();
+    char name[250];
+    memset(name, 'n', sizeof name);
+    name[249] = '\0';
+    struct fm_rest_topic *topics = h->w.rest.topics;
+    for (int i = 0; i < 2; i++) {
+        name[248] = (char)('a' + i);
+        topics[i].failed = true;
+        (void)snprintf(topics[i].topic, sizeof topics[i].topic, "%s", name);
+        (void)snprintf(topics[i].reason, sizeof topics[i].reason, "TCP: refused");
+    }
+    h->w.rest.n_topics = 2;
+    (void)render(h, 0);
+    cr_expect_eq(h->r.news, 2);
+    topics[1].failed = false;
+    topics[1].reason[0] = '\0';
+    (void)render(h, 0);
+    cr_expect_not_null(strstr(fm_buf_str(&h->r.gone), name), "%s", fm_buf_str(&h->r.gone));
+    cr_expect_eq(h->r.n, 1);
+    struct fm_poll_status targets[2] = {h->w.target, h->w.target};
+    char other[250];
+    memcpy(other, name, sizeof other);
+    other[248] = 'z';
+    targets[0].name = name;
+    targets[1].name = other;
+    targets[0].state = targets[1].state = FM_POLL_DOWN;
+    h->w.facts.targets = targets;
+    h->w.facts.n_targets = 2;
+    (void)render(h, 0);
+    cr_expect_eq(h->r.n, 3);
+    unhear(h);
 }
