@@ -171,7 +171,7 @@ Test(hold, a_storm_of_bad_records_buries_them_and_delivers_the_others)
     while (spool_count(h.spool, FATE_DELIVERED) < 16)
         usleep(1000);
     for (unsigned i = 0; spool_count(h.spool, FATE_DEAD) < 12; i++) { /* evidence, now and then */
-        cr_assert_lt(i, 500, "%zu dead", spool_count(h.spool, FATE_DEAD));
+        cr_assert_lt(i, 3000, "%zu dead", spool_count(h.spool, FATE_DEAD));
         if (i % 20 == 0)
             spool_add(h.spool, "t", 2, 100, FM_RECORD_DATA);
         fm_rest_wakeup(h.rest);
