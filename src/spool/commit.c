@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "spool/aside_priv.h"
 #include "spool/rows_priv.h"
 
 enum {
@@ -433,8 +434,11 @@ enum fm_code spool_commit(struct fm_spool *sp, struct fm_err *err)
     tell(sp);
     if (sp->owed)
         owed_clear(sp);
+    if (sp->old_store != NULL && sp->store != NULL)
+        (void)!store_spill(sp->store, false, NULL);
     store_close(sp->old_store, false);
     sp->old_store = NULL;
+    aside_done(sp);
     if (sp->store != NULL && store_checkpoint(sp->store, CHECKPOINT_DUE, &why) != FM_OK)
         recover(sp, FM_ESYS, &why);
     if (sp->store != NULL)

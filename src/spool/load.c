@@ -351,3 +351,8 @@ enum fm_code store_check(struct store *st, struct fm_err *err)
     return rc == SQLITE_ROW ? damaged(st, "its structure", err)
                             : store_fail(st, rc, "when checked", err);
 }
+
+enum fm_code store_spill(struct store *st, bool on, struct fm_err *err)
+{
+    return store_exec(st, on ? "PRAGMA cache_spill=ON" : "PRAGMA cache_spill=OFF", err);
+}

@@ -10,6 +10,8 @@ FM_MUST_USE enum fm_code store_open(struct store **out, const char *dir, bool sy
                                     bool *fresh, struct fm_err *err);
 void store_close(struct store *st, bool checkpoint);
 FM_MUST_USE enum fm_code store_sync(struct store *st, bool full, struct fm_err *err);
+/* Whether a transaction may write to the log before its end: only one that queues do not bound. */
+FM_MUST_USE enum fm_code store_spill(struct store *st, bool on, struct fm_err *err);
 /* Fill the index. With salvage what cannot be read is left out, else it is FM_EDAMAGE. */
 FM_MUST_USE enum fm_code store_load(struct store *st, struct fm_spool *sp, bool salvage,
                                     bool *complete, struct fm_err *err);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "spool/aside_priv.h"
 #include "spool/rows_priv.h"
 
 /* Records of a row that cannot be read are lost. */
@@ -42,10 +43,13 @@ static enum fm_code sift_row(struct fm_spool *sp, struct row *row, bool exact, s
     return code;
 }
 
-/* Everything in memory is to be written into a new database. */
+/* Everything in memory is to be written into a new database, in one transaction as large as the
+ * spool: its memory must not be. */
 static enum fm_code write_anew(struct fm_spool *sp, bool exact, struct fm_err *err)
 {
     struct row *next;
+    if (sp->old_store != NULL)
+        FM_TRY(store_spill(sp->store, true, err));
     for (struct row *row = sp->head; row != NULL; row = next) {
         next = row->next;
         if (row->loaded == NULL)
@@ -127,11 +131,15 @@ static enum fm_code salvage(struct fm_spool *sp, const char *machine, struct fm_
     char aside[PATH_MAX];
     bool fresh = false, ignored;
     struct fm_err why = *err;
-    FM_TRY(set_aside(sp, aside, sizeof aside, err));
+    if (sp->mending[0] != '\0')
+        FM_TRY(aside_path(sp, aside, sizeof aside, err));
+    else
+        FM_TRY(set_aside(sp, aside, sizeof aside, err));
+    sp->last_damage_ms = fm_clock_ms();
     fm_log(sp->opts.log, FM_LOG_ERROR,
            "spool: %s; set aside in %s: what can be read there is sent, the rest is declared lost; "
            "remove the folder when nobody needs it any more",
-           fm_err_text(&why), aside);
+           fm_err_text(&why), sp->damage);
     index_clear(sp);
     sp->next_row = sp->next_dead = sp->next_stream = 1;
     if (store_open(&sp->old_store, aside, false, &fresh, NULL) == FM_OK) {
@@ -158,7 +166,7 @@ static enum fm_code salvage(struct fm_spool *sp, const char *machine, struct fm_
  * the next start would take that for the loss of everything. */
 static enum fm_code room_to_mend(struct fm_spool *sp, const struct fm_err *why, struct fm_err *err)
 {
-    uint64_t need = folder_bytes(sp->dir_fd) + (1 << 20);
+    uint64_t need = folder_bytes(sp->dir_fd) + aside_bytes(sp) + (1 << 20);
     for (int tries = 0; tries < 2; tries++) {
         struct statvfs fs;
         if (fstatvfs(sp->dir_fd, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= need)
@@ -174,6 +182,9 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
     struct stat info;
     struct fm_err why = {0};
     bool there = fstatat(sp->dir_fd, "spool.db", &info, AT_SYMLINK_NOFOLLOW) == 0;
+    bool half = aside_unfinished(sp);
+    if (half && !there && !sp->opts.keep_damage)
+        aside_gather(sp);
     bool fresh = false, complete = true, known = false, torn = there && wal_is_damaged(sp);
     enum fm_code code;
     if (torn)
@@ -182,6 +193,11 @@ enum fm_code spool_open_store(struct fm_spool *sp, const char *machine, struct f
         code = store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, &why);
     if (code == FM_OK && !fresh)
         code = store_load(sp->store, sp, false, &complete, &why);
+    if (half && code == FM_OK && sp->n_streams == 0) {
+        code = fm_err_set(&why, FM_EDAMAGE, "%s was being mended when the process ended", sp->dir);
+    } else if (half && !sp->opts.keep_damage && (code == FM_OK || code == FM_EDAMAGE)) {
+        aside_done(sp); /* only that was missing */
+    }
     if (code == FM_OK && fresh) {
         FM_TRY(identity_read(sp, &known, err));
         if (known)
@@ -239,12 +255,17 @@ enum fm_code spool_reopen_store(struct fm_spool *sp, bool is_damaged, struct fm_
     }
     store_close(sp->store, false);
     sp->store = NULL;
+    if (sp->mending[0] != '\0') { /* the new one, before all was taken over into it */
+        aside_drop_new(sp);
+        FM_TRY(store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, err));
+        return write_anew(sp, true, err);
+    }
     FM_TRY(set_aside(sp, aside, sizeof aside, err));
     fm_log(sp->opts.log, FM_LOG_ERROR,
            "spool: %s/spool.db was damaged while running; set aside in %s: a new one is written, "
            "and what cannot be read is declared lost; remove the folder when nobody needs it any "
            "more",
-           sp->dir, aside);
+           sp->dir, sp->damage);
     if (store_open(&sp->old_store, aside, false, &fresh, NULL) != FM_OK)
         sp->old_store = NULL;
     FM_TRY(store_open(&sp->store, sp->dir, sp->opts.sync_full, &fresh, err));

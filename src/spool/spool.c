@@ -1,5 +1,6 @@
 /* The spool's life: open, stop, free. */
 #include "spool/spool.h"
+#include "spool/aside_priv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -303,6 +303,7 @@ struct fm_spool {
     int64_t age_ms; /* do not look for old records before this */
     int64_t last_drop_ms, last_dead_ms, last_damage_ms;
     char damage[256]; /* the newest folder of damage; "": none */
+    char mending[64]; /* the folder that is being taken over, in dir; "": none */
     struct fm_spool_end end; /* once the thread has finished */
     int64_t idle_ms; /* when to do the housekeeping; 0: nothing to do */
     uint64_t commits, commit_failures;
@@ -478,15 +479,6 @@ void unsynced_settle(const struct fm_spool *sp);
 /* ---- wal.c ---- */
 /* Whether the write-ahead log lost what had been committed. */
 bool wal_is_damaged(struct fm_spool *sp);
-
-/* ---- aside.c ---- */
-/* Bytes of the database's files in a folder. */
-uint64_t folder_bytes(int fd);
-/* Move the database's files into a new folder, whose path comes back; remove the oldest such
- * folders, so that at most 3 are kept and together at most max_size bytes. */
-FM_MUST_USE enum fm_code set_aside(struct fm_spool *sp, char *out, size_t size, struct fm_err *err);
-/* Remember where the newest of these folders lies. */
-void aside_look(struct fm_spool *sp);
 
 /* ---- salvage.c ---- */
 /* Open the store; damage is set aside, what can be read is taken over, the rest declared. */
