@@ -51,6 +51,15 @@ bool fm_buf_reserve(struct fm_buf *buf, size_t n)
     return true;
 }
 
+void fm_buf_fit(struct fm_buf *buf)
+{
+    char *fit = buf->cap > buf->len + 1 ? realloc(buf->data, buf->len + 1) : NULL;
+    if (fit == NULL)
+        return;
+    buf->data = fit;
+    buf->cap = buf->len + 1;
+}
+
 void fm_buf_put(struct fm_buf *buf, const void *data, size_t len)
 {
     if (len == 0 || !fm_buf_reserve(buf, len))

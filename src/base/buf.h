@@ -53,6 +53,9 @@ void fm_buf_consume(struct fm_buf *buf, size_t n);
 /** Cut back to len bytes (len <= current length). */
 void fm_buf_truncate(struct fm_buf *buf, size_t len);
 
+/** Give back memory beyond the content, for what is kept as it is. */
+void fm_buf_fit(struct fm_buf *buf);
+
 /** The content as a terminated string, borrowed until the next put; "" if empty or failed. */
 const char *fm_buf_str(struct fm_buf *buf);
 

@@ -290,6 +290,13 @@ void fm_chunk_pack(struct fm_chunk *chunk)
         fm_buf_clear(&chunk->packed);
 }
 
+/* Cutting off little would only leave holes in the heap. */
+void fm_chunk_fit(struct fm_chunk *chunk)
+{
+    if (chunk->buf.len < chunk->buf.cap / 4 * 3)
+        fm_buf_fit(&chunk->buf);
+}
+
 void fm_chunk_forget_packed(struct fm_chunk *chunk)
 {
     fm_buf_clear(&chunk->packed);

@@ -85,6 +85,9 @@ size_t fm_chunk_bytes(const struct fm_chunk *chunk); /* of the form above, in me
  * is; so does it where memory is missing. Records get their checksums here. No other thread may be
  * in this call. */
 void fm_chunk_pack(struct fm_chunk *chunk);
+/** Give back memory that the records do not fill, if it is more than a quarter; more may be added.
+ * Same threads. */
+void fm_chunk_fit(struct fm_chunk *chunk);
 /** Give back the memory of the packed form; the records stay. Same threads. */
 void fm_chunk_forget_packed(struct fm_chunk *chunk);
 

@@ -40,11 +40,7 @@ bool fm_pack(struct fm_buf *out, const void *data, size_t len)
     if (n <= 0)
         return false;
     out->len = HEAD_BYTES + (size_t)n;
-    char *fit = realloc(out->data, out->len); /* it waits in a queue */
-    if (fit != NULL) {
-        out->data = fit;
-        out->cap = out->len;
-    }
+    fm_buf_fit(out); /* it waits in a queue */
     return true;
 }
 

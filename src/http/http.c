@@ -23,32 +23,28 @@ struct fm_http_set *fm_http_set_get(struct fm_http *http)
 
 void fm_http_set_put(struct fm_http_set *set)
 {
-    if (set != NULL && --set->users == 0)
-        free(set);
-}
-
-static char *place(struct fm_http_doc *doc, char *at, const char *text, size_t len)
-{
-    if (len > 0)
-        memcpy(at, text, len);
-    *doc = (struct fm_http_doc){.text = at, .len = len};
-    return at + len;
+    if (set == NULL || --set->users > 0)
+        return;
+    fm_server_ready_free(set->health);
+    fm_server_ready_free(set->stats);
+    fm_server_ready_free(set->metrics);
+    free(set);
 }
 
 enum fm_code fm_http_publish(struct fm_http *http, const struct fm_http_docs *docs,
                              struct fm_err *err)
 {
-    size_t total = docs->health_len + docs->stats_len + docs->metrics_len;
-    struct fm_http_set *set = malloc(sizeof *set + total + 1);
+    struct fm_http_set *set = calloc(1, sizeof *set);
     if (set == NULL)
         return fm_err_nomem(err);
     set->users = 1;
-    set->failing = docs->failing;
     set->ready = docs->ready && !docs->stopping;
     set->published_ms = fm_clock_ms();
-    char *at = place(&set->health, set->data, docs->health, docs->health_len);
-    at = place(&set->stats, at, docs->stats, docs->stats_len);
-    (void)place(&set->metrics, at, docs->metrics, docs->metrics_len);
+    enum fm_code code = fm_http_make_ready(set, docs, err);
+    if (code != FM_OK) {
+        fm_http_set_put(set);
+        return code;
+    }
     (void)pthread_mutex_lock(&http->lock);
     struct fm_http_set *old = http->set;
     http->set = set;

@@ -9,18 +9,12 @@
 #include "http/http.h"
 #include "net/server.h"
 
-/* One set of documents in one block of memory. */
-struct fm_http_doc {
-    const char *text;
-    size_t len;
-};
-
+/* One set of documents, as answers that are ready to be sent. */
 struct fm_http_set {
     atomic_uint users;
-    bool failing, ready;
+    bool ready;
     int64_t published_ms;
-    struct fm_http_doc health, stats, metrics;
-    char data[];
+    struct fm_server_ready *health, *stats, *metrics;
 };
 
 struct fm_http {
@@ -53,6 +47,9 @@ void fm_http_page(struct fm_buf *out, const char *nonce);
 
 /* routes.c */
 void fm_http_handle(struct fm_server_call *call, void *arg);
+/** The answers that show these documents. @return FM_OK or FM_ENOMEM, with what was made so far */
+FM_MUST_USE enum fm_code fm_http_make_ready(struct fm_http_set *set,
+                                            const struct fm_http_docs *docs, struct fm_err *err);
 struct fm_http_set *fm_http_set_get(struct fm_http *http);
 void fm_http_set_put(struct fm_http_set *set);
 

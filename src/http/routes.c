@@ -41,24 +41,55 @@ static const char closed_policy[] =
     "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'";
 
+struct lines {
+    const char *line[N_COMMON + 2];
+};
+
+/* lines: of the reply, which refers to them. */
+static void fill(struct fm_server_reply *reply, struct lines *lines, unsigned status,
+                 const char *type, const void *body, size_t len, const char *policy,
+                 const char *extra)
+{
+    fm_server_reply_init(reply);
+    memcpy(lines->line, common, sizeof common);
+    reply->status = status;
+    reply->content_type = type;
+    reply->body = body;
+    reply->body_len = len;
+    reply->headers = lines->line;
+    reply->n_headers = N_COMMON;
+    lines->line[reply->n_headers++] = policy;
+    if (extra != NULL)
+        lines->line[reply->n_headers++] = extra;
+    reply->close = status == 400 || status == 405 || status == 413;
+}
+
 static void send_text(struct fm_server_call *call, unsigned status, const char *type,
                       const void *body, size_t len, const char *policy, const char *extra)
 {
-    const char *lines[N_COMMON + 2];
-    memcpy(lines, common, sizeof common);
+    struct lines lines;
     struct fm_server_reply reply;
-    fm_server_reply_init(&reply);
-    reply.status = status;
-    reply.content_type = type;
-    reply.body = body;
-    reply.body_len = len;
-    reply.headers = lines;
-    reply.n_headers = N_COMMON;
-    lines[reply.n_headers++] = policy;
-    if (extra != NULL)
-        lines[reply.n_headers++] = extra;
-    reply.close = status == 400 || status == 405 || status == 413;
+    fill(&reply, &lines, status, type, body, len, policy, extra);
     fm_server_answer(call, &reply);
+}
+
+static enum fm_code ready(struct fm_server_ready **out, unsigned status, const char *type,
+                          const char *body, size_t len, struct fm_err *err)
+{
+    struct lines lines;
+    struct fm_server_reply reply;
+    fill(&reply, &lines, status, type, body, len, closed_policy, NULL);
+    return fm_server_ready_new(out, &reply, err);
+}
+
+enum fm_code fm_http_make_ready(struct fm_http_set *set, const struct fm_http_docs *docs,
+                                struct fm_err *err)
+{
+    FM_TRY(
+        ready(&set->health, docs->failing ? 503 : 200, json, docs->health, docs->health_len, err));
+    FM_TRY(ready(&set->stats, 200, json, docs->stats, docs->stats_len, err));
+    return ready(&set->metrics, 200, "text/plain; version=0.0.4; charset=utf-8", docs->metrics,
+                 docs->metrics_len, err);
 }
 
 static void send_plain(struct fm_server_call *call, unsigned status, const char *line,
@@ -97,11 +128,6 @@ static bool is_stale(const struct fm_http *http, const struct fm_http_set *set)
     return http->stale_ms != 0 && fm_clock_ms() - set->published_ms > (int64_t)http->stale_ms;
 }
 
-static void send_json(struct fm_server_call *call, unsigned status, const struct fm_http_doc *doc)
-{
-    send_text(call, status, json, doc->text, doc->len, closed_policy, NULL);
-}
-
 static void send_health(struct fm_server_call *call, const struct fm_http_set *set, bool stale)
 {
     if (set == NULL)
@@ -109,7 +135,7 @@ static void send_health(struct fm_server_call *call, const struct fm_http_set *s
     else if (stale)
         send_text(call, 503, json, stalled, sizeof stalled - 1, closed_policy, NULL);
     else
-        send_json(call, set->failing ? 503 : 200, &set->health);
+        fm_server_answer_ready(call, set->health);
 }
 
 static void show(struct fm_server_call *call, enum route route, struct fm_http *http)
@@ -137,14 +163,13 @@ static void show(struct fm_server_call *call, enum route route, struct fm_http *
         break;
     case STATS:
         if (set != NULL)
-            send_json(call, 200, &set->stats);
+            fm_server_answer_ready(call, set->stats);
         else
             send_text(call, 503, json, "{}\n", 3, closed_policy, NULL);
         break;
     case METRICS:
         if (set != NULL)
-            send_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", set->metrics.text,
-                      set->metrics.len, closed_policy, NULL);
+            fm_server_answer_ready(call, set->metrics);
         else
             send_plain(call, 503, "", NULL);
         break;

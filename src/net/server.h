@@ -52,6 +52,19 @@ void fm_server_reply_init(struct fm_server_reply *reply);
  * The call is gone afterwards. */
 void fm_server_answer(struct fm_server_call *call, const struct fm_server_reply *reply);
 
+struct fm_server_ready; /* an answer without faults that was made once, for many calls */
+
+/** Make it; all of reply is copied. Any thread. @return FM_OK or FM_ENOMEM */
+FM_MUST_USE enum fm_code fm_server_ready_new(struct fm_server_ready **out,
+                                             const struct fm_server_reply *reply,
+                                             struct fm_err *err);
+
+/** Any thread; calls that were answered with it are not touched. NULL is allowed. */
+void fm_server_ready_free(struct fm_server_ready *ready);
+
+/** Answer a call from the handler, as fm_server_answer() does. */
+void fm_server_answer_ready(struct fm_server_call *call, const struct fm_server_ready *ready);
+
 /** Say in the handler that the answer comes later (the connection is suspended). */
 void fm_server_defer(struct fm_server_call *call);
 

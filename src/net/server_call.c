@@ -152,23 +152,27 @@ static bool add_line(struct MHD_Response *response, const char *line)
     return MHD_add_response_header(response, name, colon) == MHD_YES;
 }
 
+static struct MHD_Response *plain_response(const struct fm_server_reply *reply)
+{
+    struct fm_buf copy = {0}; /* the library wants a writable pointer, though it only copies */
+    fm_buf_put(&copy, reply->body, reply->body_len);
+    if (copy.failed)
+        return NULL;
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(copy.len, copy.data, MHD_RESPMEM_MUST_FREE);
+    if (r == NULL)
+        fm_buf_clear(&copy);
+    return r;
+}
+
+/* @param call  NULL: no faults */
 static struct MHD_Response *make_response(struct fm_server_call *call,
                                           const struct fm_server_reply *reply)
 {
     bool paced =
         reply->chunked || reply->cut_at != SIZE_MAX || reply->drip_ms > 0 || reply->wrong_length;
-    struct MHD_Response *r;
-    if (paced) {
-        r = paced_response(call, reply);
-    } else {
-        struct fm_buf copy = {0}; /* the library wants a writable pointer, though it only copies */
-        fm_buf_put(&copy, reply->body, reply->body_len);
-        r = copy.failed
-                ? NULL
-                : MHD_create_response_from_buffer(copy.len, copy.data, MHD_RESPMEM_MUST_FREE);
-        if (r == NULL)
-            fm_buf_clear(&copy);
-    }
+    struct MHD_Response *r =
+        paced && call != NULL ? paced_response(call, reply) : plain_response(reply);
     if (r == NULL)
         return NULL;
     bool ok = true;
@@ -200,12 +204,49 @@ static enum MHD_Result queue(struct fm_server_call *call)
     struct MHD_Response *response = call->response;
     call->response = NULL;
     if (call->drop || response == NULL)
-        return MHD_NO;
+        return call->queued ? MHD_YES : MHD_NO;
     call->slot->slow = call->slow;
     fm_slot_phase_set(call->slot, FM_SLOT_SENDING);
     enum MHD_Result rc = MHD_queue_response(call->conn, call->status, response);
     MHD_destroy_response(response);
     return rc;
+}
+
+/* ---- answers made once ---- */
+
+struct fm_server_ready {
+    struct MHD_Response *response; /* counted by the library: a call has its own share */
+    unsigned status;
+};
+
+enum fm_code fm_server_ready_new(struct fm_server_ready **out, const struct fm_server_reply *reply,
+                                 struct fm_err *err)
+{
+    struct fm_server_ready *ready = malloc(sizeof *ready);
+    struct MHD_Response *response = ready != NULL ? make_response(NULL, reply) : NULL;
+    if (response == NULL) {
+        free(ready);
+        return fm_err_nomem(err);
+    }
+    *ready = (struct fm_server_ready){.response = response, .status = reply->status};
+    *out = ready;
+    return FM_OK;
+}
+
+void fm_server_ready_free(struct fm_server_ready *ready)
+{
+    if (ready == NULL)
+        return;
+    MHD_destroy_response(ready->response);
+    free(ready);
+}
+
+void fm_server_answer_ready(struct fm_server_call *call, const struct fm_server_ready *ready)
+{
+    call->answered = true;
+    call->status = ready->status;
+    fm_slot_phase_set(call->slot, FM_SLOT_SENDING);
+    call->queued = MHD_queue_response(call->conn, ready->status, ready->response) == MHD_YES;
 }
 
 void fm_server_answer(struct fm_server_call *call, const struct fm_server_reply *reply)

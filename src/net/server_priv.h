@@ -68,6 +68,7 @@ struct fm_server_call {
     bool handled; /* the handler has run */
     bool deferred;
     bool answered;
+    bool queued; /* the answer is with the library */
     bool drop; /* end the connection without an answer */
     struct MHD_Response *response; /* of a deferred call, owned until queued */
     unsigned status;

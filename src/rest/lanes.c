@@ -218,7 +218,7 @@ static bool push(struct fm_lanes *l, const struct fm_spool_item *item, unsigned 
     const unsigned spot = spot_of(&item->rec);
     struct fm_lane *lane = lane_for(l, spot);
     if (lane->n == lane->cap) {
-        size_t cap = lane->cap > 0 ? lane->cap * 2 : 64;
+        size_t cap = lane->cap > 0 ? lane->cap + lane->cap / 2 : 64;
         struct fm_spool_item *items = realloc(lane->items, cap * sizeof *items);
         if (items != NULL)
             lane->items = items;
@@ -271,6 +271,7 @@ static void deal(struct fm_topic *t, struct fm_spool_batch *batch)
             break;
         s->open++;
     }
+    fm_spool_batch_dealt(batch);
     let_go(t, (unsigned)slot);
 }
 

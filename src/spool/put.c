@@ -37,6 +37,8 @@ static enum fm_code append_op(const struct fm_spool *sp, struct op **out, struct
     FM_TRY(op_new(out, OP_APPEND, err));
     if (sp->dir != NULL)
         fm_chunk_pack(chunk); /* here: several callers share the work, and the commit is short */
+    else
+        fm_chunk_fit(chunk); /* it waits as it is, and counts by what it holds */
     (*out)->bytes = fm_chunk_bytes(chunk);
     (*out)->n_records = fm_chunk_count(chunk);
     return FM_OK;

@@ -263,6 +263,13 @@ enum fm_code read_apply(struct fm_spool *sp, struct op *op)
     return FM_OK;
 }
 
+void fm_spool_batch_dealt(struct fm_spool_batch *batch)
+{
+    free(batch->items);
+    batch->items = NULL;
+    batch->n = 0;
+}
+
 void fm_spool_batch_free(struct fm_spool *sp, struct fm_spool_batch *batch)
 {
     if (batch == NULL)

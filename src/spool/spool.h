@@ -175,6 +175,9 @@ struct fm_spool_want {
     size_t n_only;
 };
 
+/** Its items were copied: their array goes, what they point to stays until the batch is freed. */
+void fm_spool_batch_dealt(struct fm_spool_batch *batch);
+
 /** Read the oldest pending records of a topic. Waits, up to timeout_ms.
  * @return FM_OK (n may be 0), FM_ETIMEOUT, FM_ESTOP, FM_ESYS */
 FM_MUST_USE enum fm_code fm_spool_read(struct fm_spool *spool, const struct fm_spool_want *want,

@@ -239,7 +239,7 @@ static void feed(struct fm_spool *spool, size_t from, size_t n)
     for (size_t i = from; i < from + n;) {
         struct fm_chunk *chunk;
         must(fm_chunk_new(&chunk, "t", &err), &err);
-        for (size_t k = 0; k < 200 && i < from + n; k++, i++) {
+        for (; fm_chunk_bytes(chunk) < FM_CHUNK_BYTES - 512 && i < from + n; i++) {
             (void)snprintf(value, sizeof value, "{\"v\":1,\"n\":%zu,\"pad\":\"%0260d\"}", i, 7);
             (void)snprintf(key, sizeof key, "web-%zu", i % 100);
             const struct fm_record rec = {.partition = FM_NO_PARTITION,
@@ -259,7 +259,7 @@ static void feed(struct fm_spool *spool, size_t from, size_t n)
 /* In a process of its own. */
 static void memory(void)
 {
-    enum { QUEUE = 8 << 20, RECORDS = 1000000 };
+    enum { QUEUE = 8 << 20, ACCEPTED = 1 << 20, RECORDS = 1000000 };
     char url[64], ca[96];
     struct fm_err err = {0};
     struct fm_spool *spool;
@@ -269,7 +269,8 @@ static void memory(void)
     (void)snprintf(ca, sizeof ca, "%s/ca.pem", dir);
     const struct fm_spool_opts so = {.agent = "edge-7",
                                      .machine_id = "m",
-                                     .max_size = QUEUE,
+                                     .max_size = QUEUE - ACCEPTED,
+                                     .queue_max = ACCEPTED,
                                      .on_full = FM_SPOOL_BLOCK,
                                      .commit_ms = 50,
                                      .on_commit = wakeup,

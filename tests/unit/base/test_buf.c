@@ -129,3 +129,19 @@ Test(buf, hands_its_memory_over)
     free(text);
     fm_buf_clear(&buf);
 }
+
+Test(buf, fits_to_its_content_and_grows_again)
+{
+    struct fm_buf buf;
+    fm_buf_init(&buf, 0);
+    fm_buf_fit(&buf);
+    cr_assert_null(buf.data, "nothing to fit");
+    cr_assert(fm_buf_reserve(&buf, 5000));
+    fm_buf_puts(&buf, "abc");
+    fm_buf_fit(&buf);
+    cr_expect_eq(buf.cap, 4, "a place for the terminator stays");
+    cr_expect_str_eq(fm_buf_str(&buf), "abc");
+    fm_buf_puts(&buf, "def");
+    cr_expect_str_eq(fm_buf_str(&buf), "abcdef");
+    fm_buf_clear(&buf);
+}

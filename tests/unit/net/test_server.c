@@ -26,6 +26,8 @@ struct world {
     unsigned nth, calls;
     struct fm_server_call *_Atomic deferred; /* the call that waits */
     bool defer;
+    struct fm_server_ready *ready; /* the answer instead of reply */
+    bool last; /* free it in the handler, before its answer has left */
 };
 
 static struct world w;
@@ -54,7 +56,15 @@ static void handle(struct fm_server_call *call, void *arg)
         world->deferred = call;
         return;
     }
-    fm_server_answer(call, &world->reply);
+    if (world->ready == NULL) {
+        fm_server_answer(call, &world->reply);
+        return;
+    }
+    fm_server_answer_ready(call, world->ready);
+    if (world->last) {
+        fm_server_ready_free(world->ready);
+        world->ready = NULL;
+    }
 }
 
 static void serve(struct fm_server_opts opts)
@@ -550,4 +560,30 @@ Test(server, explains_a_key_that_does_not_belong_to_its_certificate)
     cr_expect_eq(fm_server_start(&server, &opts, &err), FM_ECONF);
     cr_expect(strstr(err.text, "/nonexistent/key.pem") != NULL, "%s", err.text);
     server = NULL;
+}
+
+Test(server, sends_what_was_made_once_to_many_and_after_it_is_gone)
+{
+    const char *const lines[] = {"X-Of: ready"};
+    char text[] = "{\"made\":1}";
+    struct fm_err err = {0};
+    struct fm_server_reply reply = w.reply;
+    reply.status = 503;
+    reply.body = text;
+    reply.body_len = strlen(text);
+    reply.headers = lines;
+    reply.n_headers = 1;
+    cr_assert_eq(fm_server_ready_new(&w.ready, &reply, &err), FM_OK, "%s", err.text);
+    text[2] = 'f'; /* it was copied */
+    serve((struct fm_server_opts){0});
+    for (unsigned i = 1; i <= 3; i++) {
+        w.last = i == 3;
+        cr_assert_eq(ask("GET", "/x", NULL, 5000), FM_HTTP_OK);
+        cr_expect_eq(answer.status, 503);
+        cr_expect_str_eq(body, "{\"made\":1}");
+        cr_expect_eq(answer.reused, i > 1);
+    }
+    cr_assert_null(w.ready);
+    cr_assert_eq(ask("GET", "/x", NULL, 5000), FM_HTTP_OK);
+    cr_expect_str_eq(body, "{\"a\":1}");
 }
