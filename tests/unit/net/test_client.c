@@ -335,9 +335,9 @@ Test(client, takes_an_answer_that_only_the_close_ends)
 
 Test(client, stops_at_the_cap_of_the_body)
 {
-    struct script s = {.answer = "HTTP/1.1 200 X\r\n\r\n",
-                       .repeat = 1 << 20,
-                       .part = "0123456789012345678901234567890123456789"};
+    static char part[16 << 10];
+    memset(part, 'x', sizeof part - 1);
+    struct script s = {.answer = "HTTP/1.1 200 X\r\n\r\n", .repeat = 4096, .part = part};
     cr_expect_eq(play(s), FM_HTTP_TOO_LARGE, "%s", answer.err.text);
     cr_expect_leq(answer.body_len, 4u << 20);
 }
