@@ -20,6 +20,15 @@ static int open_in(const struct kit *kit, const char *name)
     return fd;
 }
 
+static int value_of(unsigned i, char value[400])
+{
+    return snprintf(value, 400,
+                    "{r%u}{\"mbean\":\"java.lang:type=MemoryPool,name=G1 Old Gen\","
+                    "\"attributes\":{\"Usage.committed\":%u,\"Usage.used\":%u,"
+                    "\"CollectionUsage.used\":%u}}",
+                    i, i * 2654435761u, i * 40503u, i * 2246822519u);
+}
+
 /* Records as polls make them. @return bytes they take unpacked */
 static size_t store_alike(struct kit *kit, unsigned from, unsigned n)
 {
@@ -27,11 +36,7 @@ static size_t store_alike(struct kit *kit, unsigned from, unsigned n)
     cr_assert_eq(fm_chunk_new(&chunk, "t", NULL), FM_OK);
     for (unsigned i = from; i < from + n; i++) {
         char value[400];
-        int len = snprintf(value, sizeof value,
-                           "{r%u}{\"mbean\":\"java.lang:type=MemoryPool,name=G1 Old Gen\","
-                           "\"attributes\":{\"Usage.committed\":%u,\"Usage.used\":%u,"
-                           "\"CollectionUsage.used\":%u}}",
-                           i, i * 2654435761u, i * 40503u, i * 2246822519u);
+        int len = value_of(i, value);
         struct fm_record rec = {.time_ms = i,
                                 .partition = FM_NO_PARTITION,
                                 .key = "web-1",
@@ -110,6 +115,82 @@ Test(packed, loses_what_lies_behind_a_hit_byte_and_says_how_much)
                  (unsigned long long)stats.lost_total);
     cr_assert_neq(stats.last_damage_ms, 0);
     kit_done(&kit);
+}
+
+/* Deliver all: what comes is what was stored, byte for byte; each other number lies in a gap of the
+ * size that is lost. @return how many came before the first that is lost */
+static unsigned expect_rest(struct kit *kit, unsigned last)
+{
+    static bool seen[200], declared[200];
+    unsigned lost = 0, front = 0;
+    memset(seen, 0, sizeof seen);
+    memset(declared, 0, sizeof declared);
+    struct fm_spool_batch *batch = kit_read(kit, "t", 1000);
+    for (; batch->n > 0; batch = kit_read(kit, "t", 1000)) {
+        for (size_t i = 0; i < batch->n; i++) {
+            const struct fm_spool_item *item = &batch->items[i];
+            char text[300], want[400];
+            unsigned from, to, n, seq = (unsigned)item->id.seq;
+            kit_text(&item->rec, text, sizeof text);
+            if (sscanf(text, "G(%u-%u,%u,damage", &from, &to, &n) == 3) {
+                cr_assert(from <= to && to <= last);
+                cr_assert_eq(n, to - from + 1, "%s", text);
+                for (lost += n; from <= to; from++)
+                    declared[from] = true;
+                continue;
+            }
+            if (seq < 2 || seq > last)
+                continue; /* the records of starts */
+            int len = value_of(seq, want);
+            cr_assert_eq(item->rec.value_len, (size_t)len, "%u", seq);
+            cr_assert_eq(memcmp(item->rec.value, want, (size_t)len), 0, "%u", seq);
+            seen[seq] = true;
+        }
+        kit_deliver(kit, batch);
+    }
+    fm_spool_batch_free(kit->spool, batch);
+    for (unsigned seq = 2; seq <= last; seq++)
+        cr_assert(seen[seq] != declared[seq], "%u: %s", seq, seen[seq] ? "both" : "neither");
+    while (front + 2 <= last && seen[front + 2])
+        front++;
+    cr_assert_eq(kit_stats(kit).lost_total, lost);
+    kit_check_equation(kit);
+    return front;
+}
+
+/* Wherever a byte flips: nothing wrong is sent, what is lost is declared to the last record, and
+ * what lies in front of it comes. */
+Test(packed, declares_exactly_what_a_flipped_byte_costs)
+{
+    enum { RECORDS = 100, STEP = 293 };
+    unsigned front = 0, hits = 0, costly = 0;
+    for (off_t at = 8;; at += STEP) {
+        struct kit kit;
+        struct stat info;
+        kit_init(&kit, false);
+        kit_open(&kit);
+        (void)store_alike(&kit, 2, RECORDS);
+        kit_close(&kit);
+        int fd = open_in(&kit, "spool.db");
+        unsigned char byte = 0;
+        off_t place = packed_at(fd) + at;
+        cr_assert_eq(fstat(fd, &info), 0);
+        bool inside = place + 4096 < info.st_size && at < 3500;
+        cr_assert_eq(pread(fd, &byte, 1, place), 1);
+        byte ^= 0x10;
+        cr_assert_eq(pwrite(fd, &byte, 1, place), 1);
+        (void)close(fd);
+        kit_open(&kit);
+        unsigned whole = expect_rest(&kit, RECORDS + 1);
+        cr_assert_geq(whole, front, "at %d: what lies before it was lost", (int)at);
+        kit_done(&kit);
+        if (!inside)
+            break;
+        hits++;
+        costly += whole < RECORDS;
+        front = whole > 0 ? whole / 2 : 0;
+    }
+    cr_assert(hits > 5 && costly > 2, "%u of %u", costly, hits);
 }
 
 enum { VERSION_AT = 63 /* user_version in the file's head, last byte */ };
