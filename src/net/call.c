@@ -244,8 +244,7 @@ static bool set_options(struct fm_call *call, const struct fm_http_request *requ
     SET(CURLOPT_HEADERDATA, call);
     SET(CURLOPT_PREREQFUNCTION, on_ready);
     SET(CURLOPT_PREREQDATA, call);
-    return ok && fm_net_watch(&call->watch, call->client, call->easy, call->target.peer,
-                              call->target.connect_ms);
+    return ok && fm_net_watch(&call->watch, call->client, call->easy, &call->target);
 }
 
 /* With tls_name the URL names what the certificate must say, and CONNECT_TO leads to the host. */
@@ -295,10 +294,6 @@ static enum fm_code prepare(struct fm_call *call, const struct fm_http_request *
     const struct fm_tls *tls = request->tls;
     FM_TRY(fm_net_parse_url(t, request->url, err));
     FM_TRY(fm_net_choose_proxy(t, request->proxy, err));
-    if (t->via_proxy)
-        (void)snprintf(t->peer, sizeof t->peer, "%s", t->proxy);
-    else
-        (void)snprintf(t->peer, sizeof t->peer, "%s:%s", t->host, t->port);
     t->connect_ms =
         request->connect_timeout_ms != 0 ? request->connect_timeout_ms : FM_NET_CONNECT_MS;
     t->total_ms = request->timeout_ms != 0 ? request->timeout_ms : FM_NET_TOTAL_MS;

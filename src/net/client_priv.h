@@ -42,7 +42,6 @@ struct fm_net_target {
     bool via_proxy; /* goes through the HTTP proxy below */
     bool proxy_tls; /* ... and spoken to over TLS */
     char proxy[300]; /* host:port of the proxy, without credentials */
-    char peer[300]; /* the same of the first hop, proxy or host; "" for a bare connection */
     const char *proxy_url; /* borrowed while a handle is set up; may hold a password */
     char ca_file[200]; /* for sentences; "": the system's */
     char proxy_ca_file[200]; /* the same of the proxy */
@@ -81,6 +80,7 @@ struct fm_net_verdict {
 struct fm_net_watch {
     struct fm_client *client;
     CURL *easy;
+    const struct fm_net_target *target; /* NULL: nothing is learnt of its way */
     struct fm_net_walk walk; /* among the addresses of its peer */
     struct fm_net_ip ip; /* of the last one opened */
     bool opened; /* one was */
@@ -166,9 +166,11 @@ long fm_net_ca_age(struct fm_client *client, const char *path);
 void fm_net_ca_clear(struct fm_client *client);
 
 /* sock.c */
-/* peer, connect_ms: see struct fm_net_walk; NULL: the way is no matter. */
+/* target: borrowed while the watch lives; NULL: nothing is learnt of its way. */
 bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy,
-                  const char *peer, unsigned connect_ms);
+                  const struct fm_net_target *target);
+/* The first hop to a target: see fm_net_peer(). */
+uint64_t fm_net_peer_of(const struct fm_net_target *target);
 /* The request goes out over this socket. */
 void fm_net_settle(struct fm_net_watch *watch, curl_socket_t fd);
 /* Those that were opened for it in this family (AF_UNSPEC: in any) and do not answer are given up.

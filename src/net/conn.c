@@ -105,7 +105,7 @@ static bool set_options(struct fm_conn *conn, const struct fm_conn_opts *opts, c
         SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
         SET(CURLOPT_OPENSOCKETDATA, conn);
     }
-    return ok && fm_net_watch(&conn->watch, conn->client, conn->easy, NULL, 0);
+    return ok && fm_net_watch(&conn->watch, conn->client, conn->easy, NULL);
 }
 
 static enum fm_code prepare(struct fm_conn *conn, const struct fm_conn_opts *opts,

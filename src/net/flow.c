@@ -149,10 +149,11 @@ void fm_net_flow_ended(struct fm_call *call, const struct fm_http_answer *answer
     /* Perhaps large packets vanish on the way, and with them the word about it. A peer that is
      * silent in its handshake may just hang: that must not make others much slower. Several
      * requests that end together have met one hole, with segments as large as they were before. */
-    int segment = fm_net_segment(client, call->target.peer);
+    const uint64_t peer = fm_net_peer_of(&call->target);
+    int segment = fm_net_segment(client, peer);
     if (segment == 0)
         segment = FM_NET_SMALL_SEGMENT;
     else if (upload && call->segment <= FM_NET_SMALL_SEGMENT)
         segment = FM_NET_TINY_SEGMENT;
-    fm_net_set_segment(client, call->target.peer, segment, SMALL_MS);
+    fm_net_set_segment(client, peer, segment, SMALL_MS);
 }

@@ -67,6 +67,8 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 {
     (void)purpose;
     struct fm_net_watch *watch = arg;
+    watch->walk.peer = fm_net_peer_of(watch->target);
+    watch->walk.patience_ms = watch->target->connect_ms / FM_NET_WAY_PART;
     /* libcurl goes on in this family: it tells nobody that it closed what was silent. */
     fm_net_judge_silence(watch, address->family);
     watch->ip = ip_of(address);
@@ -143,15 +145,19 @@ static int on_close(void *arg, curl_socket_t fd)
     return close(fd);
 }
 
-bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy,
-                  const char *peer, unsigned connect_ms)
+uint64_t fm_net_peer_of(const struct fm_net_target *target)
 {
-    *watch =
-        (struct fm_net_watch){.client = client,
-                              .easy = easy,
-                              .walk = {.peer = peer, .patience_ms = connect_ms / FM_NET_WAY_PART}};
-    if (peer != NULL && (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) != CURLE_OK ||
-                         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, watch) != CURLE_OK))
+    return target->via_proxy ? fm_net_peer(target->proxy, NULL)
+                             : fm_net_peer(target->host, target->port);
+}
+
+bool fm_net_watch(struct fm_net_watch *watch, struct fm_client *client, CURL *easy,
+                  const struct fm_net_target *target)
+{
+    *watch = (struct fm_net_watch){.client = client, .easy = easy, .target = target};
+    if (target != NULL &&
+        (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) != CURLE_OK ||
+         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, watch) != CURLE_OK))
         return false;
     return curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, watch) == CURLE_OK &&

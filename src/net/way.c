@@ -1,17 +1,25 @@
 /* What was learnt of the ways to peers; the rules are in way_priv.h. */
 #include "net/way_priv.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "net/client_priv.h"
 
-static struct fm_net_way *find(struct fm_client *client, const char *peer)
+uint64_t fm_net_peer(const char *host, const char *port)
 {
-    for (size_t i = 0; peer != NULL && i < client->n_ways; i++)
-        if (strcmp(client->ways[i].peer, peer) == 0) {
+    uint64_t peer = fm_hash(FM_HASH_START, host, strlen(host));
+    if (port != NULL)
+        peer = fm_hash(fm_hash(peer, ":", 1), port, strlen(port));
+    return peer != 0 ? peer : 1;
+}
+
+static struct fm_net_way *find(struct fm_client *client, uint64_t peer)
+{
+    for (size_t i = 0; peer != 0 && i < client->n_ways; i++)
+        if (client->ways[i].peer == peer) {
             client->ways[i].used = ++client->tick;
             return &client->ways[i];
         }
@@ -19,10 +27,10 @@ static struct fm_net_way *find(struct fm_client *client, const char *peer)
 }
 
 /* @return NULL: no memory; then the way is as if nothing were known */
-static struct fm_net_way *find_or_add(struct fm_client *client, const char *peer)
+static struct fm_net_way *find_or_add(struct fm_client *client, uint64_t peer)
 {
     struct fm_net_way *way = find(client, peer);
-    if (way != NULL || peer == NULL)
+    if (way != NULL || peer == 0)
         return way;
     if (client->ways == NULL) {
         client->ways = calloc(FM_NET_WAYS, sizeof *client->ways);
@@ -38,8 +46,7 @@ static struct fm_net_way *find_or_add(struct fm_client *client, const char *peer
                 way = &client->ways[i];
     }
     free(way->addresses);
-    *way = (struct fm_net_way){.used = ++client->tick};
-    (void)snprintf(way->peer, sizeof way->peer, "%s", peer);
+    *way = (struct fm_net_way){.peer = peer, .used = ++client->tick};
     return way;
 }
 
@@ -204,7 +211,7 @@ bool fm_net_way_next_pass(struct fm_client *client, struct fm_net_walk *walk)
     return true;
 }
 
-int fm_net_segment(struct fm_client *client, const char *peer)
+int fm_net_segment(struct fm_client *client, uint64_t peer)
 {
     struct fm_net_way *way = find(client, peer);
     if (way == NULL)
@@ -214,7 +221,7 @@ int fm_net_segment(struct fm_client *client, const char *peer)
     return way->segment;
 }
 
-void fm_net_set_segment(struct fm_client *client, const char *peer, int segment, int64_t for_ms)
+void fm_net_set_segment(struct fm_client *client, uint64_t peer, int segment, int64_t for_ms)
 {
     struct fm_net_way *way = find_or_add(client, peer);
     if (way == NULL)

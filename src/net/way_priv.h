@@ -44,7 +44,7 @@ struct fm_net_address {
 
 /* What is known of one peer. */
 struct fm_net_way {
-    char peer[300]; /* host:port of the first hop: the HTTP proxy, else the host */
+    uint64_t peer;
     uint64_t used; /* tick; the one longest ago is forgotten for another peer */
     struct fm_net_address *addresses;
     size_t n, cap;
@@ -63,7 +63,7 @@ enum fm_net_pick {
 
 /* What one call has to do with its way. */
 struct fm_net_walk {
-    const char *peer; /* borrowed; NULL: nothing is learnt and nothing is left out */
+    uint64_t peer; /* 0: nothing is learnt and nothing is left out */
     unsigned patience_ms; /* silence of so long is a failure */
     enum fm_net_pick pick;
     uint64_t since; /* tick of the call's first connection */
@@ -72,6 +72,10 @@ struct fm_net_walk {
     size_t left_out; /* in this pass, that a later one may try */
     bool tried_one; /* PICK_WORKING: the one that may have come back */
 };
+
+/* The first hop of a way, the HTTP proxy or the host, as a mark: a hash of host:port (port NULL: it
+ * stands in host). Never 0. */
+uint64_t fm_net_peer(const char *host, const char *port);
 
 /* Whether libcurl may try an address. */
 bool fm_net_way_allows(struct fm_client *client, struct fm_net_walk *walk,
@@ -89,10 +93,10 @@ void fm_net_way_worked(struct fm_client *client, const struct fm_net_walk *walk,
 bool fm_net_way_next_pass(struct fm_client *client, struct fm_net_walk *walk);
 
 /* The largest TCP segment for a connection to a peer made now; 0: the system's. */
-int fm_net_segment(struct fm_client *client, const char *peer);
+int fm_net_segment(struct fm_client *client, uint64_t peer);
 
 /* From now on, for as long. */
-void fm_net_set_segment(struct fm_client *client, const char *peer, int segment, int64_t for_ms);
+void fm_net_set_segment(struct fm_client *client, uint64_t peer, int segment, int64_t for_ms);
 
 void fm_net_ways_clear(struct fm_client *client);
 

@@ -7,7 +7,6 @@
 #include "net/client_priv.h"
 
 static struct fm_client client;
-static const char peer[] = "proxy.test:8082";
 
 static void clear(void)
 {
@@ -24,7 +23,7 @@ static struct fm_net_ip ip(unsigned nth)
 
 static struct fm_net_walk walk(void)
 {
-    return (struct fm_net_walk){.peer = peer};
+    return (struct fm_net_walk){.peer = fm_net_peer("proxy.test", "8082")};
 }
 
 static void fails(unsigned nth)
@@ -153,12 +152,12 @@ Test(way, lets_one_that_failed_stand_before_the_good_one_after_an_hour)
 
 Test(way, of_one_peer_says_nothing_of_another)
 {
-    struct fm_net_walk w = {.peer = "other.test:8082"};
+    struct fm_net_walk w = {.peer = fm_net_peer("other.test", "8082")};
     struct fm_net_ip first = ip(1);
     fails(1);
     works(2);
     cr_expect(fm_net_way_allows(&client, &w, &first));
-    w.peer = NULL;
+    w.peer = 0;
     cr_expect(fm_net_way_allows(&client, &w, &first));
     fm_net_way_failed(&client, &w, &first);
     cr_expect_eq(client.n_ways, 1);
@@ -186,7 +185,7 @@ Test(way, keeps_no_more_than_its_bounds)
     for (unsigned i = 0; i < 300; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "h%u.test:1", i);
-        struct fm_net_walk w = {.peer = name};
+        struct fm_net_walk w = {.peer = fm_net_peer(name, NULL)};
         struct fm_net_ip at = ip(i);
         fm_net_way_failed(&client, &w, &at);
     }
