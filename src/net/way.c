@@ -181,11 +181,11 @@ void fm_net_way_worked(struct fm_client *client, const struct fm_net_walk *walk,
         a->worked = ++client->tick;
 }
 
-/* The tick up to which a few of those that this pass left out have failed. */
-static uint64_t oldest_failures(const struct fm_net_way *way, uint64_t pass)
+/* The tick up to which so many of those that this pass left out have failed. */
+static uint64_t oldest_failures(const struct fm_net_way *way, uint64_t pass, unsigned few)
 {
     uint64_t upto = 0;
-    for (int n = 0; n < FM_NET_WAY_FEW; n++) {
+    for (unsigned n = 0; n < few; n++) {
         uint64_t next = UINT64_MAX;
         for (size_t i = 0; i < way->n; i++) {
             const struct fm_net_address *a = &way->addresses[i];
@@ -204,8 +204,14 @@ bool fm_net_way_next_pass(struct fm_client *client, struct fm_net_walk *walk)
     const struct fm_net_way *way = find(client, walk->peer);
     if (walk->left_out == 0 || way == NULL)
         return false;
-    walk->oldest = oldest_failures(way, walk->pass);
-    walk->pick = walk->pick == FM_NET_PICK_WORKING ? FM_NET_PICK_NEW : FM_NET_PICK_OLDEST;
+    if (walk->pick == FM_NET_PICK_WORKING) {
+        walk->pick = FM_NET_PICK_NEW;
+    } else {
+        /* A pass that was over in no time leaves time for more of them. */
+        walk->pick = FM_NET_PICK_OLDEST;
+        walk->few = walk->few == 0 ? FM_NET_WAY_FEW : 2 * walk->few;
+        walk->oldest = oldest_failures(way, walk->pass, walk->few);
+    }
     walk->left_out = 0;
     walk->pass = ++client->tick;
     return true;

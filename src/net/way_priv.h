@@ -22,7 +22,7 @@ struct fm_client;
 enum {
     FM_NET_WAYS = 16, /* peers in trouble, the latest */
     FM_NET_WAY_ADDRESSES = 256, /* of each, the latest */
-    FM_NET_WAY_FEW = 3, /* that failed before and are tried in a pass */
+    FM_NET_WAY_FEW = 3, /* that failed before and are tried in a pass; in the next twice as many */
     FM_NET_WAY_AGAIN_MS = 3600000, /* when one that failed may stand before the good one again */
     FM_NET_WAY_PART = 16, /* silence for this part of the time to connect is a failure */
     FM_NET_WAY_LEAST_MS = 50 /* a pass with less time than that is none */
@@ -68,7 +68,8 @@ struct fm_net_walk {
     enum fm_net_pick pick;
     uint64_t since; /* tick of the call's first connection */
     uint64_t pass;
-    uint64_t oldest; /* PICK_OLDEST: failures up to this tick */
+    unsigned few; /* PICK_OLDEST: so many of them ... */
+    uint64_t oldest; /* ... which failed up to this tick */
     size_t left_out; /* in this pass, that a later one may try */
     bool tried_one; /* PICK_WORKING: the one that may have come back */
 };
