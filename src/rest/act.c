@@ -96,18 +96,27 @@ static void on_auth(struct fm_request *r, const struct fm_http_answer *http,
                     const struct fm_judgement *j, const struct fm_left *left, int64_t now)
 {
     struct fm_topic *t = r->topic;
-    bool oauth2 = t->rest->conf->o.auth == FM_REST_AUTH_OAUTH2;
-    bool changed = oauth2 ? fm_oauth_refused(t->rest, r->secret_gen, now)
-                          : r->secret_gen != t->rest->secret_gen || fm_rest_secret_again(t->rest);
-    if (!t->auth_retried && changed) {
-        t->auth_retried = true;
-        t->next_at = now;
-        fm_isolate_clear(t);
-        if (t->state == FM_REST_HOLD)
-            fm_topic_state(t, FM_REST_ONE);
+    const struct fm_rest_opts *o = &t->rest->conf->o;
+    bool oauth2 = o->auth == FM_REST_AUTH_OAUTH2, by_kafka = (j->flags & FM_V_TOKEN) != 0;
+    bool changed;
+    if (!oauth2)
+        changed = r->secret_gen != t->rest->secret_gen || fm_rest_secret_again(t->rest);
+    else
+        changed = by_kafka ? fm_oauth_denied(t->rest, r->secret_gen, now)
+                           : fm_oauth_refused(t->rest, r->secret_gen, now);
+    if (t->auth_retried || !changed) {
+        hold(r, http, j, left, now);
         return;
     }
-    hold(r, http, j, left, now);
+    t->auth_retried = true;
+    t->next_at = now;
+    if (oauth2 && by_kafka && r->secret_gen == t->rest->secret_gen) {
+        t->renews_token = true; /* until the fetch ends, which has its own limit */
+        t->next_at = now + o->timeout_ms;
+    }
+    fm_isolate_clear(t);
+    if (t->state == FM_REST_HOLD)
+        fm_topic_state(t, FM_REST_ONE);
 }
 
 static size_t stored_size(const struct fm_rest_opts *o, const struct fm_spool_item *item)

@@ -145,7 +145,7 @@ static void take_conf(struct fm_rest *rest, struct fm_rest_conf *next)
         fm_suspect_release(t);
         t->iso.n_strikes = 0;
         t->after.isolate = t->after.from_one = t->auth_retried = false;
-        t->waits_token = t->plain = false;
+        t->waits_token = t->renews_token = t->plain = false;
         t->held.soft_until = 0;
         t->doubt = t->step = t->row_n = t->transport_row = t->probe.portal = 0;
         fm_size_forget(t);

@@ -73,6 +73,17 @@ static unsigned timeout_of(const struct fm_rest_opts *o)
 
 /* ---- the answer ---- */
 
+/* What waited for the end of this fetch, whatever it is. */
+static void go_on(struct fm_rest *rest)
+{
+    for (size_t i = 0; i < rest->n_topics; i++) {
+        struct fm_topic *t = rest->topics[i];
+        if (t->renews_token)
+            t->next_at = 0;
+        t->renews_token = false;
+    }
+}
+
 static void failed(struct fm_rest *rest, const struct fm_oauth_token *token, unsigned retry_after_s,
                    int64_t now)
 {
@@ -91,6 +102,7 @@ static void failed(struct fm_rest *rest, const struct fm_oauth_token *token, uns
     if (retry_after_s > 0)
         wait = (int64_t)retry_after_s * 1000;
     oauth->next_at = now + wait;
+    go_on(rest);
     fm_log_limited(rest->log, FM_LOG_WARN, "oauth2", "OAuth2 server: no token: %s%s%s", token->what,
                    token->remedy != NULL ? "; " : "", token->remedy != NULL ? token->remedy : "");
 }
@@ -115,6 +127,7 @@ static void got(struct fm_rest *rest, const struct fm_oauth_token *token, int64_
     oauth->expires_wall = life > 0 ? fm_wall_ms() + life : 0;
     oauth->refresh_at = oauth->asked_at + (life > 0 ? life / 10 * 8 : (int64_t)UNSAID_MS);
     oauth->next_at = now + rest->conf->o.backoff_ms; /* whatever life a server gives them */
+    go_on(rest);
     for (size_t i = 0; i < rest->n_topics; i++) {
         struct fm_topic *t = rest->topics[i];
         if (!t->waits_token)
@@ -216,17 +229,31 @@ void fm_oauth_step(struct fm_rest *rest, int64_t now, int64_t *due)
         hold_topics(rest);
 }
 
+/* Another token, if one was not asked for in this way a moment ago. */
+static bool ask_again(struct fm_rest *rest, int64_t now)
+{
+    struct fm_oauth *oauth = &rest->oauth;
+    if (oauth->refused_at != 0 && now - oauth->refused_at < (int64_t)rest->conf->o.hold_interval_ms)
+        return false;
+    oauth->refused_at = now;
+    oauth->refresh_at = oauth->next_at = 0;
+    return true;
+}
+
 bool fm_oauth_refused(struct fm_rest *rest, unsigned gen, int64_t now)
 {
     struct fm_oauth *oauth = &rest->oauth;
     if (gen != rest->secret_gen || now >= oauth->expires_at)
         return true;
-    if (oauth->refused_at != 0 && now - oauth->refused_at < (int64_t)rest->conf->o.hold_interval_ms)
+    if (!ask_again(rest, now))
         return false;
-    oauth->refused_at = now;
     oauth->expires_at = 0;
-    oauth->next_at = 0;
     return true;
+}
+
+bool fm_oauth_denied(struct fm_rest *rest, unsigned gen, int64_t now)
+{
+    return gen != rest->secret_gen || now >= rest->oauth.expires_at || ask_again(rest, now);
 }
 
 void fm_oauth_secret_changed(struct fm_rest *rest, int64_t now)

@@ -60,6 +60,10 @@ bool fm_oauth_ready(const struct fm_rest *rest, int64_t now);
 /** A 401 came to a request made with token number gen.
  * @return whether another token is there, or will be asked for now */
 bool fm_oauth_refused(struct fm_rest *rest, unsigned gen, int64_t now);
+/** Kafka denied a topic to the token with number gen; others may have their rights by it, so it is
+ * used until there is another one.
+ * @return whether another token is there, or will be asked for now */
+bool fm_oauth_denied(struct fm_rest *rest, unsigned gen, int64_t now);
 /** The client secret may have changed: if so, ask at once. */
 void fm_oauth_secret_changed(struct fm_rest *rest, int64_t now);
 void fm_oauth_cancel(struct fm_rest *rest);

@@ -174,6 +174,7 @@ struct fm_topic {
     bool fresh; /* the next request on a new connection */
     bool plain; /* the next request is not compressed */
     bool waits_token; /* held back for want of a token */
+    bool renews_token; /* what comes next waits for another one, while the old one serves others */
     bool backlog; /* records have gathered while none could be sent: [rest] drain_rate holds */
 
     struct fm_request req;

@@ -228,6 +228,50 @@ Test(oauth, rights_that_kafka_denies_fetch_another_token_once)
     teardown(&s);
 }
 
+/* Kafka denies topic u, whatever the token. */
+static void forbid_u(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                     void *arg)
+{
+    (void)m;
+    struct sign_on *s = arg;
+    if (req->post && strcmp(req->topic, "u") == 0) {
+        s->refused++;
+        mock_refuse(req, reply, "40301,Not authorized to access topics: [u]");
+    }
+}
+
+static bool asked_twice_and_refused(void *arg)
+{
+    const struct sign_on *s = arg;
+    return s->refused > 0 && s->idp.asked >= 2;
+}
+
+static bool six_delivered(void *arg)
+{
+    fm_rest_wakeup(((struct sign_on *)arg)->rest);
+    return spool_count(((struct sign_on *)arg)->spool, FATE_DELIVERED) == 6;
+}
+
+/* It is still good for them. */
+Test(oauth, a_topic_that_kafka_denies_takes_no_token_from_the_others)
+{
+    struct sign_on s;
+    setup_with(&s, forbid_u);
+    s.opts.hold_interval_ms = 60000;
+    s.opts.probe_timeout_ms = 60000; /* so the second fetch hangs for 30 s */
+    spool_add(s.spool, "t", 3, 100, FM_RECORD_DATA);
+    s.rest = rig_start(&s.opts);
+    rig_drain(s.rest, 3000);
+    s.idp.how = HANG;
+    spool_add(s.spool, "u", 1, 100, FM_RECORD_DATA);
+    fm_rest_wakeup(s.rest);
+    rig_wait(asked_twice_and_refused, &s, 5000, "a second token asked for");
+    spool_add(s.spool, "t", 3, 100, FM_RECORD_DATA);
+    rig_wait(six_delivered, &s, 5000, "topic t");
+    cr_expect_eq(s.refused, 1, "u waits for the token");
+    teardown(&s);
+}
+
 static bool asked_twice(void *arg)
 {
     return ((struct sign_on *)arg)->idp.asked >= 2;
