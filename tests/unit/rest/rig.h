@@ -112,6 +112,7 @@ struct sender {
 
 void sender_setup(struct sender *s, mock_fn *fn);
 void sender_teardown(struct sender *s); /* rig_check() first */
+mock_fn sender_poison; /* a script: record s->bad makes its whole request fail */
 
 /** P2, P3, P4: delivered only on a verdict, the equation, repeats <= possible duplicates; P7: what
  * waited in memory, requests in flight, their records and bodies, and connections stayed within

@@ -495,6 +495,19 @@ void sender_teardown(struct sender *s)
     spool_free(s->spool);
 }
 
+void sender_poison(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
+                   void *arg)
+{
+    (void)m;
+    struct sender *s = arg;
+    for (size_t i = 0; i < req->n; i++)
+        if (req->seq[i] == s->bad) {
+            mock_refuse(req, reply, "0,");
+            mock_body(reply, 422, "{\"error_code\":422,\"message\":\"Unrecognized field: x\"}");
+            return;
+        }
+}
+
 void rig_wait_state(struct fm_rest *rest, enum fm_rest_state state, int ms)
 {
     int64_t limit = fm_clock_ms() + ms;

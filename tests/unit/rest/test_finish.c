@@ -1,5 +1,5 @@
 /* The end of the work: what a stop still sends, how long it waits; and what the log hears of an
- * outage. */
+ * outage and of a dead letter. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <string.h>
@@ -123,6 +123,43 @@ Test(finish, tells_an_outage_once_and_its_end_and_when_what_waited_was_sent)
     cr_expect_eq(lines_with(text, "\n"), 3, "%s", text);
     (void)close(fds[0]);
     (void)close(fds[1]);
+}
+
+static void on_dead(void *arg, const struct fm_spool_id *id, const char *reason)
+{
+    (void)id, (void)reason;
+    ++*(unsigned *)arg;
+}
+
+/* A program that hears of each need not say so to people; only who does says it itself. */
+Test(finish, a_dead_letter_is_a_warning_in_the_log_unless_it_is_told_elsewhere)
+{
+    for (int told = 0; told <= 1; told++) {
+        struct sender r;
+        int fds[2];
+        unsigned dead = 0;
+        char text[8192] = "";
+        sender_setup(&r, sender_poison);
+        r.bad = 3;
+        r.opts.on_dead = on_dead;
+        r.opts.on_dead_arg = &dead;
+        r.opts.tells_dead = told != 0;
+        cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
+        cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
+        spool_add(r.spool, "t", 10, 100, FM_RECORD_DATA);
+        r.rest = rig_start(&r.opts);
+        rig_drain(r.rest, 3000);
+        struct fm_log *log = r.opts.log;
+        sender_teardown(&r);
+        fm_log_free(log);
+        cr_assert_gt(read(fds[0], text, sizeof text - 1), 0);
+        cr_expect_eq(dead, 1);
+        const char *line = strstr(text, told ? " info  record " : " warn  record ");
+        cr_assert_not_null(line, "%d: %s", told, text);
+        cr_expect_not_null(strstr(line, "/3 of topic t became a dead letter: "), "%s", text);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+    }
 }
 
 /* How the proxy is away, in the middle of a run. */

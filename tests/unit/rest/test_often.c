@@ -30,7 +30,7 @@ static void late(struct mock *m, const struct mock_request *req, struct mock_rep
     if (!req->post || req->nth % 2 != 0 || happened >= TIMES)
         return;
     happened++;
-    reply->delay_ms = 800; /* of 40: also a sender that got no processor for long has given up */
+    reply->delay_ms = 1500; /* of 100: also a sender that got no processor for long has given up */
     for (size_t i = 0; i < req->n; i++)
         reply->stored[i] = false;
 }
@@ -41,13 +41,13 @@ Test(often, a_thousand_late_answers_are_taken_for_no_other_request)
     for (size_t i = 0; i < SENDERS; i++) {
         struct sender *s = &senders[i];
         sender_setup(s, late);
-        s->opts.timeout_ms = s->opts.timeout_single_ms = 40;
+        s->opts.timeout_ms = s->opts.timeout_single_ms = 100;
         s->opts.backoff_ms = s->opts.max_backoff_ms = 2;
         spool_add(s->spool, "t", RECORDS, 40, FM_RECORD_DATA);
         s->rest = rig_start(&s->opts);
     }
     for (size_t i = 0; i < SENDERS; i++)
-        rig_drain(senders[i].rest, 8000);
+        rig_drain(senders[i].rest, 20000);
     cr_assert_geq(happened, TIMES);
     for (size_t i = 0; i < SENDERS; i++) {
         /* Not one on the word of a late answer. */

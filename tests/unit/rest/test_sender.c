@@ -1,5 +1,4 @@
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -341,23 +340,10 @@ Test(sender, successes_inside_a_401_403_422_are_kept)
 }
 
 /* D26: one record makes the whole request fail. */
-static void poison(struct mock *m, const struct mock_request *req, struct mock_reply *reply,
-                   void *arg)
-{
-    (void)m;
-    struct sender *r = arg;
-    for (size_t i = 0; i < req->n; i++)
-        if (req->seq[i] == r->bad) {
-            mock_refuse(req, reply, "0,");
-            mock_body(reply, 422, "{\"error_code\":422,\"message\":\"Unrecognized field: x\"}");
-            return;
-        }
-}
-
 Test(sender, one_poison_record_is_isolated_and_buried)
 {
     struct sender r;
-    sender_setup(&r, poison);
+    sender_setup(&r, sender_poison);
     r.bad = 300;
     r.opts.batch_records = 500;
     spool_add(r.spool, "t", 501, 100, FM_RECORD_DATA);
@@ -373,47 +359,10 @@ Test(sender, one_poison_record_is_isolated_and_buried)
     sender_teardown(&r);
 }
 
-static void on_dead(void *arg, const struct fm_spool_id *id, const char *reason)
-{
-    (void)id, (void)reason;
-    ++*(unsigned *)arg;
-}
-
-/* A program that hears of each need not say so to people; only who does says it itself. */
-Test(sender, a_dead_letter_is_a_warning_in_the_log_unless_it_is_told_elsewhere)
-{
-    for (int told = 0; told <= 1; told++) {
-        struct sender r;
-        int fds[2];
-        unsigned dead = 0;
-        char text[8192] = "";
-        sender_setup(&r, poison);
-        r.bad = 3;
-        r.opts.on_dead = on_dead;
-        r.opts.on_dead_arg = &dead;
-        r.opts.tells_dead = told != 0;
-        cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
-        cr_assert_eq(fm_log_new(&r.opts.log, fds[1], FM_LOG_INFO, FM_LOG_TEXT, NULL), FM_OK);
-        spool_add(r.spool, "t", 10, 100, FM_RECORD_DATA);
-        r.rest = rig_start(&r.opts);
-        rig_drain(r.rest, 3000);
-        struct fm_log *log = r.opts.log;
-        sender_teardown(&r);
-        fm_log_free(log);
-        cr_assert_gt(read(fds[0], text, sizeof text - 1), 0);
-        cr_expect_eq(dead, 1);
-        const char *line = strstr(text, told ? " info  record " : " warn  record ");
-        cr_assert_not_null(line, "%d: %s", told, text);
-        cr_expect_not_null(strstr(line, "/3 of topic t became a dead letter: "), "%s", text);
-        (void)close(fds[0]);
-        (void)close(fds[1]);
-    }
-}
-
 Test(sender, a_control_record_is_never_buried)
 {
     struct sender r;
-    sender_setup(&r, poison);
+    sender_setup(&r, sender_poison);
     r.bad = 2;
     spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
     spool_add(r.spool, "t", 1, 100, FM_RECORD_CONTROL);
@@ -788,7 +737,7 @@ Test(sender, a_stalled_body_is_retried_whole)
 Test(sender, at_the_end_of_input_one_permanent_answer_is_enough)
 {
     struct sender r;
-    sender_setup(&r, poison);
+    sender_setup(&r, sender_poison);
     r.bad = 1;
     spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
     r.opts.bury_at_end = true;
@@ -805,7 +754,7 @@ Test(sender, at_the_end_of_input_a_record_stays_a_suspect_where_the_rule_is_to_h
     struct sender r;
     struct fm_rest_stats s;
     int64_t end = fm_clock_ms() + 20000;
-    sender_setup(&r, poison);
+    sender_setup(&r, sender_poison);
     r.bad = 1;
     spool_add(r.spool, "t", 1, 100, FM_RECORD_DATA);
     r.rest = rig_start(&r.opts);
