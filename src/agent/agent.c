@@ -124,6 +124,7 @@ void fm_agent_spool_opts(struct fm_agent *agent, const struct fm_config *config,
     const struct fm_cfg_spool *cfg = &config->spool;
     *out = (struct fm_spool_opts){
         .path = cfg->memory ? NULL : cfg->path,
+        .use = FM_SPOOL_AGENT,
         .agent = agent->name,
         .max_size = cfg->max_size_bytes,
         .max_age_ms = cfg->max_age_ms,

@@ -60,6 +60,7 @@ static enum fm_code open_way(struct fm_produce *p, struct fm_err *err)
     const struct fm_config *config = p->config;
     const struct fm_spool_opts spool = {
         .path = p->o->spool,
+        .use = FM_SPOOL_PROGRAM,
         .agent = config->agent.name,
         .max_size = p->o->spool != NULL ? config->spool.max_size_bytes : MEMORY_BYTES,
         .on_full = FM_SPOOL_BLOCK,
@@ -119,8 +120,11 @@ static enum fm_code sum_up(struct fm_produce *p, struct fm_err *err)
         fm_cmd_note(p->cli, "%" PRIu64 " line%s acknowledged by %s", p->stats->records,
                     fm_plural(p->stats->records), p->stats->last_send.endpoint);
     if (refused > 0)
-        return fm_err_set(err, FM_EREMOTE, "%" PRIu64 " line%s refused", refused,
-                          refused == 1 ? " was" : "s were");
+        return fm_err_set(err, FM_EREMOTE, "%" PRIu64 " line%s refused%s", refused,
+                          refused == 1 ? " was" : "s were",
+                          p->given == 0 && !p->text
+                              ? "; if they are no JSON, --format text sends them as they are"
+                              : "");
     return FM_OK;
 }
 
@@ -245,7 +249,8 @@ static const struct fm_flag flags[] = {
     {'K', "key-separator", FM_FLAG_TEXT, AT(separator), "SEPARATOR",
      "The key of a record is what stands before this text in its line, the value what follows."},
     {0, "spool", FM_FLAG_TEXT, AT(spool), "DIR",
-     "Keep lines in this folder until they are acknowledged; what is left goes out next time."},
+     "Keep lines in this folder until they are acknowledged; what is left goes out next time. Not "
+     "an agent's folder."},
     {0, "timeout", FM_FLAG_MSEC, AT(timeout_ms), "DURATION",
      "Give up after this time in which nothing was acknowledged (default 5m)."},
     {.name = NULL},

@@ -30,6 +30,28 @@ static enum fm_code open_file(const char *file, int *fd, struct fm_err *err)
     return FM_OK;
 }
 
+/* Lines of a packed file would be rubbish, which no proxy refuses where they go as text. */
+static enum fm_code look_into(int fd, const char *file, struct fm_err *err)
+{
+    static const struct {
+        const char *mark, *name, *tool;
+    } packed[] = {{"\x1f\x8b\x08", "gzip", "zcat"},
+                  {"\x28\xb5\x2f\xfd", "zstd", "zstdcat"},
+                  {"\xfd\x37zXZ", "xz", "xzcat"}};
+    char head[8] = "";
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    if (at < 0 || pread(fd, head, sizeof head - 1, at) <= 0)
+        return FM_OK;
+    for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
+        if (strncmp(head, packed[i].mark, strlen(packed[i].mark)) == 0)
+            return fm_err_set(
+                err, FM_EUSAGE,
+                "%.160s is compressed (%s); unpack it on the way: %s FILE | firstmile "
+                "produce TOPIC",
+                is_stdin(file) ? "stdin" : file, packed[i].name, packed[i].tool);
+    return FM_OK;
+}
+
 /* Every file is looked at before the first line is sent. */
 static enum fm_code look_at(struct fm_lines *lines, struct fm_err *err)
 {
@@ -39,9 +61,12 @@ static enum fm_code look_at(struct fm_lines *lines, struct fm_err *err)
         struct stat st;
         FM_TRY(open_file(lines->files[i], &fd, err));
         bool got = fstat(fd, &st) == 0;
+        enum fm_code code =
+            got && S_ISREG(st.st_mode) ? look_into(fd, lines->files[i], err) : FM_OK;
         (void)close(fd);
         if (got && S_ISDIR(st.st_mode))
             return fm_err_set(err, FM_ESYS, "%.200s is a folder", lines->files[i]);
+        FM_TRY(code);
         known = known && got && S_ISREG(st.st_mode);
         lines->bytes_total += known ? (uint64_t)st.st_size : 0;
     }

@@ -47,6 +47,7 @@ static enum fm_code open_spool(struct fm_producer *p, const struct fm_producer_o
                                struct fm_err *err)
 {
     const struct fm_spool_opts spool = {.path = o->spool,
+                                        .use = FM_SPOOL_PROGRAM,
                                         .agent = p->agent,
                                         .max_size = spool_size(o),
                                         .on_full = FM_SPOOL_BLOCK,

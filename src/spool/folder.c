@@ -140,6 +140,42 @@ enum fm_code fm_spool_holder(const char *path, char *out, size_t size, int *pid,
     return fm_err_set(err, FM_ELOCKED, "the spool %s is in use by process %d", path, *pid);
 }
 
+/* ---- use: the first line of the identity file ---- */
+
+static const char *const uses[] = {
+    [FM_SPOOL_AGENT] = "use agent\n", [FM_SPOOL_PROGRAM] = "use program\n"};
+
+/* Asked before the lock: whoever may not use the folder needs no word about its holder. */
+static enum fm_code check_use(struct fm_spool *sp, struct fm_err *err)
+{
+    char line[32] = "";
+    enum fm_spool_use wanted = sp->opts.use, found = FM_SPOOL_ANY;
+    FM_AUTO(fm_auto_close)
+    int fd = openat(sp->dir_fd, "identity", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && read(fd, line, sizeof line - 1) > 0) {
+        for (size_t i = FM_SPOOL_AGENT; i < sizeof uses / sizeof uses[0]; i++)
+            if (strncmp(line, uses[i], strlen(uses[i])) == 0)
+                found = (enum fm_spool_use)i;
+    }
+    if (found ==
+        FM_SPOOL_ANY) { /* new, of an earlier build, or damaged: said with the next commit */
+        sp->identity_dirty = wanted != FM_SPOOL_ANY;
+        return FM_OK;
+    }
+    sp->opts.use = found;
+    if (wanted == FM_SPOOL_ANY || wanted == found)
+        return FM_OK;
+    if (found == FM_SPOOL_AGENT)
+        return fm_err_set(err, FM_ECONF,
+                          "the spool %.120s is an agent's, whose count other records would break; "
+                          "name a folder of your own",
+                          sp->dir);
+    return fm_err_set(err, FM_ECONF,
+                      "the spool %.120s belongs to produce or another program, whose records the "
+                      "agent cannot account for; set [spool] path to another folder",
+                      sp->dir);
+}
+
 enum fm_code folder_open(struct fm_spool *sp, struct fm_err *err)
 {
     FM_TRY(check_folder(sp->dir, err));
@@ -149,6 +185,7 @@ enum fm_code folder_open(struct fm_spool *sp, struct fm_err *err)
     struct statfs fs;
     if (fstatfs(sp->dir_fd, &fs) == 0)
         sp->on_tmpfs = (unsigned long)fs.f_type == TMPFS || (unsigned)fs.f_type == (unsigned)RAMFS;
+    FM_TRY(check_use(sp, err));
     FM_TRY(take_lock(sp, err));
     if (fchmod(sp->dir_fd, 0700) != 0) /* only now: a loser of the lock changes nothing */
         return fm_err_sys(err, errno, "cannot set the mode of the spool folder %s", sp->dir);
@@ -198,6 +235,8 @@ enum fm_code identity_write(struct fm_spool *sp, struct fm_err *err)
 {
     struct fm_buf buf;
     fm_buf_init(&buf, 0);
+    if (sp->opts.use != FM_SPOOL_ANY)
+        fm_buf_puts(&buf, uses[sp->opts.use]);
     for (size_t i = 0; i < sp->n_topics; i++) {
         if (sp->topic_list[i]->current != NULL)
             fm_buf_printf(&buf, "stream %s %s\n", sp->topic_list[i]->current->name,

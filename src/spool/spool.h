@@ -18,6 +18,10 @@
 
 enum fm_spool_full { FM_SPOOL_DROP_OLDEST, FM_SPOOL_DROP_NEWEST, FM_SPOOL_BLOCK };
 
+/** Whose records a folder holds. An agent's show their numbers themselves; those of a program may
+ * not, and in a stream of both audit would miss them. */
+enum fm_spool_use { FM_SPOOL_ANY, FM_SPOOL_AGENT, FM_SPOOL_PROGRAM };
+
 enum fm_gap_reason {
     FM_GAP_DEAD,
     FM_GAP_FULL,
@@ -58,6 +62,7 @@ struct fm_spool_stored {
 
 struct fm_spool_opts {
     const char *path; /* folder, created with mode 0700; NULL: in memory */
+    enum fm_spool_use use; /* a folder of the other is refused; ANY: only to look */
     const char *agent; /* another agent name begins new streams */
     const char *machine_id; /* NULL: /etc/machine-id; a copied spool begins new streams */
     const char *boot_id; /* NULL: the kernel's; another one than that of an unclean end with
@@ -96,6 +101,7 @@ struct fm_spool; /* opaque: spool/spool.c */
 
 /** Open or create, take the lock, set damage aside, start the thread.
  * @return FM_OK, FM_EDAMAGE (only with keep_damage), FM_ELOCKED (the sentence names the holder),
+ * FM_ECONF (the folder is of another use),
  * FM_ENEWER (left untouched), FM_EPERM (folder writable by others, a link, not ours), FM_ESYS */
 FM_MUST_USE enum fm_code fm_spool_open(struct fm_spool **out, const struct fm_spool_opts *opts,
                                        struct fm_err *err);

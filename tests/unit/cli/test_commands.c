@@ -14,6 +14,7 @@
 #include "jolokia_fake.h"
 #include "localjvm.h"
 #include "program.h"
+#include "spool_kit.h"
 
 static const char *const beans[] = {"a:n=1,type=A", "a:n=2,type=A", NULL};
 static char url[64];
@@ -278,22 +279,21 @@ static void remove_spool(void)
 
 Test(commands, run_tells_how_many_records_wait_from_before)
 {
-    static const char *const args[] = {"run",
-                                       "-o",
-                                       "agent.state_dir=st",
-                                       "-o",
-                                       "spool.path=st",
-                                       "-o",
-                                       "target:fake.url=http://127.0.0.1:1",
-                                       NULL};
-    char text[8192] = "";
-    program_file("lines", "1\n2\n3\n");
-    cr_expect_eq(RUN("produce", "t", "lines", "--spool", "st", "--timeout", "200ms", "-o",
-                     "rest.url=http://127.0.0.1:1"),
-                 1);
+    char path[256], text[8192] = "";
+    const char *const args[] = {
+        "run", "-o", "agent.state_dir=st", "-o", path, "-o", "target:fake.url=http://127.0.0.1:1",
+        NULL};
+    struct kit kit;
+    kit_init(&kit, false);
+    kit.opts.use = FM_SPOOL_AGENT;
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 3);
+    kit_close(&kit);
+    (void)snprintf(path, sizeof path, "spool.path=%s", kit.opts.path);
     struct running run = start_running(args);
-    await_text(run.err, text, sizeof text, ", 3 records of before in it\n");
+    await_text(run.err, text, sizeof text, ", 4 records of before in it\n"); /* one is a start */
     stop_running(&run);
+    kit_done(&kit);
     remove_spool();
 }
 

@@ -298,7 +298,7 @@ Test(produce, a_spool_keeps_lines_until_a_later_run)
 {
     char dead[80], spool[96];
     snprintf(dead, sizeof dead, "rest.url=http://127.0.0.1:%u", peer_closed_port());
-    snprintf(spool, sizeof spool, "%s/q", folder);
+    snprintf(spool, sizeof spool, "%s/spool", folder);
     const char *file = put_file("f", "{\"seq\":0}\n{\"seq\":1}\n", 20);
     cr_assert_eq(PRODUCE(nothing(), "t", file, "--timeout", "300ms", "--spool", spool, "-o", dead),
                  1);
@@ -312,6 +312,45 @@ Test(produce, a_spool_keeps_lines_until_a_later_run)
     cr_assert_eq(in_order(0), 3);
     cr_assert_eq(PRODUCE(nothing(), "t", "--spool", spool, "-o", url), 0, "%s", errors);
     cr_assert_eq(stored().records, 3);
+    /* An agent would count on in the stream of lines that show no numbers. */
+    char state[128];
+    snprintf(state, sizeof state, "agent.state_dir=%s", folder);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/stderr", folder);
+        int err = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        char *argv[] = {program,
+                        (char *)(uintptr_t) "run",
+                        (char *)(uintptr_t) "-o",
+                        url,
+                        (char *)(uintptr_t) "-o",
+                        state,
+                        (char *)(uintptr_t) "-o",
+                        (char *)(uintptr_t) "http.listen=off",
+                        NULL};
+        if (chdir(folder) != 0 || dup2(err, STDERR_FILENO) < 0)
+            _exit(126);
+        execv(program, argv);
+    }
+    cr_assert_eq(finish(pid), 2, "%s", errors);
+    cr_assert(says("belongs to produce or another program"), "%s", errors);
+}
+
+Test(produce, what_is_no_json_is_met_with_the_remedy_and_what_is_packed_too)
+{
+    const char *fine = put_file("fine", "{}\n", 3);
+    const char *packed = put_file("x.gz", "\x1f\x8b\x08\0\0\n\n", 7);
+    const char *text = put_file("text", "a\nb\n", 4);
+    cr_assert_eq(PRODUCE(nothing(), "t", text, "-o", url), 1);
+    cr_assert(says("2 lines were refused; if they are no JSON, --format text"), "%s", errors);
+    cr_assert_eq(PRODUCE(nothing(), "t", fine, packed, "--format", "text", "-o", url), 2);
+    cr_assert(says("x.gz is compressed (gzip); unpack it on the way: zcat FILE |"), "%s", errors);
+    int in = open(packed, O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(PRODUCE(in, "t", "-o", url), 2);
+    cr_assert(says("stdin is compressed (gzip)"), "%s", errors);
+    (void)close(in);
+    cr_assert_eq(stored().records, 0);
 }
 
 /* Until its files have grown and then stay as they are for a while. Whenever that is, the sums that

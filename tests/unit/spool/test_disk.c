@@ -35,6 +35,52 @@ Test(disk, goes_on_with_the_same_stream_and_a_start_record_per_run)
     kit_done(&kit);
 }
 
+Test(disk, refuses_the_folder_of_another_use_whoever_holds_it)
+{
+    struct kit kit;
+    struct fm_spool *other = NULL;
+    struct fm_err err = {0};
+    kit_init(&kit, false);
+    kit.opts.use = FM_SPOOL_AGENT;
+    kit_open(&kit);
+    kit_store(&kit, "t", 1, 2);
+    struct fm_spool_opts opts = kit.opts;
+    opts.use = FM_SPOOL_PROGRAM;
+    cr_assert_eq(fm_spool_open(&other, &opts, &err), FM_ECONF, "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "is an agent's"), "%s", err.text);
+    kit_close(&kit);
+    cr_assert_eq(fm_spool_open(&other, &opts, &err), FM_ECONF, "%s", err.text);
+    kit.opts.use = FM_SPOOL_ANY; /* to look, and to write for an operator */
+    kit_open(&kit);
+    kit_store(&kit, "new", 1, 1);
+    kit_close(&kit);
+    cr_assert_eq(fm_spool_open(&other, &opts, &err), FM_ECONF, "%s", err.text);
+    kit.opts.use = FM_SPOOL_AGENT;
+    kit_open(&kit);
+    cr_assert_str_eq(kit_drain(&kit, "t"), "1:S 2:r1 3:r2");
+    kit_done(&kit);
+}
+
+Test(disk, of_an_earlier_build_becomes_that_of_its_next_writer)
+{
+    struct kit kit;
+    struct fm_spool *other = NULL;
+    struct fm_err err = {0};
+    kit_init(&kit, false);
+    kit_open(&kit); /* says nothing of its use */
+    kit_store(&kit, "t", 1, 1);
+    kit_close(&kit);
+    kit.opts.use = FM_SPOOL_PROGRAM;
+    kit_open(&kit);
+    kit_store(&kit, "t", 2, 1);
+    kit_close(&kit);
+    struct fm_spool_opts opts = kit.opts;
+    opts.use = FM_SPOOL_AGENT;
+    cr_assert_eq(fm_spool_open(&other, &opts, &err), FM_ECONF, "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "set [spool] path to another folder"), "%s", err.text);
+    kit_done(&kit);
+}
+
 Test(disk, never_gives_a_seq_again_after_draining)
 {
     struct kit kit;
