@@ -66,7 +66,7 @@ struct fm_section {
     const char *file; /* where it begins; NULL: nowhere */
     unsigned line;
     struct fm_place *places; /* one for each key of the kind; private to config */
-    bool torn; /* lines of it could not be read; private to config */
+    bool torn; /* lines of it could not be read */
 };
 
 struct fm_cfg_agent {

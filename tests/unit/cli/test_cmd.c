@@ -326,6 +326,27 @@ Test(cmd, a_dead_port_is_a_failure_with_its_place)
     expect_sentence("there is no spool in");
 }
 
+Test(cmd, health_asks_the_agent_of_a_broken_config)
+{
+    program_file("config.ini", "[rest]\nurl = sandbox\nurrl = x\n[http]\nlisten = 127.0.0.1:1\n");
+    cr_expect_eq(RUN("health"), 1); /* 2 would be: not asked */
+    expect_err("config.ini:3: [rest] has no key urrl");
+    expect_err("(the agent is asked all the same)");
+    expect_err("no agent answers at http://127.0.0.1:1/livez");
+    cr_expect_eq(RUN("health", "-q", "--full"), 1);
+    expect_sentence("no agent answers at http://127.0.0.1:1/health");
+    program_file("config.ini", "[http]\nlisten = 127.0.0.1:1\nrubbish\n");
+    cr_expect_eq(RUN("health"), 2);
+    expect_sentence("config.ini:3: ");
+    program_file("config.ini", "[http]\nlisten = 127.0.0.1:1\nlitsen = x\n");
+    cr_expect_eq(RUN("health"), 2);
+    expect_sentence("has no key litsen");
+    program_file("config.ini", "[http]\nlisten = 127.0.0.1:1\n");
+    cr_expect_eq(RUN("health", "-o", "rest.urrl=x"), 2);
+    cr_expect_eq(RUN("health", "-c", "none.ini"), 2);
+    expect_sentence("cannot open none.ini");
+}
+
 Test(cmd, a_broken_config_does_not_keep_one_from_looking_at_a_jvm)
 {
     program_file("config.ini", "[nonsense\n");
