@@ -7,8 +7,8 @@
 
 static const struct fm_column columns[] = {
     {.name = "what"},
-    {.name = "name", .flex = true},
-    {.name = "step", .flex = true},
+    {.name = "name", .fold = true},
+    {.name = "step", .fold = true},
     {.name = "result"},
     {.name = "detail", .wrap = true},
     {.name = "matched", .json_only = true},

@@ -4,7 +4,7 @@
 
 static const struct fm_column columns[] = {
     {.name = "pid", .right = true}, {.name = "user"},  {.name = "version"},
-    {.name = "name", .flex = true}, {.name = "state"}, {.name = "attach"},
+    {.name = "name", .fold = true}, {.name = "state"}, {.name = "attach"},
     {.name = "note", .wrap = true},
 };
 

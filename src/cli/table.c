@@ -280,7 +280,7 @@ static void squeeze(const struct fm_table *table, size_t *widths, unsigned limit
         for (size_t i = 0; i < n; i++) {
             const struct fm_column *column = &table->columns[i];
             size_t least = column->wrap ? LEAST_WRAPPED : LEAST;
-            if ((column->flex || column->wrap) && widths[i] > least &&
+            if ((column->flex || column->fold || column->wrap) && widths[i] > least &&
                 (widest == n || widths[i] > widths[widest]))
                 widest = i;
         }
@@ -305,38 +305,68 @@ static size_t line_len(const char *text, size_t width)
     }
 }
 
-static void put_wrapped(struct fm_buf *out, const char *text, size_t indent, size_t width)
+/* The bytes of the next line of a text that is broken anywhere, best behind a mark. */
+static size_t fold_len(const char *text, size_t width)
 {
-    size_t len = line_len(text, width);
-    fm_text_safe(out, text, len, false, 0);
-    fm_buf_putc(out, '\n');
-    while (text[len] != '\0') {
-        text += len + strspn(text + len, " ");
-        len = line_len(text, width);
-        for (size_t i = 0; i < indent && *text != '\0'; i++)
-            fm_buf_putc(out, ' ');
-        fm_text_safe(out, text, len, false, 0);
-        if (*text != '\0')
-            fm_buf_putc(out, '\n');
+    size_t len = strlen(text), end = 0, mark = 0, used = 0;
+    if (fm_text_width(text, len) <= width)
+        return len;
+    while (end < len) {
+        size_t step = fm_utf8_step(text + end, len - end);
+        step = step == 0 ? 1 : step;
+        used += fm_text_width(text + end, step);
+        if (used > width)
+            break;
+        end += step;
+        mark = strchr(" /.:,", text[end - 1]) != NULL ? end : mark;
     }
+    return mark > width / 2 ? mark : end > 0 ? end : 1;
 }
 
-static void put_cell(struct fm_buf *out, const char *text, size_t width, bool right, bool last,
-                     const char *colour)
+static size_t piece_len(const struct fm_column *column, const char *text, size_t width)
 {
-    size_t len = strlen(text);
+    return column->wrap   ? line_len(text, width)
+           : column->fold ? fold_len(text, width)
+                          : strlen(text);
+}
+
+static void put_cell(struct fm_buf *out, const char *text, size_t len, size_t width,
+                     const struct fm_column *column, bool last, const char *colour)
+{
     size_t used = fm_text_width(text, len);
     size_t pad = used < width ? width - used : 0;
-    for (size_t i = 0; right && i < pad; i++)
+    for (size_t i = 0; column->right && i < pad; i++)
         fm_buf_putc(out, ' ');
     if (colour != NULL)
         fm_buf_puts(out, colour);
-    fm_text_safe(out, text, len, false, width);
+    fm_text_safe(out, text, len, false, column->wrap ? 0 : width);
     if (colour != NULL)
         fm_buf_puts(out, fm_colour_code(FM_PLAIN));
-    for (size_t i = 0; !right && !last && i < pad; i++)
+    for (size_t i = 0; !column->right && !last && i < pad; i++)
         fm_buf_putc(out, ' ');
     fm_buf_puts(out, last ? "\n" : "  ");
+}
+
+/* A row, and below it what its cells have left. Spoils rest. */
+static void put_row(struct fm_buf *out, const struct fm_table *table, const struct fm_cell *row,
+                    const size_t *widths, const char **rest, const struct fm_table_style *style)
+{
+    size_t shown = n_shown(table), left = shown;
+    for (size_t k = 0; k < shown; k++)
+        rest[k] = row[k].text;
+    while (left > 0) {
+        size_t n = left; /* cells of this line: below the first one none are empty at its end */
+        left = 0;
+        for (size_t k = 0; k < n; k++) {
+            const struct fm_column *column = &table->columns[k];
+            bool coloured = style->colour && row[k].colour != FM_PLAIN && rest[k][0] != '\0';
+            size_t len = style->width > 0 ? piece_len(column, rest[k], widths[k]) : strlen(rest[k]);
+            put_cell(out, rest[k], len, widths[k], column, k + 1 == n,
+                     coloured ? fm_colour_code(row[k].colour) : NULL);
+            rest[k] += len + strspn(rest[k] + len, " ");
+            left = rest[k][0] != '\0' ? k + 1 : left;
+        }
+    }
 }
 
 static void put_heading(struct fm_buf *out, const struct fm_table *table, const size_t *widths,
@@ -348,15 +378,14 @@ static void put_heading(struct fm_buf *out, const struct fm_table *table, const 
         (void)snprintf(name, sizeof name, "%s", table->columns[k].name);
         for (char *p = name; *p != '\0'; p++)
             *p = *p == '_' ? ' ' : (char)toupper((unsigned char)*p);
-        put_cell(out, name, widths[k], table->columns[k].right, k + 1 == n,
+        put_cell(out, name, strlen(name), widths[k], &table->columns[k], k + 1 == n,
                  colour ? fm_colour_code(FM_BOLD) : NULL);
     }
 }
 
 static void put_text(struct fm_buf *out, const struct fm_table *table, size_t *widths,
-                     const struct fm_table_style *style)
+                     const char **rest, const struct fm_table_style *style)
 {
-    size_t n = n_shown(table);
     assert(table->n_columns > 0); /* there are cells */
     for (size_t k = 0; k < table->n_columns; k++)
         widths[k] = strlen(table->columns[k].name);
@@ -368,18 +397,8 @@ static void put_text(struct fm_buf *out, const struct fm_table *table, size_t *w
     if (style->width > 0)
         squeeze(table, widths, style->width);
     put_heading(out, table, widths, style->colour);
-    for (size_t i = 0; i < table->n_cells; i++) {
-        size_t k = i % table->n_columns;
-        if (k >= n)
-            continue;
-        bool coloured = style->colour && table->cells[i].colour != FM_PLAIN;
-        if (table->columns[k].wrap && style->width > 0) {
-            put_wrapped(out, table->cells[i].text, total(widths, k + 1) - widths[k], widths[k]);
-            continue;
-        }
-        put_cell(out, table->cells[i].text, widths[k], table->columns[k].right, k + 1 == n,
-                 coloured ? fm_colour_code(table->cells[i].colour) : NULL);
-    }
+    for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
+        put_row(out, table, &table->cells[i], widths, rest, style);
 }
 
 enum fm_code fm_table_print(const struct fm_table *table, FILE *out,
@@ -393,9 +412,10 @@ enum fm_code fm_table_print(const struct fm_table *table, FILE *out,
         put_json(&text, table);
     } else if (table->n_cells > 0) {
         size_t *widths = fm_arena_array(table->arena, table->n_columns, sizeof *widths);
-        if (widths == NULL)
+        const char **rest = fm_arena_array(table->arena, table->n_columns, sizeof *rest);
+        if (widths == NULL || rest == NULL)
             return fm_err_nomem(err);
-        put_text(&text, table, widths, style);
+        put_text(&text, table, widths, rest, style);
     }
     enum fm_code code = fm_buf_code(&text, err);
     if (code == FM_OK && text.len > 0)

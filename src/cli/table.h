@@ -20,6 +20,7 @@ struct fm_column {
     const char *name; /* field in JSON; in capitals the heading */
     bool right; /* numbers */
     bool flex; /* may be cut when the terminal is too narrow */
+    bool fold; /* goes on below instead, broken anywhere */
     bool wrap; /* last shown column only: goes on below instead of being cut */
     bool json_only; /* behind all others */
 };

@@ -102,6 +102,26 @@ Test(table, a_last_column_may_go_on_below)
                          0);
 }
 
+Test(table, a_column_that_folds_loses_nothing_on_a_narrow_terminal)
+{
+    static const struct fm_column folding[] = {
+        {.name = "step", .fold = true}, {.name = "ok"}, {.name = "detail", .wrap = true}};
+    fm_table_init(&table, folding, 3, &arena);
+    fm_table_text(&table, "query jvm/collectors");
+    fm_table_text(&table, "yes");
+    fm_table_text(&table, "beans: 8, attributes: 32, 10.9 KiB in 73 ms");
+    fm_table_text(&table, "abcdefghijklmno\xc3\xa4z");
+    fm_table_text(&table, "no");
+    fm_table_text(&table, "");
+    cr_assert_str_eq(print(false, false, 54),
+                     "STEP         OK   DETAIL\n"
+                     "query jvm/   yes  beans: 8, attributes: 32, 10.9 KiB\n"
+                     "collectors        in 73 ms\n"
+                     "abcdefghijk  no   \n"
+                     "lmno\xc3\xa4z\n");
+    cr_assert_not_null(strstr(print(false, false, 0), "query jvm/collectors"));
+}
+
 Test(table, json_has_the_same_fields_and_types)
 {
     row(7, "say \"hi\"\n", 512, true);
