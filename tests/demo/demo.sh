@@ -107,7 +107,8 @@ jvm=$!
 note "java Sample    pid $jvm"
 
 step '3. The sandbox: a stand-in for a Kafka REST proxy, on HTTPS'
-$firstmile sandbox --listen localhost:0 --tls-cert "$work/server.pem" --tls-key "$work/server.key" \
+# In a session of its own: Ctrl-C shall not take it from the agent, which sends what waits.
+setsid $firstmile sandbox --listen localhost:0 --tls-cert "$work/server.pem" --tls-key "$work/server.key" \
     >"$work/sandbox.url" 2>"$work/sandbox.log" &
 sandbox=$!
 await 'the start of the sandbox' 10 grep -q https "$work/sandbox.url"
