@@ -64,6 +64,7 @@ def make(work):
     child.terminate()
     child.stdin.close()
     child.wait(30)
+    os.remove(f"{work}/spool/identity")  # it says that the spool is no agent's; otherwise only damage needs it
     disk = sum(os.path.getsize(os.path.join(f"{work}/spool", name)) for name in os.listdir(f"{work}/spool"))
     print(f"backlog: produce --spool took {LINES} lines, {size / 1e9:.2f} GB, in "
           f"{time.monotonic() - took:.0f} s; {disk / 1e9:.2f} GB on disk; RSS at its highest {peak:.1f} MB")
