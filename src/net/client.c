@@ -207,9 +207,11 @@ void fm_client_wakeup(struct fm_client *client)
 {
     int wake = atomic_load(&client->wake);
     const uint64_t one = 1;
-    if (wake < 0)
+    if (wake < 0) {
         (void)curl_multi_wakeup(client->multi);
-    else if (write(wake, &one, sizeof one) < 0)
+        wake = atomic_load(&client->wake); /* meanwhile it may wait where libcurl wakes nobody */
+    }
+    if (wake >= 0 && write(wake, &one, sizeof one) < 0)
         return; /* full: it is awake */
 }
 

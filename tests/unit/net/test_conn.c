@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -259,6 +260,44 @@ Test(conn, expects_no_more_than_the_buffers_hold_and_forgets_it)
     cr_assert_eq(client->n_low_water, 0, "a single answer is not waited for");
     fm_conn_close(l.conn);
     peer_stop(peer);
+}
+
+/* In place of libcurl's: what another thread does before it, once. */
+static void (*meanwhile)(void);
+
+CURLMcode curl_multi_wakeup(CURLM *multi)
+{
+    void (*first)(void) = meanwhile;
+    meanwhile = NULL;
+    if (first != NULL)
+        first();
+    CURLMcode (*real)(CURLM *);
+    *(void **)&real = dlsym(RTLD_NEXT, "curl_multi_wakeup");
+    return real(multi);
+}
+
+static struct peer *echo;
+static struct life echoed;
+
+static void open_first(void)
+{
+    open_to(&echoed, (struct fm_conn_opts){.port = peer_port(echo)});
+    UNTIL(echoed.opened == 1);
+}
+
+/* From its first connection on the client waits for another descriptor. */
+Test(conn, loses_no_wakeup_that_began_before_the_first_was_open)
+{
+    struct fm_err err = {0};
+    echo = peer_start(echo_bytes, NULL);
+    meanwhile = open_first;
+    fm_client_wakeup(client);
+    cr_assert_eq(echoed.opened, 1);
+    int64_t before = fm_clock_ms();
+    cr_assert_eq(fm_client_poll(client, 60000, &err), FM_OK);
+    cr_expect_lt(fm_clock_ms() - before, 30000, "the wait goes on");
+    fm_conn_close(echoed.conn);
+    peer_stop(echo);
 }
 
 static char greeting[] = "hello there", letter[] = "x";
