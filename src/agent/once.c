@@ -227,8 +227,9 @@ static enum fm_code give_up(struct once *once, struct fm_err *err)
     fm_rest_wakeup(agent->rest);
     const char *declared = drain(once, NULL) == FM_OK ? "declared lost" : "not declared";
     if (dead > 0)
-        return fm_err_set(err, FM_EREMOTE, "%llu records were refused, %llu of them for good: %s",
-                          (unsigned long long)(n + dead), (unsigned long long)dead, reason);
+        return fm_err_set(
+            err, FM_EREMOTE, "%llu records were refused, %llu of them for good, the others %s: %s",
+            (unsigned long long)(n + dead), (unsigned long long)dead, declared, reason);
     return fm_err_set(err, FM_EREMOTE, "%llu record%s refused twice (%s): %s",
                       (unsigned long long)n, n == 1 ? " was" : "s were", declared, reason);
 }
