@@ -191,9 +191,11 @@ void aside_done(struct fm_spool *sp)
     if (sp->mending[0] == '\0')
         return;
     (void)snprintf(final, sizeof final, "%s%s", prefix, sp->mending + sizeof unfinished - 1);
-    if (renameat(sp->dir_fd, sp->mending, sp->dir_fd, final) != 0)
-        fm_log(sp->opts.log, FM_LOG_WARN, "spool: cannot rename %s/%s to %s: %s", sp->dir,
-               sp->mending, final, strerror(errno));
+    if (renameat(sp->dir_fd, sp->mending, sp->dir_fd, final) != 0) {
+        struct fm_err err = {0};
+        (void)fm_err_sys(&err, errno, "cannot rename %s/%s to %s", sp->dir, sp->mending, final);
+        fm_log(sp->opts.log, FM_LOG_WARN, "spool: %s", fm_err_text(&err));
+    }
     (void)fsync(sp->dir_fd);
     sp->mending[0] = '\0';
 }
