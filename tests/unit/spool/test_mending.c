@@ -52,6 +52,19 @@ static unsigned folders(const struct kit *kit, const char *prefix, char *name)
     return n;
 }
 
+/* A damaged spool of which somebody began to set the files aside. */
+static void half_aside(struct kit *kit, bool moved)
+{
+    char from[400], to[400];
+    damaged(kit);
+    in_folder(kit, "mending-20200101T000000Z", to);
+    cr_assert_eq(mkdir(to, 0700), 0);
+    in_folder(kit, "spool.db", from);
+    in_folder(kit, "mending-20200101T000000Z/spool.db", to);
+    if (moved)
+        cr_assert_eq(rename(from, to), 0);
+}
+
 static bool count(const struct fm_spool_entry *entry, void *arg)
 {
     unsigned *found = arg;
@@ -121,17 +134,11 @@ Test(mending, goes_on_wherever_the_files_were_left)
                                        "the log was not moved", "all was moved"};
     for (unsigned i = 0; i < sizeof left / sizeof *left; i++) {
         struct kit kit;
-        char from[400], to[400];
-        damaged(&kit);
-        in_folder(&kit, "mending-20200101T000000Z", to);
-        cr_assert_eq(mkdir(to, 0700), 0);
-        in_folder(&kit, "spool.db", from);
-        in_folder(&kit, "mending-20200101T000000Z/spool.db", to);
-        if (i > 0)
-            cr_assert_eq(rename(from, to), 0);
+        char left_there[400];
+        half_aside(&kit, i > 0);
         if (i == 2) {
-            in_folder(&kit, "spool.db-wal", from);
-            int fd = open(from, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+            in_folder(&kit, "spool.db-wal", left_there);
+            int fd = open(left_there, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
             cr_assert_geq(fd, 0);
             (void)close(fd);
         }
@@ -142,7 +149,8 @@ Test(mending, goes_on_wherever_the_files_were_left)
             kit_open(&other);
             kit_close(&other);
             in_folder(&other, "spool.db", path);
-            cr_assert_eq(rename(path, from), 0);
+            in_folder(&kit, "spool.db", left_there);
+            cr_assert_eq(rename(path, left_there), 0);
             kit_done(&other);
         }
         if (i == 0) { /* an empty folder is nothing to go on with, and stays */
@@ -182,13 +190,7 @@ Test(mending, is_left_to_who_may_write)
 {
     struct kit kit;
     struct fm_err err = {0};
-    char from[400], to[400];
-    damaged(&kit);
-    in_folder(&kit, "mending-20200101T000000Z", to);
-    cr_assert_eq(mkdir(to, 0700), 0);
-    in_folder(&kit, "spool.db", from);
-    in_folder(&kit, "mending-20200101T000000Z/spool.db", to);
-    cr_assert_eq(rename(from, to), 0);
+    half_aside(&kit, true);
     kit.opts.keep_damage = true;
     cr_assert_eq(fm_spool_open(&kit.spool, &kit.opts, &err), FM_EDAMAGE);
     cr_assert_not_null(strstr(err.text, "when it starts"), "%s", err.text);
