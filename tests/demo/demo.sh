@@ -34,7 +34,8 @@ closing() { # the last word: what came of it
 }
 clean_up() {
     local code=$?
-    trap - EXIT INT TERM HUP
+    trap - EXIT
+    trap '' INT TERM HUP # a second Ctrl-C would leave the rest running; each end has its limit
     closing
     finish "$agent"
     finish "$sandbox"
